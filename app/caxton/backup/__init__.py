@@ -1,0 +1,4 @@
+"""Snapshot, verify, restore: empty until the appliance is built.
+
+Owns nothing yet.
+"""

@@ -1,0 +1,4 @@
+"""The command line: each verb calls one function.
+
+Owns words, tables and exit codes. Must never hold logic that another program would need.
+"""

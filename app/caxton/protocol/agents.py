@@ -1,0 +1,162 @@
+"""What an agent is made of: shape, limits, grants, configuration (spec/abi.md, spec/api.md "Shapes").
+
+Owns the typed models of a deployment. Must never read a module or a file.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+MEBI: Final = 1024 * 1024
+WASM_PAGE_BYTES: Final = 65536
+
+
+class Shape(StrEnum):
+    """Which exports make the agent (spec/abi.md)."""
+
+    COMMAND = "command"
+    REACTOR = "reactor"
+
+
+class Instance(StrEnum):
+    """How long an instance lives."""
+
+    PERSISTENT = "persistent"
+    PER_MESSAGE = "per_message"
+
+
+class Profile(StrEnum):
+    """Properties of the compiled code; changing it recompiles."""
+
+    STANDARD = "standard"
+    DETERMINISTIC = "deterministic"
+    THREADS = "threads"
+
+
+class AgentStatus(StrEnum):
+    """Where an agent is in its life."""
+
+    DEPLOYING = "deploying"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits as asked for in a deployment; `None` = the node's default. Sizes in bytes, times in seconds."""
+
+    memory_bytes: Annotated[int, Meta(gt=0, le=4 * 1024 * MEBI)] | None = None
+    stack_bytes: Positive | None = None
+    execution_timeout_seconds: Seconds | None = None
+    cpu_time_seconds: Seconds | None = None
+    fuel: Positive | None = None
+    table_elements: Positive | None = None
+    output_bytes: Positive | None = None
+    log_bytes: Positive | None = None
+    messages_per_execution: Annotated[int, Meta(ge=0)] | None = None
+    host_calls_per_execution: Positive | None = None
+    state_bytes: Annotated[int, Meta(ge=0)] | None = None
+    temp_storage_bytes: Annotated[int, Meta(ge=0)] | None = None
+
+
+class EffectiveLimits(msgspec.Struct, frozen=True):
+    """Limits in force: every one has a value (`None` = not limited, where spec/abi.md allows it)."""
+
+    memory_bytes: int = 512_000_000
+    stack_bytes: int = 1_000_000
+    execution_timeout_seconds: float = 30.0
+    cpu_time_seconds: float | None = None
+    fuel: int | None = None
+    table_elements: int = 20_000
+    output_bytes: int = 1_000_000
+    log_bytes: int = 64_000
+    messages_per_execution: int = 1_000
+    host_calls_per_execution: int = 100_000
+    state_bytes: int = 16_000_000
+    key_bytes: int = 1_000
+    value_bytes: int = 1_000_000
+    temp_storage_bytes: int = 64_000_000
+
+
+class DirGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A host directory that the agent sees as `guest`; below one of `[runtime] shareable_dirs`."""
+
+    host: Annotated[str, Meta(pattern="^/")]
+    guest: Annotated[str, Meta(pattern="^/")]
+    read_only: bool = True
+
+
+class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the agent may do; nothing else. `send` holds glob patterns of agent names."""
+
+    send: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    kv: bool = True
+    topics: list[str] = []
+    scratch: bool = False
+    http: list[str] = []
+    secrets: list[str] = []
+    dirs: list[DirGrant] = []
+    clocks: bool = True
+    random: bool = True
+
+
+class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Retry policy; `None` = `[messaging]`."""
+
+    max_deliveries: Annotated[int, Meta(ge=1, le=100)] | None = None
+    delay_seconds: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    backoff: Annotated[float, Meta(ge=1, le=100)] | None = None
+
+
+class SelfTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message that the new agent must answer before it counts as running; `expect` = the reply's content."""
+
+    content: Any = None
+    expect: Any = msgspec.UNSET
+
+
+class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A deployment without its module: the `config` part of `POST /agents`."""
+
+    name: str
+    shape: Shape | None = None
+    instance: Instance | None = None
+    state: Annotated[str, Meta(pattern="^(memory|snapshot)$")] = "memory"
+    input: Annotated[str, Meta(pattern="^(content|message)$")] = "content"
+    output: Annotated[str, Meta(pattern="^(auto|text|json|bytes)$")] = "auto"
+    args: list[str] = []
+    env: dict[str, str] = {}
+    config: dict[str, Any] = {}
+    limits: Limits = Limits()
+    grants: Grants = Grants()
+    capabilities: list[str] = []
+    profile: Profile = Profile.STANDARD
+    max_concurrency: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    retry: Retry = Retry()
+    supervision: dict[str, Any] = {}
+    replicas: int | str = 1
+    node: str | None = None
+    self_test: SelfTest | None = None
+
+
+class ModuleInfo(msgspec.Struct, frozen=True):
+    """What the compile jail read from a module. Sizes in bytes, times in seconds."""
+
+    sha256: str
+    size_bytes: int
+    shape: Shape
+    exports: list[str]
+    imports: list[str]
+    function_count: int
+    memory_min_bytes: int
+    memory_max_bytes: int | None
+    compile_seconds: float

@@ -1,0 +1,236 @@
+"""What the API and the local CLI ask of the router, over /run/caxton/router.sock.
+
+Owns the table of operations: name, argument struct, result type. Must never carry HTTP.
+Many calls are in flight on one connection; answers come in any order. A stream (`events`, `agent.logs`
+with `follow`) is many `Item` frames and then a `Reply`; `Hangup` ends it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from caxton.protocol.agents import AgentConfig
+from caxton.protocol.errors import ErrorBody
+from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.views import (
+    AgentView,
+    InvokeView,
+    ItemView,
+    JobView,
+    KeyRecord,
+    KeyView,
+    Ledger,
+    LogView,
+    MessageView,
+    NodeEvent,
+    Page,
+    Readiness,
+)
+
+# ---- frames ----------------------------------------------------------------------------------------
+
+
+class Call(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
+    """Client → router. `args` is the msgpack of the operation's argument struct."""
+
+    call_id: int
+    op: str
+    args: bytes
+
+
+class Hangup(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
+    """Client → router: the caller of `call_id` went away."""
+
+    call_id: int
+
+
+class Reply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
+    """Router → client: the JSON text of the operation's result type; the API passes it on untouched."""
+
+    call_id: int
+    result: bytes
+
+
+class Fail(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
+    """Router → client: the operation was refused or failed."""
+
+    call_id: int
+    error: ErrorBody
+
+
+class Item(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
+    """Router → client: one element of a stream, as JSON text."""
+
+    call_id: int
+    item: bytes
+
+
+ToRouter = Call | Hangup
+FromRouter = Reply | Fail | Item
+
+# ---- arguments -------------------------------------------------------------------------------------
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No arguments, or no result."""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """One thing by its name or id."""
+
+    name: str
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of something, with filters that the operation knows."""
+
+    limit: int = 50
+    cursor: str | None = None
+    name: str | None = None
+    status: str | None = None
+    capability: str | None = None
+    conversation_id: str | None = None
+    state: str | None = None
+
+
+class Submit(msgspec.Struct, frozen=True, gc=False):
+    """Accept messages; each item is answered on its own, in order. Durable when the answer arrives."""
+
+    messages: list[Message]
+
+
+class Invoke(msgspec.Struct, frozen=True, gc=False):
+    """Accept one message and wait for its outcome. With `as_job` the answer is a `JobView` at once.
+
+    `idempotent`: the id was given by the client, so an earlier outcome of it is the answer.
+    """
+
+    message: Message
+    timeout_seconds: float
+    delivery: Delivery = Delivery.EPHEMERAL
+    as_job: bool = False
+    idempotent: bool = False
+
+
+class Deploy(msgspec.Struct, frozen=True):
+    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`."""
+
+    config: AgentConfig
+    module: bytes
+    wait_seconds: float = 1.0
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Drain for at most `grace_period_seconds`, then stop."""
+
+    name: str
+    grace_period_seconds: float = 30.0
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """Remove an agent; its mailbox goes to the dead letters, or away with `purge`."""
+
+    name: str
+    purge: bool = False
+    etag: str | None = None
+
+
+class DeadReplay(msgspec.Struct, frozen=True):
+    """Put dead letters back into their mailboxes (or into another agent's): by id, or all of an agent."""
+
+    message_ids: list[str] = []
+    agent: str | None = None
+    to: str | None = None
+
+
+class DeadPurge(msgspec.Struct, frozen=True):
+    """Forget dead letters for good: by id, or all of an agent, or all."""
+
+    message_ids: list[str] = []
+    agent: str | None = None
+    everything: bool = False
+
+
+class Affected(msgspec.Struct, frozen=True):
+    """How many things an operation changed."""
+
+    count: int
+
+
+class Logs(msgspec.Struct, frozen=True):
+    """An agent's log: the last `limit` lines, then (with `follow`) what comes."""
+
+    name: str
+    limit: int = 100
+    follow: bool = False
+
+
+class Events(msgspec.Struct, frozen=True):
+    """Events whose type matches one of the glob `patterns`, from after `last_id` if it is still held."""
+
+    patterns: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    last_id: int | None = None
+
+
+class KeyCreate(msgspec.Struct, frozen=True):
+    """Make an API key for `subject`; `ttl_seconds` None = no expiry."""
+
+    subject: str
+    ttl_seconds: float | None = None
+
+
+class SetLogLevel(msgspec.Struct, frozen=True):
+    """Change the router's log level until the next restart."""
+
+    level: str
+
+
+class Deployed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The agent that runs, or the job that goes on."""
+
+    agent: AgentView | None = None
+    job: JobView | None = None
+
+
+class Invoked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The reply, or the job that goes on."""
+
+    reply: InvokeView | None = None
+    job: JobView | None = None
+
+
+OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
+    "submit": (Submit, list[ItemView]),
+    "invoke": (Invoke, Invoked),
+    "message.get": (Named, MessageView),
+    "message.list": (Listing, Page),
+    "message.cancel": (Named, MessageView),
+    "agent.deploy": (Deploy, Deployed),
+    "agent.get": (Named, AgentView),
+    "agent.list": (Listing, Page),
+    "agent.stop": (Stop, AgentView),
+    "agent.start": (Named, AgentView),
+    "agent.remove": (Remove, Affected),
+    "agent.state": (Listing, Page),
+    "agent.executions": (Listing, Page),
+    "agent.logs": (Logs, LogView),
+    "job.get": (Named, JobView),
+    "dead.list": (Listing, Page),
+    "dead.get": (Named, MessageView),
+    "dead.replay": (DeadReplay, Affected),
+    "dead.purge": (DeadPurge, Affected),
+    "ledger": (Nothing, Ledger),
+    "ready": (Nothing, Readiness),
+    "stats": (Nothing, dict[str, Any]),
+    "events": (Events, NodeEvent),
+    "key.create": (KeyCreate, KeyView),
+    "key.list": (Listing, Page),
+    "key.revoke": (Named, KeyView),
+    "key.lookup": (Named, KeyRecord),
+    "node.pause": (Nothing, Nothing),
+    "node.resume": (Nothing, Nothing),
+    "node.log_level": (SetLogLevel, Nothing),
+    "node.gc": (Nothing, Affected),
+}

@@ -1,0 +1,245 @@
+"""What clients see: the JSON shapes of spec/api.md, also used between API and router.
+
+Owns the names of fields in answers. Must never compute a value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Grants, Instance, Shape
+from caxton.protocol.errors import ErrorBody
+from caxton.protocol.messages import Execution
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """The ledger of one agent or of the node (DESIGN.md, "Invariants"); `imbalance` must be 0."""
+
+    accepted: int = 0
+    done: int = 0
+    dead: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    pending: int = 0
+    in_flight: int = 0
+    forwarded: int = 0
+
+    @property
+    def imbalance(self) -> int:
+        """Accepted minus everything that can have become of it."""
+        settled = self.done + self.dead + self.expired + self.cancelled + self.forwarded
+        return self.accepted - settled - self.pending - self.in_flight
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """One line of the ledger; `name` is an agent's, or the node's in the total."""
+
+    name: str
+    accepted: int
+    done: int
+    dead: int
+    expired: int
+    cancelled: int
+    pending: int
+    in_flight: int
+    forwarded: int
+    imbalance: int
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """Answer of GET /ledger."""
+
+    node: LedgerRow
+    agents: list[LedgerRow]
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What an agent uses now. `state_bytes` = keys and values on disk."""
+
+    resident: bool
+    incarnation: int
+    state_bytes: int
+    mailbox_bytes: int
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
+class AgentView(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of GET /agents/{name} and of a deployment."""
+
+    name: str
+    agent_id: str
+    version: int
+    status: AgentStatus
+    status_reason: str | None = None
+    shape: Shape
+    instance: Instance
+    module_sha256: str
+    module_bytes: int
+    node: str
+    limits: EffectiveLimits
+    grants: Grants
+    config: AgentConfig
+    capabilities: list[str] = []
+    descriptor: Any = None
+    counters: dict[str, int]
+    resources: Resources
+    deployed_at: str
+    etag: str
+
+
+class AttemptView(msgspec.Struct, frozen=True):
+    """One failed delivery. `at` RFC 3339."""
+
+    number: int
+    at: str
+    code: str
+    detail: str | None = None
+    backtrace: str | None = None
+    duration_seconds: float = 0.0
+
+
+class ReplyView(msgspec.Struct, frozen=True):
+    """What the agent answered."""
+
+    performative: str
+    content: msgspec.Raw
+
+
+class MessageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of GET /messages/{id}; absent fields are left out."""
+
+    message_id: str
+    state: str
+    performative: str
+    sender: str
+    receiver: str
+    content: msgspec.Raw
+    conversation_id: str
+    accepted_at: str
+    priority: int = 0
+    finished_at: str | None = None
+    reply_with: str | None = None
+    in_reply_to: str | None = None
+    reply_by: str | None = None
+    protocol: str | None = None
+    ontology: str | None = None
+    language: str | None = None
+    trace_context: str | None = None
+    delivery: str | None = None
+    attempts: list[AttemptView] = []
+    reply: ReplyView | None = None
+    error: ErrorBody | None = None
+    execution: Execution | None = None
+
+
+class InvokeView(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of POST /agents/{name}/invoke. `performative`/`content` are null for a handler that did not reply."""
+
+    message_id: str
+    conversation_id: str
+    performative: str | None
+    content: msgspec.Raw
+    execution: Execution | None
+
+
+class ItemView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One item's answer of POST /messages: a state, or an error."""
+
+    message_id: str | None = None
+    state: str | None = None
+    error: ErrorBody | None = None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer of GET /jobs/{id}. `state`: queued, running, done, failed. `progress` 0 to 1."""
+
+    job_id: str
+    kind: str
+    state: str
+    progress: float
+    created_at: str
+    detail: str | None = None
+    finished_at: str | None = None
+    result: Any = None
+    error: ErrorBody | None = None
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An API key without its secret; `key` only in the answer that creates it."""
+
+    key_id: str
+    subject: str
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+    key: str | None = None
+
+
+class KeyRecord(msgspec.Struct, frozen=True):
+    """What an API worker needs to verify a key: salted SHA-256, times in seconds since the epoch."""
+
+    key_id: str
+    subject: str
+    salt: bytes
+    digest: bytes
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+
+class LogView(msgspec.Struct, frozen=True):
+    """One line of an agent's log."""
+
+    seq: int
+    at: str
+    stream: str
+    text: str
+    message_id: str | None = None
+
+
+class ExecutionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution, newest first; kept for the most recent ones only."""
+
+    id: str
+    message_id: str
+    at: str
+    status: str
+    duration_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    code: str | None = None
+    fuel: int | None = None
+
+
+class StateView(msgspec.Struct, frozen=True):
+    """One key of an agent. `value` is UTF-8 text, or base64 where `encoding` says so."""
+
+    key: str
+    value: str
+    encoding: str
+    size_bytes: int
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list; the items are already views."""
+
+    items: list[Any]
+    next_cursor: str | None = None
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Answer of GET /ready: names only, no detail."""
+
+    ready: bool
+    reasons: list[str] = []
+
+
+class NodeEvent(msgspec.Struct, frozen=True):
+    """One event of GET /events. `id` grows by one; `type` such as `agent.deployed`, `message.dead`."""
+
+    id: int
+    type: str
+    at: str
+    data: dict[str, Any]
