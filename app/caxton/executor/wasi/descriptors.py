@@ -10,7 +10,6 @@ and a read-only root stays read-only, because that is a property of the root and
 
 from __future__ import annotations
 
-import heapq
 import os
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -27,6 +26,7 @@ from caxton.executor.wasi.abi import (
     Refused,
     Rights,
 )
+from caxton.executor.wasi.listing import Cookies
 from caxton.executor.wasi.quota import Quota
 
 MAX_DESCRIPTORS: Final = 1024
@@ -78,6 +78,7 @@ class Directory:
     rights: int
     name: bytes | None = None
     inheriting: int = INHERITABLE_RIGHTS
+    cookies: Cookies = field(default_factory=Cookies)
     flags: int = 0
 
 
@@ -108,7 +109,6 @@ class Table:
     """Descriptor numbers, the lowest free one first. Refuses with EBADF, EMFILE and ENOTCAPABLE."""
 
     entries: dict[int, Descriptor] = field(default_factory=dict)
-    free: list[int] = field(default_factory=list)
     limit: int = MAX_DESCRIPTORS
 
     def room(self) -> None:
@@ -119,7 +119,7 @@ class Table:
     def add(self, descriptor: Descriptor) -> int:
         """Puts a descriptor in and returns its number."""
         self.room()
-        number = heapq.heappop(self.free) if self.free else len(self.entries)
+        number = next(number for number in range(self.limit) if number not in self.entries)
         self.entries[number] = descriptor
         return number
 
@@ -153,13 +153,17 @@ class Table:
         """Takes a descriptor out; its number is free again."""
         descriptor = self.get(number)
         del self.entries[number]
-        heapq.heappush(self.free, number)
         return descriptor
 
-    def move(self, source: int, target: int) -> Descriptor:
-        """`fd_renumber`: `source` takes the place of `target`, whose descriptor is returned to be closed."""
-        moved, replaced = self.get(source), self.get(target)
-        self.remove(source)
+    def move(self, source: int, target: int) -> Descriptor | None:
+        """`fd_renumber`: gives what `source` means to `target`; what that meant before is to be closed.
+
+        A free `target` is fine: programs put their standard output aside and back like that.
+        """
+        if target >= self.limit:
+            raise Refused(Errno.EBADF)
+        moved = self.remove(source)
+        replaced = self.entries.get(target)
         self.entries[target] = moved
         return replaced
 

@@ -1,27 +1,24 @@
 """Listing, making and removing directories.
 
-Owns `fd_readdir` with the kernel's own cookies, so nothing is remembered between two calls however large
-a directory is. Must never list a whole directory at once.
+Owns the operations on directories as such. Must never touch what a name means other than a directory,
+except to unlink it.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import struct
 from collections.abc import Iterator
 from typing import Final
 
 from caxton.executor.guest import GuestMemory
-from caxton.executor.wasi.abi import DIRENT, I64_MAX, U32, Errno, Filetype, Refused, Rights, filetype_of
+from caxton.executor.wasi.abi import DIRENT, U32, Errno, Filetype, Refused, Rights, filetype_of
 from caxton.executor.wasi.descriptors import Directory
-from caxton.executor.wasi.kernel import read_entries
+from caxton.executor.wasi.listing import entries
 from caxton.executor.wasi.paths import parent_of, read_path, status, status_or_none
 from caxton.executor.wasi.state import WasiState
 
 MAX_LISTING_BYTES: Final = 1 << 20
-_KERNEL_BUFFER_BYTES: Final = 32 * 1024
-_HOST_ENTRY: Final = struct.Struct("<QqHB")  # inode, cookie of the next entry, record length, type
 _DIRECTORY_MODE: Final = 0o777
 
 
@@ -32,11 +29,9 @@ def fd_readdir(
     directory = state.table.directory(fd, Rights.FD_READDIR)
     memory.check(buffer, length)
     memory.check(result, U32.size)
-    if cookie > I64_MAX:
-        raise Refused(Errno.EINVAL)
     limit = min(length, MAX_LISTING_BYTES)
     listing = bytearray()
-    for entry in _entries(directory, cookie):
+    for entry in _packed(directory, cookie):
         listing += entry
         if len(listing) >= limit:
             break
@@ -46,19 +41,13 @@ def fd_readdir(
     memory.write(result, U32.pack(min(len(listing), limit)))
 
 
-def _entries(directory: Directory, cookie: int) -> Iterator[bytes]:
-    """WASI entries, `.` and `..` too, from the kernel's position `cookie` on (0 = the start)."""
-    os.lseek(directory.host, cookie, os.SEEK_SET)
+def _packed(directory: Directory, cookie: int) -> Iterator[bytes]:
+    """WASI entries from `cookie` on (0 = the start)."""
     own_inode = os.fstat(directory.host).st_ino
-    while records := read_entries(directory.host, _KERNEL_BUFFER_BYTES):
-        offset = 0
-        while offset < len(records):
-            inode, following, size, kind = _HOST_ENTRY.unpack_from(records, offset)
-            name = records[offset + _HOST_ENTRY.size : offset + size].split(b"\0", 1)[0]
-            offset += size
-            if name == b"..":
-                inode = own_inode  # what lies above a granted directory is none of the guest's business
-            yield DIRENT.pack(following, inode, len(name), _type(directory, name, kind)) + name
+    for following, inode, kind, name in entries(directory.host, directory.cookies, cookie):
+        # what lies above a granted directory is none of the guest's business
+        shown = own_inode if name == b".." else inode
+        yield DIRENT.pack(following, shown, len(name), _type(directory, name, kind)) + name
 
 
 def _type(directory: Directory, name: bytes, kind: int) -> Filetype:

@@ -169,8 +169,9 @@ def fd_close(state: WasiState, memory: GuestMemory, fd: int) -> None:
 def fd_renumber(state: WasiState, memory: GuestMemory, source: int, target: int) -> None:
     """Moves `source` to `target`, which is closed. Granted directories keep their numbers."""
     for number in (source, target):
-        descriptor = state.table.get(number)
+        descriptor = state.table.entries.get(number)
         if isinstance(descriptor, Directory) and descriptor.name is not None:
             raise Refused(Errno.ENOTSUP)
-    if source != target:
-        close_host(state.table.move(source, target))
+    state.table.get(source)
+    if source != target and (replaced := state.table.move(source, target)) is not None:
+        close_host(replaced)
