@@ -101,7 +101,9 @@ def _plain(function: HostFunction) -> Any:
                 result = call(instance.host, slots[0])
             else:
                 result = call(instance.host)
-                slots = flat.from_address(raw) if gives else None
+                if gives:
+                    flat.from_address(raw)[0] = result
+                return None
             if gives:
                 slots[0] = result
             return None
@@ -180,7 +182,7 @@ class HostFunctions:
                 else bindings.wasmtime_func_unchecked_callback_t
             )
             module, name = function.module.encode(), function.name.encode()
-            no_finalizer = ctypes.cast(None, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+            no_finalizer = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
             error = define(
                 linker.ptr(), module, len(module), name, len(name), shape.ptr(),
                 ctypes.cast(callback, expected), None, no_finalizer,

@@ -52,6 +52,7 @@ class Instance:
     __slots__ = (
         "_context",
         "_error",
+        "_function",
         "_future",
         "_handle",
         "_item",
@@ -76,6 +77,7 @@ class Instance:
         self._context: Any = lib.wasmtime_store_context(self._store)
         lib.wasmtime_context_epoch_deadline_async_yield_and_update(self._context, 1)
         self._future: Any = None
+        self._function: Any = None
         self._params: Any = ffi.new("val_t[2]")
         self._result: Any = ffi.new("val_t*")
         self._trap: Any = ffi.new("void**")
@@ -145,6 +147,7 @@ class Instance:
             slot.of.i32 = value
             count += 1
         context = self._context
+        self._function = function  # wasmtime reads it until the future has ended
         lib.wasmtime_context_set_epoch_deadline(context, 1)
         self._future = lib.wasmtime_func_call_async(
             context, function[1], params, count, self._result, results, self._trap, self._error
@@ -177,7 +180,7 @@ class Instance:
         if pending is None:
             raise RuntimeError("no call is pending")
         if pending.result_address:
-            result = ffi.cast("val_t*", pending.result_address)
+            result: Any = ffi.cast("val_t*", pending.result_address)
             if pending.function.returns == "I":
                 result.kind = KIND_I64
                 result.of.i64 = value

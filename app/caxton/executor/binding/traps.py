@@ -56,7 +56,7 @@ def take_error(error: Any) -> GuestTrap:
 
 
 def _message(source: Any, read: Any) -> str:
-    out = ffi.new("byte_vec_t*")
+    out: Any = ffi.new("byte_vec_t*")
     read(source, out)
     text: str = bytes(ffi.buffer(out.data, out.size)).decode(errors="replace")
     lib.wasm_byte_vec_delete(out)

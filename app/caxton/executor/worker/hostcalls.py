@@ -13,7 +13,6 @@ from typing import Final
 
 from caxton.executor.guest import OutOfBounds
 from caxton.executor.worker.execution import Execution, Handed
-from caxton.protocol.agents import Profile
 from caxton.protocol.execution import TimerSet
 from caxton.protocol.names import TIMER_PREFIX
 

@@ -28,7 +28,7 @@ from caxton.protocol.control import Artifact, Fetch
 from caxton.protocol.frames import FrameDecoder, encode_frame
 
 _MAX_DESCRIPTORS: Final = 16
-_EVERYBODY: Final = (["*"], [])
+_EVERYBODY: Final[tuple[list[str], ...]] = (["*"], [])
 
 
 class _Key(NamedTuple):

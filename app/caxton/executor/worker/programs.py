@@ -177,7 +177,8 @@ def _capabilities(resident: Resident, describe: Any) -> Generator[None, None, by
     pointer = yield from _call(instance, resident.exports[b"caxton_alloc"], _DESCRIPTOR_BYTES)
     length = yield from _call(instance, describe, pointer, _DESCRIPTOR_BYTES)
     if not 0 <= length <= _DESCRIPTOR_BYTES:
-        raise CaxtonError(Code.INVALID_MESSAGE, f"get_capabilities: returned {length}; 0 to {_DESCRIPTOR_BYTES} is right")
+        what = f"get_capabilities: returned {length}; 0 to {_DESCRIPTOR_BYTES} is right"
+        raise CaxtonError(Code.INVALID_MESSAGE, what)
     try:
         data = instance.memory.read(pointer, length)
     except OutOfBounds:

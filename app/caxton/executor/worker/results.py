@@ -32,7 +32,8 @@ def ending_of(execution: Execution, problem: BaseException) -> Ending:
             status = "failure" if execution.kind == "start" else "error"
             return Ending(status, problem.code, problem.message, exit_code=problem.status)
         case CaxtonError():
-            return Ending("failure" if problem.code is Code.INVALID_MESSAGE else "error", problem.code, problem.message)
+            status = "failure" if problem.code is Code.INVALID_MESSAGE else "error"
+            return Ending(status, problem.code, problem.message)
         case _:
             return Ending("error", Code.INTERNAL_ERROR, f"{type(problem).__name__}: {problem}"[:500])
 

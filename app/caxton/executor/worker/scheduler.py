@@ -160,7 +160,8 @@ class Scheduler:
     def _over_limit(self, execution: Execution) -> bool:
         cpu_limit = execution.agent.spec.limits.cpu_time_seconds
         if cpu_limit is not None and execution.cpu > cpu_limit:
-            self.stop(execution, Ending("error", Code.CPU_LIMIT, f"used {execution.cpu:.3f} s of CPU, {cpu_limit} allowed"))
+            detail = f"used {execution.cpu:.3f} s of CPU; {cpu_limit} s allowed"
+            self.stop(execution, Ending("error", Code.CPU_LIMIT, detail))
         elif execution.wall > execution.timeout:
             self.stop(execution, Ending("error", Code.EXECUTION_TIMEOUT, _timeout_text(execution)))
         return execution.ended
