@@ -119,7 +119,7 @@ def test_a_spinning_agent_can_be_cancelled(worker: Harness) -> None:
 
 def test_light_agent_beside_four_that_burn(worker: Harness) -> None:
     echo = worker.load(ECHO)
-    burners = [worker.execute(worker.load(SPIN, module_sha256=f"{hash(SPIN):x}")) for _ in range(4)]
+    burners = [worker.execute(worker.load(SPIN)) for _ in range(4)]
     times = []
     for _ in range(200):
         began = time.perf_counter()
