@@ -16,7 +16,9 @@ from caxton.executor.worker.process import _signal_pipe
 
 _signal_pipe()
 threading.Thread(
-    target=lambda: [(os.kill(os.getpid(), n), time.sleep(0.001)) for _ in range(300) for n in (signal.SIGTERM, signal.SIGINT)],
+    target=lambda: [
+        (os.kill(os.getpid(), n), time.sleep(0.001)) for _ in range(300) for n in (signal.SIGTERM, signal.SIGINT)
+    ],
 ).start()
 answers = {known_answer() for _ in range(300)}
 print("alive" if answers == {1119} else answers)

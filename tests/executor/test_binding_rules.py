@@ -21,6 +21,7 @@ from caxton.executor.binding.instance import Instance, Template, make_template
 from caxton.executor.binding.traps import GuestTrap, TrapCode
 from caxton.executor.engine import make_engine
 from caxton.executor.guest import GuestExit, OutOfBounds, StopGuest
+from caxton.executor.worker.runqueue import Ticker
 from caxton.protocol.agents import Profile
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -136,7 +137,8 @@ def test_a_config_that_would_abort_the_process_is_refused(
 
 
 @pytest.mark.parametrize(
-    "problem", [ValueError(), KeyboardInterrupt(), SystemExit(3), MemoryError(), StopGuest(Code.OUTPUT_LIMIT, ""), GuestExit(4)]
+    "problem",
+    [ValueError(), KeyboardInterrupt(), SystemExit(3), MemoryError(), StopGuest(Code.OUTPUT_LIMIT, ""), GuestExit(4)],
 )
 def test_whatever_a_callback_raises_becomes_a_trap_and_comes_out_of_finish(problem: BaseException) -> None:
     def raising(_host: object, _argument: int) -> int:
@@ -223,11 +225,15 @@ def test_traps_carry_code_and_backtrace() -> None:
 def test_epoch_ends_a_slice_and_the_guest_goes_on_later() -> None:
     of = template()
     instance = fresh(of)
+    ticker = Ticker(0.002)
+    ticker.add(of.engine)
+    ticker.start()
     instance.begin(instance.function(b"spin"), 1)
     for _ in range(5):
-        capi.lib.wasmtime_engine_increment_epoch(of.engine_address)
+        ticker.resume()
         assert not instance.poll()
         assert instance.pending is None
+    ticker.active = False
     instance.close()
 
 

@@ -34,7 +34,12 @@ def test_send_message_sets_what_only_the_host_may(worker: Harness) -> None:
     result = worker.run(worker.load(sender(body), name="me"), message=parent)
     sent = result.sent[0].message
     assert not result.sent[0].is_reply
-    assert (sent.performative, sent.sender, sent.receiver, sent.content) == ("query_if", "me", "team/other", b'{"a":1}')
+    assert (sent.performative, sent.sender, sent.receiver, sent.content) == (
+        "query_if",
+        "me",
+        "team/other",
+        b'{"a":1}',
+    )
     assert (sent.conversation_id, sent.traceparent, sent.priority) == ("talk", "00-t", 7)
     assert sent.reply_by == 1_800_000_000.0
     assert sent.message_id not in ("mine", parent.message_id)
@@ -72,7 +77,9 @@ def test_a_malformed_message_fails_the_execution_with_its_place(worker: Harness,
 
 
 def test_a_reply_that_is_not_json_fails_the_execution(worker: Harness) -> None:
-    wat = sender("not json", call="$reply").replace("(call $answer (call $reply", "(i32.add (i32.const 0) (call $reply")
+    wat = sender("not json", call="$reply").replace(
+        "(call $answer (call $reply", "(i32.add (i32.const 0) (call $reply"
+    )
     result = worker.run(worker.load(wat))
     assert (result.status, result.code, result.reply) == ("failure", Code.INVALID_MESSAGE, None)
 
@@ -85,7 +92,9 @@ def test_send_grant_decides_who_may_be_addressed(worker: Harness, send: list[str
     assert worker.run(worker.load(wat, send=send)).reply == expected
 
 
-@pytest.mark.parametrize("call", ["store", "load", "delete", "random", "now", "http", "secret", "subscribe", "broadcast"])
+@pytest.mark.parametrize(
+    "call", ["store", "load", "delete", "random", "now", "http", "secret", "subscribe", "broadcast"]
+)
 def test_without_its_grant_a_function_answers_denied_and_with_it_unavailable_if_not_built(
     worker: Harness, call: str
 ) -> None:
@@ -174,7 +183,9 @@ def fuzz_module() -> str:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(_CALLS) - 1), st.lists(_NUMBERS, min_size=4, max_size=4))
-def test_no_argument_of_a_host_call_harms_the_worker(fuzzed: tuple[Harness, int], which: int, words: list[int]) -> None:
+def test_no_argument_of_a_host_call_harms_the_worker(
+    fuzzed: tuple[Harness, int], which: int, words: list[int]
+) -> None:
     worker, handle = fuzzed
     text = "#" + "".join(f"{word & 0xFFFFFFFF:08x}" for word in (which, *words))
     exec_id = worker.execute(handle, text)
