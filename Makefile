@@ -36,7 +36,7 @@ examples: $(VENV)/.installed ## build the example agents into app/examples/build
 lock: $(VENV)/.installed ## resolve the dependencies of app/pyproject.toml anew, with hashes
 	$(BIN)/python app/lock.py
 
-$(VENV)/.installed: app/requirements-dev.txt app/bootstrap.sh
+$(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/bootstrap.sh
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)
 
 clean: ## remove what was built and installed here (never data)

@@ -22,4 +22,6 @@ command -v "$python" >/dev/null || install_debian python3 python3-venv || fail "
 
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r app/requirements-dev.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+    --target "$venv/programs" -r app/requirements-programs.txt
 touch "$venv/.installed"
