@@ -20,7 +20,9 @@ COMPILE = [
 def main() -> None:
     """Resolves the run-time set first; the development set may not move its versions."""
     subprocess.run([*COMPILE, "-o", "requirements.txt"], cwd=APP, check=True)
-    subprocess.run([*COMPILE, "--extra", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"], cwd=APP, check=True)
+    subprocess.run(
+        [*COMPILE, "--extra", "dev", "-c", "requirements.txt", "-o", "requirements-dev.txt"], cwd=APP, check=True
+    )
 
 
 if __name__ == "__main__":

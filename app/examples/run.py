@@ -54,7 +54,10 @@ def deploy(client: httpx.Client, name: str) -> None:
     config = json.dumps({"name": name})
     answer = client.post(
         "/api/v1/agents",
-        files={"wasm": (module.name, module.read_bytes(), "application/wasm"), "config": (None, config, "application/json")},
+        files={
+            "wasm": (module.name, module.read_bytes(), "application/wasm"),
+            "config": (None, config, "application/json"),
+        },
     )
     if answer.status_code == httpx.codes.CONFLICT:
         print(f"  {name}: already deployed")
