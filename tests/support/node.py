@@ -98,7 +98,7 @@ class Node:
 
     def start(self) -> None:
         """Starts the node and waits until it is ready."""
-        self.config_file.write_text(_toml(self.settings))
+        self.config_file.write_text(self.toml())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "caxton", "--config", str(self.config_file), "serve"],
@@ -109,6 +109,10 @@ class Node:
                 stderr=log,
             )
         self.wait_ready()
+
+    def toml(self) -> str:
+        """The node's configuration file."""
+        return _toml(self.settings)
 
     def wait_ready(self) -> None:
         """Waits until GET /ready answers 200."""
