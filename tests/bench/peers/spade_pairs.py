@@ -1,9 +1,9 @@
 """The SPADE peer: pairs of agents that pass one message back and forth.
 
-Runs in the peers' environment (app/requirements-bench.txt), never in Caxton's. `spade_pairs.py PAIRS SECONDS local` keeps all
-agents in one process, where SPADE hands messages over in memory; `… xmpp` puts the two halves of each pair
-into two processes, so that messages pass SPADE's XMPP server. Nothing is durable in either. Prints one
-JSON line: messages per second, both directions counted.
+Runs in the peers' environment (app/requirements-bench.txt), never in Caxton's. `spade_pairs.py PAIRS SECONDS
+local` keeps all agents in one process, where SPADE hands messages over in memory; `… xmpp` puts the two halves
+of each pair into two processes, so that messages pass SPADE's XMPP server. Nothing is durable in either.
+Prints one JSON line: messages per second, both directions counted.
 """
 
 import asyncio
