@@ -27,8 +27,8 @@ KINDS = {
     "worker": "caxton.executor.worker",
     "executor": "caxton.executor",
     "router": "caxton.router",
-    "admin": "create_admin_app",
-    "api": "create_app",
+    "admin": "--admin",
+    "api": "caxton.api",
 }
 """Process kinds by what their command line holds; the first that matches counts."""
 
@@ -132,8 +132,8 @@ class Node:
         return sorted(pid for pid in _children(self.process.pid) if _kind(pid) == kind)
 
     def kill(self, kind: str) -> int:
-        """SIGKILL to the first process of this kind; returns its pid."""
-        pid = int(until(lambda: self.pids(kind), 20, f"a {kind} to kill")[0])
+        """SIGKILL to the last started process of this kind (of a gunicorn, a worker); returns its pid."""
+        pid = int(until(lambda: self.pids(kind), 20, f"a {kind} to kill")[-1])
         os.kill(pid, signal.SIGKILL)
         return pid
 
@@ -225,6 +225,7 @@ def make_node(home: Path, **sections: dict[str, Any]) -> Node:
         },
         "coordination": {"local_state_path": str(home / "data" / "local.db")},
         "messaging": {"low_disk_bytes": "1MB"},
+        "security": {"auth_enabled": False},
     }
     for section, keys in sections.items():
         settings.setdefault(section, {}).update(keys)
