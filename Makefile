@@ -14,8 +14,8 @@ help: ## this list
 run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, show an exchange, stay up
 	@$(BIN)/python app/examples/run.py
 
-test: $(VENV)/.installed ## every test (see TESTS=, e.g. make test TESTS=../tests/store)
-	cd app && $(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.installed ## ruff and mypy --strict
 	$(BIN)/ruff check --config app/pyproject.toml app tests
