@@ -63,7 +63,7 @@ def add_extism() -> None:
     import extism
     import wasmtime
 
-    plugin = extism.Plugin({"wasm": [{"data": wasmtime.wat2wasm(EXTISM_ECHO)}]})
+    plugin = extism.Plugin({"wasm": [{"data": bytes(wasmtime.wat2wasm(EXTISM_ECHO))}]})
 
     @app.post("/extism")
     def echo() -> bytes:
