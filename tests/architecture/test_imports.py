@@ -19,12 +19,13 @@ MAY_IMPORT = {
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
     "backup": {"protocol", "config", "store"},
-    "cli": {"protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
+    "serve": {"protocol", "config", "telemetry"},
+    "cli": {"serve", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
 }
 ONLY_IN = {
     "wasmtime": {"executor"},
     "cffi": {"executor"},
-    "ctypes": {"executor", "cli"},  # cli: PR_SET_PDEATHSIG for the children of `caxton serve`
+    "ctypes": {"executor", "serve"},  # serve: PR_SET_PDEATHSIG for the children of `caxton serve`
     "peewee": {"store"},
     "playhouse": {"store"},
     "sqlite3": {"store"},

@@ -10,8 +10,8 @@ import click
 import pytest
 
 from caxton import config as configuration
-from caxton.api.app import create_app
-from caxton.cli import main as command_line
+from caxton.api.app import create_admin_app, create_app
+from caxton.cli.root import caxton as command_line
 from caxton.executor.offered import HOST_FUNCTIONS
 from caxton.protocol.agents import Grants, Limits
 from caxton.protocol.errors import Code
@@ -44,13 +44,11 @@ def test_every_setting_and_no_other() -> None:
 
 
 def test_every_route_and_no_other() -> None:
-    app = create_app(configuration.defaults())
-    flask = getattr(app, "flask", app)
     routes = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in flask.url_map.iter_rules()
-        for method in rule.methods - {"HEAD", "OPTIONS"}
-        if rule.endpoint != "static"
+        for make in (create_app, create_admin_app)
+        for rule in make(configuration.defaults()).flask.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     text = (DOCS / "api.md").read_text()
     named = set(re.findall(r"^\| `(GET|POST|PUT|DELETE) (/\S*)`", text, re.MULTILINE))
@@ -59,9 +57,11 @@ def test_every_route_and_no_other() -> None:
 
 def verbs(command: click.Command, words: tuple[str, ...] = ()) -> set[str]:
     """Every leaf of the command line as words."""
-    if isinstance(command, click.Group):
-        return {verb for name, one in command.commands.items() if not one.hidden for verb in verbs(one, (*words, name))}
-    return {" ".join(words)}
+    if not isinstance(command, click.Group):
+        return {" ".join(words)}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {verb for name, one in found.items() if one and not one.hidden for verb in verbs(one, (*words, name))}
 
 
 def test_every_verb_and_no_other() -> None:
