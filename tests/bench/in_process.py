@@ -5,7 +5,6 @@ Owns how benchmarks drive them. Must never do a part of the worker's work itself
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +14,20 @@ from wasmtime import Module, wat2wasm
 from bench.peers.bare import Bare
 from caxton.executor.binding.host import HostFunctions
 from caxton.executor.binding.instance import Instance, make_template
+from caxton.executor.binding.stacks import use_pool
 from caxton.executor.engine import make_engine
 from caxton.executor.pulse import Pulse, create_pulse
 from caxton.executor.settings import WorkerSettings
+from caxton.executor.worker.__main__ import settle_gc
 from caxton.executor.worker.agent import Agent, make_agent
-from caxton.executor.worker.channel import Channel
 from caxton.executor.worker.execution import Execution
 from caxton.executor.worker.imports import functions
+from caxton.executor.worker.modules import entry_points
 from caxton.executor.worker.scheduler import Scheduler
 from caxton.protocol.agents import EffectiveLimits, Profile, Shape
 from caxton.protocol.agents import Instance as Lifetime
 from caxton.protocol.execution import AgentSpec
+from caxton.protocol.frames import encode_frame
 from caxton.protocol.messages import Message
 from support.wat import ECHO
 from support.worker_harness import STACK_BYTES
@@ -34,19 +36,30 @@ _MESSAGES: Final = msgspec.msgpack.Decoder(Message)
 _NOWHERE: Final = "/nonexistent"
 
 
+class _Sink:
+    """Where results end: encoded, like in the worker's channel, and counted."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def send(self, frame: msgspec.Struct) -> None:
+        """One frame."""
+        self.taken += len(encode_frame(frame))
+
+
 class InProcess:
     """One engine and one echo module, to be called through our code or bare."""
 
     def __init__(self) -> None:
-        self._engine = make_engine(Profile.STANDARD, STACK_BYTES, ())
+        self._engine = make_engine(Profile.STANDARD, STACK_BYTES, (), use_pool)
         self._module = Module(self._engine, wat2wasm(ECHO))
         self._hosts = HostFunctions(functions(checked_send=False, files=False))
         self._linker = self._hosts.linker(self._engine)
         self._template = make_template(self._engine, self._linker.instantiate_pre(self._module), uses_fuel=False)
-        self._socket, peer = socket.socketpair()
-        self._channel = Channel(peer.detach())
+        self._sink = _Sink()
         settings = WorkerSettings(1, "", "node1", 0, 0, 0, STACK_BYTES, [], _NOWHERE, 0)
-        self._scheduler = Scheduler(settings, self._channel, Pulse(create_pulse()))
+        settle_gc()
+        self._scheduler = Scheduler(settings, self._sink, Pulse(create_pulse()))  # type: ignore[arg-type]  # no socket
 
     def bare(self) -> Bare:
         """The same module without us."""
@@ -56,24 +69,23 @@ class InProcess:
         """A deployed echo agent."""
         spec = AgentSpec("echo", 1, "", Shape.REACTOR, lifetime, Profile.STANDARD, EffectiveLimits(), "node1")
         agent = make_agent(1, spec, Path(_NOWHERE))
-        agent.template = self._template
+        agent.template, agent.exports = self._template, entry_points(self._module)
         return agent
 
-    def execute(self, agent: Agent, encoded: bytes) -> None:
-        """One message: from its bytes to its `Result` in the channel's buffer."""
-        execution = Execution(1, agent, "message", 1, 30.0)
-        execution.message = _MESSAGES.decode(encoded)
-        self._scheduler.executions[1] = execution
-        self._scheduler.start(execution)
-        while not execution.ended:
-            self._scheduler.run_batch()
+    def execute(self, agent: Agent, encoded: bytes, count: int) -> None:
+        """Messages that came together: each from its bytes to its encoded `Result`."""
+        scheduler = self._scheduler
+        for number in range(1, count + 1):
+            execution = Execution(number, agent, "message", 1, 30.0)
+            execution.message = _MESSAGES.decode(encoded)
+            scheduler.executions[number] = execution
+            scheduler.start(execution)
+        while len(scheduler.queue):
+            scheduler.run_batch()
 
-    def empty(self) -> int:
-        """Takes what was sent off the socket; its bytes."""
-        taken = 0
-        while self._channel.pending:
-            self._channel.flush()
-            taken += len(self._socket.recv(1 << 20))
+    def taken(self) -> int:
+        """Bytes of results since the last call."""
+        taken, self._sink.taken = self._sink.taken, 0
         return taken
 
 

@@ -102,7 +102,7 @@ def test_a_wrong_struct_size_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         _fields_ = [("kind", ctypes.c_uint8), ("of", ctypes.c_uint8 * 16)]
 
     monkeypatch.setattr(capi.bindings, "wasmtime_val_t", Shorter)
-    assert len(capi.size_mismatches()) == 1
+    assert capi.size_mismatches()
 
 
 def test_host_code_has_its_own_stack_above_the_guests() -> None:

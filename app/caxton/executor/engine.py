@@ -6,7 +6,7 @@ engine: callers do. A configuration that wasmtime rejects aborts the process, so
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from wasmtime import Config, Engine
@@ -26,10 +26,13 @@ MIN_STACK_BYTES: Final = 64 * 1024
 MAX_STACK_BYTES: Final = 64 * MEBI
 
 
-def make_engine(profile: Profile, stack_bytes: int, features: Iterable[str]) -> Engine:
+def make_engine(
+    profile: Profile, stack_bytes: int, features: Iterable[str], adapt: Callable[[Config], None] | None = None
+) -> Engine:
     """An engine for `profile` with `stack_bytes` of guest stack and the node's extra `features`.
 
-    Artifacts compiled under one call load only under an engine made with equal arguments.
+    Artifacts compiled under one call load only under an engine made with equal arguments. `adapt` may set
+    what compiled code does not depend on, such as where stacks come from.
     Raises `CONFIG_INVALID` for an unknown feature, a stack outside its range, or `threads` where the
     node has not switched them on.
     """
@@ -46,6 +49,8 @@ def make_engine(profile: Profile, stack_bytes: int, features: Iterable[str]) -> 
     # The order matters: a wasm stack larger than the async stack of that moment aborts the process.
     capi.wasmtime_config_async_stack_size_set(config.ptr(), stack_bytes + HOST_STACK_BYTES)
     config.max_wasm_stack = stack_bytes
+    if adapt is not None:
+        adapt(config)
     return Engine(config)
 
 

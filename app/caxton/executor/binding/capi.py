@@ -28,8 +28,17 @@ typedef struct { uint8_t kind; valunion_t of; } val_t;
 typedef struct { uint64_t store_id; void* private_; } func_t;
 typedef struct { uint64_t store_id; size_t private_; } instance_t;
 typedef struct { uint64_t store_id; uint32_t private1; uint64_t private2; } memory_t;
-typedef struct { uint8_t kind; union { func_t func; memory_t memory; void* shared; } of; } extern_t;
+typedef struct { uint8_t kind; union { func_t func[1]; memory_t memory[1]; void* shared; } of; } extern_t;
 typedef struct { size_t size; char* data; } byte_vec_t;
+typedef struct {
+    union { val_t values[3]; int32_t words[24]; } call;
+    void* trap[1];
+    void* error[1];
+    instance_t instance[1];
+    extern_t memory[1];
+    extern_t exports[8];
+    char flag[2];
+} guest_t;
 
 void* wasmtime_store_new(void* engine, void* data, void* finalizer);
 void wasmtime_store_delete(void* store);
@@ -68,6 +77,13 @@ void wasm_byte_vec_delete(byte_vec_t* bytes);
 
 lib: Final[Any] = ffi.dlopen(str(loader.filename))  # Any: cffi knows the prototypes only at run time
 NULL: Final = ffi.NULL
+GUEST: Final = ffi.typeof("guest_t*")
+"""All C memory of one instance in one piece. Its fields are arrays because cffi passes those as pointers.
+`call` holds two arguments and the result; `words` are the same bytes, read and written without structs."""
+FIRST_WORD: Final = ffi.offsetof("val_t", "of") // 4
+SECOND_WORD: Final = FIRST_WORD + ffi.sizeof("val_t") // 4
+RESULT_WORD: Final = SECOND_WORD + ffi.sizeof("val_t") // 4
+MAX_EXPORTS: Final = 8
 
 STRLEN: Final[int] = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value or 0
 """Continuation of every deferred call: "done" once the flag behind its argument is not empty."""
@@ -111,6 +127,8 @@ def size_mismatches() -> list[str]:
     ]
     if ctypes.sizeof(Continuation) != ctypes.sizeof(bindings.wasmtime_async_continuation_t):
         found.append("continuation differs")
+    if ffi.offsetof("val_t", "of") != bindings.wasmtime_val_t.of.offset:
+        found.append("val_t: its value is elsewhere")
     if ctypes.sizeof(bindings.wasmtime_val_raw_t) != RAW_WORDS * 4:
         found.append("val_raw_t differs")
     return found

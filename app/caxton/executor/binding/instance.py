@@ -12,9 +12,14 @@ from wasmtime import Engine, InstancePre
 
 from caxton.executor.binding.capi import (
     EXTERN_FUNC,
+    FIRST_WORD,
+    GUEST,
     KIND_I32,
     KIND_I64,
+    MAX_EXPORTS,
     NULL,
+    RESULT_WORD,
+    SECOND_WORD,
     address,
     ffi,
     lib,
@@ -25,6 +30,12 @@ from caxton.executor.binding.traps import take_error, take_trap
 
 UNLIMITED_FUEL = 1 << 62
 _MAX_TABLES = 16
+_NO_MEMORY = Memory(NULL, None)
+# Looked up once: these are called for every message.
+_begin_call = lib.wasmtime_func_call_async
+_poll = lib.wasmtime_call_future_poll
+_delete_future = lib.wasmtime_call_future_delete
+_set_deadline = lib.wasmtime_context_set_epoch_deadline
 
 
 class Template(NamedTuple):
@@ -52,15 +63,16 @@ class Instance:
     __slots__ = (
         "_context",
         "_error",
+        "_exports",
         "_function",
         "_future",
-        "_handle",
-        "_item",
+        "_guest",
         "_params",
         "_result",
         "_store",
         "_template",
         "_trap",
+        "_words",
         "calls_left",
         "flag",
         "flag_address",
@@ -78,15 +90,17 @@ class Instance:
         lib.wasmtime_context_epoch_deadline_async_yield_and_update(self._context, 1)
         self._future: Any = None
         self._function: Any = None
-        self._params: Any = ffi.new("val_t[2]")
-        self._result: Any = ffi.new("val_t*")
-        self._trap: Any = ffi.new("void**")
-        self._error: Any = ffi.new("void**")
-        self._handle: Any = ffi.new("instance_t*")
-        self._item: Any = None
-        self.flag: Any = ffi.new("char[2]")
+        guest: Any = ffi.new(GUEST)
+        self._guest = guest  # everything below points into it
+        self._params: Any = guest.call.values
+        self._result: Any = self._params + 2
+        self._words: Any = guest.call.words
+        self._trap: Any = guest.trap
+        self._error: Any = guest.error
+        self._exports = 0
+        self.flag: Any = guest.flag
         self.flag_address = int(ffi.cast("uintptr_t", self.flag))
-        self.memory = Memory(self._context, None)
+        self.memory = _NO_MEMORY
         self.host: Any = None
         self.calls_left = 0
         self.stop: BaseException | None = None
@@ -117,46 +131,48 @@ class Instance:
         self._require_idle()
         lib.wasmtime_context_set_epoch_deadline(self._context, 1)
         self._future = lib.wasmtime_instance_pre_instantiate_async(
-            self._template.pre_address, self._context, self._handle, self._trap, self._error
+            self._template.pre_address, self._context, self._guest.instance, self._trap, self._error
         )
 
     def attach_memory(self) -> bool:
         """Finds the export `memory` once the instance exists; False if there is none."""
-        item = self._export(b"memory")
-        if item is None or item.kind == EXTERN_FUNC:
+        item = self._guest.memory
+        if not self._export(b"memory", item) or item[0].kind == EXTERN_FUNC:
             return False
-        self._item = item
         self.memory = Memory(self._context, item)
         return True
 
     def function(self, name: bytes) -> Any | None:  # an opaque function pointer for `begin`
-        """The exported function `name`, or None. Valid as long as the instance."""
-        item = self._export(name)
-        if item is None or item.kind != EXTERN_FUNC:
+        """The exported function `name`, or None. Valid as long as the instance; at most 8 are asked for."""
+        if self._exports == MAX_EXPORTS:
+            raise RuntimeError(f"more than {MAX_EXPORTS} exports")
+        item = self._guest.exports + self._exports
+        if not self._export(name, item) or item.kind != EXTERN_FUNC:
             return None
-        return (item, ffi.addressof(item.of, "func"))
+        self._exports += 1
+        return item.of.func
 
     def begin(self, function: Any, *arguments: int, results: int = 1) -> None:
-        """Starts a call with i32 arguments; `results` as in the export's type, else `finish` raises."""
-        self._require_idle()
-        params = self._params
-        count = 0
-        for value in arguments:
-            slot = params[count]
-            slot.kind = KIND_I32
-            slot.of.i32 = value
-            count += 1
+        """Starts a call with at most two i32 arguments; `results` as in the export's type, else `finish` raises."""
+        if self._future is not None or self._store is None:
+            self._require_idle()
+        count = len(arguments)
+        if count:
+            words = self._words
+            words[FIRST_WORD] = arguments[0]
+            if count > 1:
+                words[SECOND_WORD] = arguments[1]
         context = self._context
         self._function = function  # wasmtime reads it until the future has ended
-        lib.wasmtime_context_set_epoch_deadline(context, 1)
-        self._future = lib.wasmtime_func_call_async(
-            context, function[1], params, count, self._result, results, self._trap, self._error
+        _set_deadline(context, 1)
+        self._future = _begin_call(
+            context, function, self._params, count, self._result, results, self._trap, self._error
         )
 
     def poll(self) -> bool:
         """Runs the guest until it ends (True), or its slice is over or it waits (False)."""
         running.instance = self
-        done: bool = lib.wasmtime_call_future_poll(self._future)
+        done: bool = _poll(self._future)
         return done
 
     def renew_slice(self) -> None:
@@ -169,10 +185,11 @@ class Instance:
         `GuestTrap`; or the `StopGuest`, `GuestExit` or other exception that a host function raised.
         """
         future, self._future = self._future, None
-        lib.wasmtime_call_future_delete(future)
-        if self._trap[0] == NULL and self._error[0] == NULL:
-            return int(self._result.of.i32)
-        return self._raise()
+        _delete_future(future)
+        if self._trap[0] or self._error[0]:
+            return self._raise()
+        status: int = self._words[RESULT_WORD]
+        return status
 
     def answer(self, value: int) -> None:
         """Gives the guest the result of its pending call; the next `poll` goes on."""
@@ -208,11 +225,9 @@ class Instance:
         if self._future is not None or self._store is None:
             raise RuntimeError("one call at a time, and none after close")
 
-    def _export(self, name: bytes) -> Any | None:
-        item = ffi.new("extern_t*")
-        if not lib.wasmtime_instance_export_get(self._context, self._handle, name, len(name), item):
-            return None
-        return item
+    def _export(self, name: bytes, item: Any) -> bool:
+        found: bool = lib.wasmtime_instance_export_get(self._context, self._guest.instance, name, len(name), item)
+        return found
 
     def _raise(self) -> int:
         trap, error = self._trap[0], self._error[0]

@@ -33,11 +33,12 @@ class Memory:
         self._view: Any = b""
         if item is None:
             return
-        if item.kind == EXTERN_SHARED_MEMORY:
-            self._shared = item.of.shared
+        kind = item[0].kind
+        if kind == EXTERN_SHARED_MEMORY:
+            self._shared = item[0].of.shared
             base = lib.wasmtime_sharedmemory_data(self._shared)
-        elif item.kind == EXTERN_MEMORY:
-            self._pointer = ffi.addressof(item.of, "memory")
+        elif kind == EXTERN_MEMORY:
+            self._pointer = item[0].of.memory
             base = lib.wasmtime_memory_data(context, self._pointer)
         else:
             self._item = None

@@ -13,6 +13,7 @@ from wasmtime import Module
 from caxton.executor.binding.capi import WASMTIME_VERSION, size_mismatches
 from caxton.executor.binding.host import HostFunction, HostFunctions
 from caxton.executor.binding.instance import Instance, make_template
+from caxton.executor.binding.stacks import use_pool
 from caxton.executor.engine import make_engine
 from caxton.protocol.agents import Profile
 from caxton.protocol.errors import CaxtonError, Code
@@ -45,7 +46,7 @@ def check() -> None:
 
 def known_answer() -> int:
     """One instance, one call with a plain, a wide and a deferred host function in it."""
-    engine = make_engine(Profile.STANDARD, _STACK_BYTES, ())
+    engine = make_engine(Profile.STANDARD, _STACK_BYTES, (), use_pool)
     functions = HostFunctions(
         (
             HostFunction("check", "plain", "ii", "i", False, lambda _host, a, b: a + b),

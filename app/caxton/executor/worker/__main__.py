@@ -30,11 +30,16 @@ def main(argument: str) -> int:
         worker.control.send(Ready(os.getpid(), problem.message))
         return EXIT_REFUSED
     worker = Worker(settings)
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    settle_gc()
     worker.control.send(Ready(os.getpid()))
     worker.run()
     return 0
+
+
+def settle_gc() -> None:
+    """What is here now stays; what executions leave behind is mostly freed by its reference counts."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 if __name__ == "__main__":

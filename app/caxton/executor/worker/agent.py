@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,13 +17,16 @@ from caxton.protocol.agents import Instance as Lifetime
 from caxton.protocol.agents import Shape
 from caxton.protocol.execution import AgentSpec
 
+ENTRY_POINTS: Final = (b"caxton_alloc", b"handle_message", b"handle_timer", b"agent_init", b"agent_shutdown",
+                       b"get_capabilities", b"_initialize", b"_start")  # fmt: skip
+
 if TYPE_CHECKING:
     from caxton.executor.worker.execution import Execution
 
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """A warm instance between two messages. `used_at` monotonic seconds; `exports` are function pointers."""
+    """A warm instance between two messages. `used_at` monotonic seconds; `exports`: function pointers by name."""
 
     instance: Instance
     incarnation: int
@@ -52,6 +55,8 @@ class Agent:
     """Whether one instance lives on between messages."""
     template: Template | None = None
     uses_wasi: bool = False
+    exports: tuple[bytes, ...] = ()
+    """Those of `ENTRY_POINTS` that the module has."""
     refused: str | None = None
     """Why the module cannot be run, once that is known."""
     waiting: list[Execution] = field(default_factory=list)

@@ -66,15 +66,14 @@ def bounded(call: Callable[..., int]) -> Callable[..., int]:
 
 def reply(execution: Execution, pointer: int, length: int) -> int:
     """`inform` with this content to the sender of the message being handled."""
-    message = execution.message
     if not execution.may_act:
         return DENIED
-    spec = execution.agent.spec
+    message, spec, memory = execution.message, execution.agent.spec, execution.memory
     try:
-        execution.memory.check(pointer, length)
         if length & _U32 > spec.max_message_bytes:
+            memory.check(pointer, length)
             return LIMIT
-        data = execution.memory.read(pointer, length)
+        data = memory.read(pointer, length)
     except OutOfBounds:
         return INVALID
     if message is None or execution.replied or message.sender.startswith(TIMER_PREFIX):
@@ -82,7 +81,8 @@ def reply(execution: Execution, pointer: int, length: int) -> int:
     if execution.ordinal >= spec.limits.messages_per_execution:
         return LIMIT
     execution.replied = True
-    execution.handed.append(Handed("reply", execution.next_ordinal(), data))
+    execution.ordinal += 1
+    execution.handed.append(Handed("reply", execution.ordinal, data))
     return 0
 
 

@@ -18,9 +18,10 @@ from wasmtime import Engine, Linker, Module, WasmtimeError
 from caxton.executor import wasi
 from caxton.executor.binding.host import HostFunctions
 from caxton.executor.binding.instance import make_template
+from caxton.executor.binding.stacks import use_pool
 from caxton.executor.engine import make_engine
 from caxton.executor.settings import WorkerSettings
-from caxton.executor.worker.agent import Agent
+from caxton.executor.worker.agent import ENTRY_POINTS, Agent
 from caxton.executor.worker.channel import READ_BYTES
 from caxton.executor.worker.imports import functions
 from caxton.protocol.agents import Profile
@@ -35,6 +36,20 @@ _EVERYBODY: Final[tuple[list[str], ...]] = (["*"], [])
 class _Key(NamedTuple):
     sha256: str
     profile: Profile
+
+
+class _Loaded(NamedTuple):
+    """A module with what the worker wants to know of it, asked once."""
+
+    module: Module
+    uses_wasi: bool
+    exports: tuple[bytes, ...]
+
+
+def entry_points(module: Module) -> tuple[bytes, ...]:
+    """Those of `ENTRY_POINTS` that the module exports."""
+    names = {item.name.encode() for item in module.exports}
+    return tuple(name for name in ENTRY_POINTS if name in names)
 
 
 class Control:
@@ -76,7 +91,7 @@ class Modules:
             for checked in (False, True)
             for files in (False, True)
         }
-        self._modules: dict[_Key, Module] = {}
+        self._modules: dict[_Key, _Loaded] = {}
         self._users: dict[_Key, set[Agent]] = {}
         self._wanted: dict[_Key, list[Agent]] = {}
 
@@ -120,17 +135,19 @@ class Modules:
         if descriptor is None:
             return "the compiled module is not in the executor's cache; prepare it again"
         try:
-            self._modules[key] = Module.deserialize_file(self._engine(key.profile), f"/proc/self/fd/{descriptor}")
+            module = Module.deserialize_file(self._engine(key.profile), f"/proc/self/fd/{descriptor}")
         except WasmtimeError as problem:
             return f"the compiled module does not fit this executor: {problem}"
         finally:
             os.close(descriptor)
+        uses_wasi = any(item.module == wasi.IMPORT_MODULE for item in module.imports)
+        self._modules[key] = _Loaded(module, uses_wasi, entry_points(module))
         return None
 
     def _engine(self, profile: Profile) -> Engine:
         engine = self._engines.get(profile)
         if engine is None:
-            engine = make_engine(profile, self._settings.stack_bytes, self._settings.wasm_features)
+            engine = make_engine(profile, self._settings.stack_bytes, self._settings.wasm_features, use_pool)
             self._engines[profile] = engine
             self._on_engine(engine)
         return engine
@@ -145,12 +162,12 @@ class Modules:
         return linker
 
     def _link(self, agent: Agent, key: _Key) -> None:
-        module = self._modules[key]
+        loaded = self._modules[key]
         try:
-            pre = self._linker(agent.spec).instantiate_pre(module)
+            pre = self._linker(agent.spec).instantiate_pre(loaded.module)
         except WasmtimeError as problem:
             agent.refused = f"the module cannot be linked: {problem}"
             return
-        agent.uses_wasi = any(item.module == wasi.IMPORT_MODULE for item in module.imports)
+        agent.uses_wasi, agent.exports = loaded.uses_wasi, loaded.exports
         uses_fuel = key.profile is Profile.DETERMINISTIC
         agent.template = make_template(self._engine(key.profile), pre, uses_fuel=uses_fuel)

@@ -1,6 +1,7 @@
 """What an execution does, step by step: instantiate, initialise, hand the message over, read the answer.
 
-Owns the two shapes of spec/abi.md. Must never block: every `yield` means "poll the call that was begun".
+Owns the two shapes of spec/abi.md. Must never block: a program polls a call once, and most end with that; a
+`yield` means "it has not ended: go on when `poll` answered True".
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from caxton.protocol.errors import CaxtonError, Code
 
 STDERR_TAIL_BYTES: Final = 2_000
 _DESCRIPTOR_BYTES: Final = 65_536
-_EXPORTS: Final = (b"caxton_alloc", b"handle_message", b"handle_timer", b"agent_init", b"agent_shutdown",
-                   b"get_capabilities", b"_initialize", b"_start")  # fmt: skip
 
 
 def program_of(execution: Execution) -> Program:
@@ -42,7 +41,8 @@ def program_of(execution: Execution) -> Program:
 
 def _call(instance: Instance, function: Any, *arguments: int, results: int = 1) -> Generator[None, None, int]:
     instance.begin(function, *arguments, results=results)
-    yield
+    if not instance.poll():
+        yield
     return instance.finish()
 
 
@@ -56,11 +56,12 @@ def _message(execution: Execution) -> Program:
     assert message is not None  # Execute always has one
     data = message_json(message)
     instance, exports = resident.instance, resident.exports
-    allocate, handle = exports[b"caxton_alloc"], exports[b"handle_message"]
+    allocate, handle = exports.get(b"caxton_alloc"), exports.get(b"handle_message")
     if allocate is None or handle is None:
         return Ending("failure", Code.AGENT_FAILED, "the module exports no caxton_alloc or no handle_message")
     instance.begin(allocate, len(data))
-    yield
+    if not instance.poll():
+        yield
     pointer = instance.finish()
     if pointer == 0:
         execution.keep = True
@@ -70,7 +71,8 @@ def _message(execution: Execution) -> Program:
     except OutOfBounds:
         return Ending("failure", Code.AGENT_FAILED, f"caxton_alloc({len(data)}) answered memory that is not there")
     instance.begin(handle, pointer, len(data))
-    yield
+    if not instance.poll():
+        yield
     status = instance.finish()
     execution.keep = True
     return Ending() if status == 0 else _returned("handle_message", status)
@@ -82,7 +84,7 @@ def _timer(execution: Execution) -> Program:
         resident = yield from _fresh(execution)
     else:
         _adopt(execution, resident)
-    handle = resident.exports[b"handle_timer"]
+    handle = resident.exports.get(b"handle_timer")
     if handle is None:
         execution.keep = True
         return Ending("failure", Code.AGENT_FAILED, "the module exports no handle_timer")
@@ -106,11 +108,11 @@ class InitFailed(CaxtonError):
 def _fresh(execution: Execution) -> Generator[None, None, Resident]:
     """Instantiates and initialises a reactor; `execution.resident` is it."""
     resident = yield from _instantiate(execution, _wasi_state(execution, b"") if execution.agent.uses_wasi else None)
-    if resident.exports[b"_initialize"] is not None:
-        yield from _call(resident.instance, resident.exports[b"_initialize"], results=0)
-    if resident.exports[b"agent_init"] is not None:
+    if resident.exports.get(b"_initialize") is not None:
+        yield from _call(resident.instance, resident.exports.get(b"_initialize"), results=0)
+    if resident.exports.get(b"agent_init") is not None:
         execution.may_act = False
-        status = yield from _call(resident.instance, resident.exports[b"agent_init"])
+        status = yield from _call(resident.instance, resident.exports.get(b"agent_init"))
         if status != 0:
             raise InitFailed(status)
         execution.may_act = True
@@ -128,10 +130,11 @@ def _instantiate(execution: Execution, state: Any) -> Generator[None, None, Resi
     resident = Resident(instance, execution.incarnation, {}, state, source)
     _adopt(execution, resident)
     instance.begin_instantiate()
-    yield
+    if not instance.poll():
+        yield
     instance.finish()
     instance.attach_memory()
-    resident.exports = {name: instance.function(name) for name in _EXPORTS}
+    resident.exports = {name: instance.function(name) for name in agent.exports}
     return resident
 
 
@@ -161,11 +164,11 @@ def _start(execution: Execution) -> Program:
     if execution.agent.spec.shape is Shape.COMMAND:
         return Ending()
     resident = yield from _fresh(execution)
-    missing = [n.decode() for n in (b"caxton_alloc", b"handle_message") if resident.exports[n] is None]
+    missing = [n.decode() for n in (b"caxton_alloc", b"handle_message") if resident.exports.get(n) is None]
     if missing or resident.instance.memory.size() == 0:
         what = ", ".join(missing) or "memory"
         return Ending("failure", Code.INVALID_WASM, f"a reactor must export {what}")
-    describe = resident.exports[b"get_capabilities"]
+    describe = resident.exports.get(b"get_capabilities")
     capabilities = None
     if describe is not None:
         capabilities = yield from _capabilities(resident, describe)
@@ -176,7 +179,7 @@ def _start(execution: Execution) -> Program:
 def _capabilities(resident: Resident, describe: Any) -> Generator[None, None, bytes]:
     """The descriptor that the agent writes, as JSON text; `INVALID_MESSAGE` when it is none."""
     instance = resident.instance
-    pointer = yield from _call(instance, resident.exports[b"caxton_alloc"], _DESCRIPTOR_BYTES)
+    pointer = yield from _call(instance, resident.exports.get(b"caxton_alloc"), _DESCRIPTOR_BYTES)
     length = yield from _call(instance, describe, pointer, _DESCRIPTOR_BYTES)
     if not 0 <= length <= _DESCRIPTOR_BYTES:
         what = f"get_capabilities: returned {length}; 0 to {_DESCRIPTOR_BYTES} is right"
@@ -190,10 +193,10 @@ def _capabilities(resident: Resident, describe: Any) -> Generator[None, None, by
 
 def _shutdown(execution: Execution) -> Program:
     resident = execution.agent.resident
-    if resident is not None and resident.exports[b"agent_shutdown"] is not None:
+    if resident is not None and resident.exports.get(b"agent_shutdown") is not None:
         _adopt(execution, resident)
         execution.may_act = False
-        yield from _call(resident.instance, resident.exports[b"agent_shutdown"], results=0)
+        yield from _call(resident.instance, resident.exports.get(b"agent_shutdown"), results=0)
     return Ending()
 
 
@@ -208,7 +211,7 @@ def _command(execution: Execution) -> Program:
     exit_code = 0
     try:
         resident = yield from _instantiate(execution, state)
-        start = resident.exports[b"_start"]
+        start = resident.exports.get(b"_start")
         if start is None:
             return Ending("failure", Code.INVALID_WASM, "a command must export _start")
         yield from _call(resident.instance, start, results=0)

@@ -8,11 +8,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from caxton.executor.settings import WorkerSettings
-from caxton.executor.worker.agent import Agent
+from caxton.executor.worker.agent import Agent, Resident
 from caxton.executor.worker.execution import Execution
 from caxton.protocol.execution import Gone
+
+
+_SMALL_BYTES: Final = 4 * 1024 * 1024
+_MAX_RETIRED: Final = 16
 
 
 class Residents:
@@ -23,6 +28,7 @@ class Residents:
         self._idle_seconds = settings.idle_timeout_seconds
         self._send = send
         self._agents: OrderedDict[Agent, None] = OrderedDict()
+        self._retired: list[Resident] = []
 
     def __len__(self) -> int:
         return len(self._agents)
@@ -36,7 +42,7 @@ class Residents:
             if agent.resident is resident:
                 agent.resident = None
                 self._agents.pop(agent, None)
-            resident.close()
+            self._retire(resident, small=execution.keep and execution.peak_memory <= _SMALL_BYTES)
             return False
         if agent.resident is not None and agent.resident is not resident:
             agent.resident.close()  # a second `Start` made a new one
@@ -48,6 +54,23 @@ class Residents:
         if len(self._agents) > self._limit:
             self._evict_oldest()
         return True
+
+    def sweep(self) -> None:
+        """Frees what ended since the last time. Unmapping makes the processor forget where all memory is, so
+        that the next few thousand instructions are slow: once for many is cheaper than once for each.
+        """
+        for resident in self._retired:
+            resident.close()
+        self._retired.clear()
+
+    def _retire(self, resident: Resident, *, small: bool) -> None:
+        if not small or resident.wasi is not None:
+            resident.close()
+            return
+        resident.instance.host = None
+        self._retired.append(resident)
+        if len(self._retired) >= _MAX_RETIRED:
+            self.sweep()
 
     def drop(self, agent: Agent, reason: str) -> None:
         """Closes the agent's instance and says so, also if there was none."""
@@ -68,6 +91,7 @@ class Residents:
 
     def close(self) -> None:
         """Closes everything without a word: the process ends."""
+        self.sweep()
         for agent in list(self._agents):
             if agent.resident is not None:
                 agent.resident.close()

@@ -10,7 +10,7 @@ import heapq
 import time
 from typing import Final
 
-from caxton.executor.binding.host import Pending
+from caxton.executor.binding.instance import Instance
 from caxton.executor.guest import OutOfBounds
 from caxton.executor.pulse import Pulse
 from caxton.executor.settings import WorkerSettings
@@ -64,11 +64,12 @@ class Scheduler:
         first = True
         while (execution := queue.first()) is not None:
             if not first and not execution.fresh:
-                return
+                break
             queue.pop()
             first = False
             if self._slice(execution) - began > _BATCH_SECONDS:
-                return
+                break
+        self.residents.sweep()
 
     def next_timer(self) -> float | None:
         """When `fire_timers` is due, by CLOCK_MONOTONIC."""
@@ -206,41 +207,39 @@ class Scheduler:
 
 def _advance(execution: Execution) -> Ending | None:
     """Goes on until the program ends (its ending), the slice is over, or the guest waits (None)."""
-    program = execution.program
+    program, instance = execution.program, execution.instance
     assert program is not None  # set by `start`
-    while True:
-        instance = execution.instance
-        if instance is not None and instance.busy and not instance.poll():
-            pending = instance.pending
-            if pending is None:
+    try:
+        if instance is None or not instance.busy or instance.poll():
+            next(program)
+        while True:  # here a call of the program's has not ended
+            instance = execution.instance
+            assert instance is not None  # it made the call
+            if instance.pending is None or _deferred(execution, instance):
                 return None
-            try:
-                if _deferred(execution, pending):
-                    return None
-                continue
-            except BaseException as problem:
-                execution.measure()
-                instance.close()
-                try:
-                    program.throw(problem)
-                except StopIteration as end:
-                    ending: Ending = end.value
-                    return ending
-        try:
-            program.send(None)
-        except StopIteration as end:
-            ended: Ending = end.value
-            return ended
+            if instance.poll():
+                next(program)
+    except StopIteration as end:
+        ending: Ending = end.value
+        return ending
 
 
-def _deferred(execution: Execution, pending: Pending) -> bool:
+def _deferred(execution: Execution, instance: Instance) -> bool:
     """Does the work of a deferred call; whether the guest has to wait for it."""
-    answer = pending.function.call(execution, *pending.arguments)
+    pending = instance.pending
+    assert pending is not None  # the caller looked
+    try:
+        answer = pending.function.call(execution, *pending.arguments)
+    except BaseException as problem:
+        execution.measure()
+        instance.close()
+        assert execution.program is not None  # it called
+        execution.program.throw(problem)  # raises: programs end with an exception of their guest's
+        raise
     if isinstance(answer, (Sleep, Ask)):
         execution.waiting = answer
         return True
-    assert execution.instance is not None  # it called
-    execution.instance.answer(answer)
+    instance.answer(answer)
     return False
 
 
