@@ -51,7 +51,7 @@ def _cold(harness: Harness, handle: int) -> float:
 
 def _first_ever(harness: Harness, index: int) -> float:
     """A module that the worker has never seen; `fetch` over the control socket is part of it."""
-    different = ECHO.replace("(i32.const 4096))", f"(i32.const {4096 + 8 * index}))", 1)
+    different = ECHO.replace("(i32.const 4096))", f"(i32.const {4104 + 8 * index}))", 1)
     handle = harness.load(different, fetch=False)
     started = time.perf_counter()
     exec_id = harness.execute(handle, "hello")
