@@ -52,7 +52,9 @@ class Caller(Protocol):
     stop: BaseException | None
     pending: Pending | None
     flag: Any  # cffi char[2]
-    flag_address: int
+
+    @property
+    def flag_address(self) -> int: ...
 
 
 class _Slot:

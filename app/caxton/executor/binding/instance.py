@@ -75,7 +75,6 @@ class Instance:
         "_words",
         "calls_left",
         "flag",
-        "flag_address",
         "host",
         "memory",
         "pending",
@@ -99,12 +98,16 @@ class Instance:
         self._error: Any = guest.error
         self._exports = 0
         self.flag: Any = guest.flag
-        self.flag_address = int(ffi.cast("uintptr_t", self.flag))
         self.memory = _NO_MEMORY
         self.host: Any = None
         self.calls_left = 0
         self.stop: BaseException | None = None
         self.pending: Pending | None = None
+
+    @property
+    def flag_address(self) -> int:
+        """Where `flag` is; only deferred calls ask."""
+        return int(ffi.cast("uintptr_t", self.flag))
 
     @property
     def busy(self) -> bool:

@@ -65,7 +65,10 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
     acted = ending.status == "ok"
     reply = ending.reply
     if acted and reply is None:
-        reply = next((item.message.content for item in sent if item.is_reply), None)
+        for item in sent:
+            if item.is_reply:
+                reply = item.message.content
+                break
     return Result(
         execution.exec_id,
         ending.status,
