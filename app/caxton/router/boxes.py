@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from caxton.config import Config
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
 from caxton.router.agents import Agent
@@ -92,7 +93,9 @@ class Box:
 class Boxes:
     """Boxes by agent, live messages by id, and the sums that the node's bounds are about."""
 
-    def __init__(self, body_budget_bytes: int) -> None:
+    def __init__(self, config: Config, body_budget_bytes: int) -> None:
+        self.config = config
+        """In force now; replaced as a whole when the node re-reads its configuration."""
         self._boxes: dict[str, Box] = {}
         self.live: dict[str, Entry] = {}
         """Every message that is not durably settled yet."""

@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Callable
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store import Changes, CommitResult, Writer
+from caxton.store import Changes, CommitResult
+from caxton.store.writer import Writer
 
 Waiting = Callable[[CommitResult], None]
+Delivered = list[tuple[Waiting, CommitResult]]
 
 
 class Commits:
@@ -24,10 +26,12 @@ class Commits:
         self._on_fatal = on_fatal
         self._open: Changes | None = None
         self._waiting: list[Waiting] = []
+        self._closing: list[Callable[[], None]] = []
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.failed: Exception | None = None
+        writer.deliver = self._deliver
 
     @property
     def changes(self) -> Changes:
@@ -45,6 +49,11 @@ class Commits:
         _ = self.changes
         self._waiting.append(waiting)
 
+    def at_hand_over(self, callback: Callable[[], None]) -> None:
+        """Calls back when this turn's changes are closed: what comes later belongs to the next ones."""
+        _ = self.changes
+        self._closing.append(callback)
+
     async def written(self) -> CommitResult:
         """Waits for this turn's changes; raises `INTERNAL_ERROR` when they could not be written."""
         future: asyncio.Future[CommitResult] = self._loop.create_future()
@@ -59,17 +68,22 @@ class Commits:
         await self._idle.wait()
 
     def _hand_over(self) -> None:
-        changes, waiting = self._open, self._waiting
-        self._open, self._waiting = None, []
+        changes, waiting, closing = self._open, self._waiting, self._closing
+        self._open, self._waiting, self._closing = None, [], []
+        for callback in closing:
+            callback()
         if changes is None:
             return
         self._under_way += 1
-        loop = self._loop
+        self._writer.submit(changes, lambda result: self._finished(result, waiting))
 
-        def done(result: CommitResult) -> None:
-            loop.call_soon_threadsafe(self._finished, result, waiting)
+    def _deliver(self, answers: Delivered) -> None:
+        """On the writer's thread: the answers of one commit cross over in one call."""
+        self._loop.call_soon_threadsafe(self._delivered, answers)
 
-        self._writer.submit(changes, done)
+    def _delivered(self, answers: Delivered) -> None:
+        for done, result in answers:
+            done(result)
 
     def _finished(self, result: CommitResult, waiting: list[Waiting]) -> None:
         self._under_way -= 1

@@ -42,6 +42,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     """
 
     message_id: str
+    agent: str
     conversation_id: str
     priority: int
     reply_by: float | None
