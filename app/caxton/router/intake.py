@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from caxton.config import Config
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message
@@ -82,6 +83,12 @@ class Intake:
         self._disk_checked = 0.0
         self.pressed: Callable[[Box], None] = lambda box: None
         """Called when an agent's mailbox has become full."""
+        self.live = boxes.live
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._boxes.config
 
     def offer(self, message: Message, delivery: str) -> Entry:
         """Begins to accept a client's message; raises the refusal. Durable after this turn's commit.

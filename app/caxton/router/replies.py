@@ -69,7 +69,7 @@ def _answer(handled: Message, performative: str, content: bytes, ordinal: int) -
         content=content,
         conversation_id=handled.conversation_id,
         priority=handled.priority,
-        in_reply_to=handled.reply_with,
+        in_reply_to=handled.reply_with or handled.message_id,
         protocol=handled.protocol,
         ontology=handled.ontology,
         traceparent=handled.traceparent,
