@@ -14,6 +14,7 @@ from caxton.protocol.messages import Outcome, State
 from caxton.router.boxes import Box, Boxes
 from caxton.router.commits import Commits
 from caxton.router.mailbox import Entry
+from caxton.router.pressure import Pressures
 from caxton.router.waiters import Waiters
 from caxton.store import CommitResult
 
@@ -31,11 +32,12 @@ class Aftermath:
     """Collects for one commit, applies after it. `wake(box)` is called for boxes that got messages."""
 
     def __init__(
-        self, boxes: Boxes, commits: Commits, waiters: Waiters, wake: Callable[[Box], None]
+        self, boxes: Boxes, commits: Commits, waiters: Waiters, pressure: Pressures, wake: Callable[[Box], None]
     ) -> None:
         self._boxes = boxes
         self._commits = commits
         self._waiters = waiters
+        self._pressure = pressure
         self._wake = wake
         self._turn: _Turn | None = None
 
@@ -85,6 +87,7 @@ class Aftermath:
         for box, entry, outcome in turn.finished:
             box.settling -= 1
             boxes.forget(entry)
+            self._pressure.shrunk(box)
             self._waiters.settle(entry.message_id, outcome)
         for callback in turn.calls:
             callback()

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from caxton.config import Config
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
@@ -75,9 +76,12 @@ class Box:
     unsaved: int = 0
     """Ephemeral messages accepted and not settled yet: nothing of them is on disk."""
     full: bool = False
+    resident: bool = False
     alarm: asyncio.TimerHandle | None = None
     recent: deque[ExecutionRow] = field(default_factory=lambda: deque(maxlen=RECENT_EXECUTIONS))
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a worker has said that the resident instance ended."""
 
     @property
     def can_run(self) -> bool:
@@ -97,6 +101,8 @@ class Boxes:
         self.config = config
         """In force now; replaced as a whole when the node re-reads its configuration."""
         self._boxes: dict[str, Box] = {}
+        self._by_handle: dict[int, Box] = {}
+        self._handles = count(1)
         self.live: dict[str, Entry] = {}
         """Every message that is not durably settled yet."""
         self.queued = 0
@@ -111,15 +117,30 @@ class Boxes:
         """The agent's box, or None."""
         return self._boxes.get(name)
 
-    def add(self, box: Box) -> None:
-        """Registers a box under its agent's name."""
-        self._boxes[box.agent.name] = box
+    def add(self, agent: Agent, spec: AgentSpec) -> Box:
+        """A closed box for an agent."""
+        box = Box(agent, spec, 0)
+        box.idle.set()
+        self._boxes[agent.name] = box
+        self.renumber(box)
+        return box
+
+    def renumber(self, box: Box) -> None:
+        """Gives the agent a handle that no worker has ever seen."""
+        self._by_handle.pop(box.handle, None)
+        box.handle = next(self._handles)
+        self._by_handle[box.handle] = box
+
+    def by_handle(self, handle: int) -> Box | None:
+        """The box that has this handle now."""
+        return self._by_handle.get(handle)
 
     def drop(self, name: str) -> None:
         """Forgets a box and its messages; what is on disk stays there."""
         box = self._boxes.pop(name, None)
         if box is None:
             return
+        self._by_handle.pop(box.handle, None)
         for entry in box.mailbox.entries():
             self.forget(entry)
         if box.alarm is not None:

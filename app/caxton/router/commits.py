@@ -63,6 +63,19 @@ class Commits:
             raise commit_failed(result)
         return result
 
+    async def apart(self, changes: Changes) -> CommitResult:
+        """Writes changes of their own behind this turn's, so that the result is about nothing else."""
+        _ = self.changes
+        self._hand_over()
+        future: asyncio.Future[CommitResult] = self._loop.create_future()
+        self._under_way += 1
+        waiting: list[Waiting] = [lambda result: None if future.done() else future.set_result(result)]
+        self._writer.submit(changes, lambda result: self._finished(result, waiting))
+        result = await future
+        if result.error is not None:
+            raise commit_failed(result)
+        return result
+
     async def drain(self) -> None:
         """Waits until nothing is open or under way."""
         await self._idle.wait()

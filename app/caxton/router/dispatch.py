@@ -50,7 +50,8 @@ class Dispatch:
         self.on_result: Callable[[Flight, Result], None]
         self.on_host_call: Callable[[Flight, HostCall], None]
         self.on_lost: Callable[[Flight, str, bool], None]
-        self.on_gone: Callable[[Box, Gone], None] = lambda box, gone: None
+        self.on_awake: Callable[[Flight], None] = lambda flight: None
+        """The execution no longer waits for anything (it goes on, or has ended)."""
         self.executions = 0
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
@@ -104,12 +105,14 @@ class Dispatch:
             elif isinstance(frame, WorkerStats):
                 worker.stats = frame
             else:
-                self._instance_gone(worker, frame)
+                self._instance_gone(frame)
 
     def sleeps(self, flight: Flight, sleeping: bool) -> None:
         """Executions that sleep do not count on the node."""
         if flight.sleeping is not sleeping:
             flight.sleeping = sleeping
+            if not sleeping:
+                self.on_awake(flight)
             self._scheduler.runnable += -1 if sleeping else 1
             self._scheduler.plan()
 
@@ -117,6 +120,7 @@ class Dispatch:
         """The worker of this flight is no more."""
         self._take_off(flight)
         box = flight.box
+        box.resident = False
         if box.agent.instance is Instance.PERSISTENT:
             box.agent.incarnation = _next_incarnation(box)  # the dead instance may have had this number
         if flight.started is None:
@@ -128,6 +132,7 @@ class Dispatch:
     def _ended(self, flight: Flight, result: Result) -> None:
         self._take_off(flight)
         self.executions += 1
+        flight.box.resident = result.resident
         if result.status == "unknown_handle":
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
@@ -144,6 +149,8 @@ class Dispatch:
         return flight
 
     def _take_off(self, flight: Flight) -> None:
+        if flight.waits_for is not None:
+            self.on_awake(flight)
         flight.worker.flights.pop(flight.exec_id, None)
         running = flight.box.running
         running.pop(flight.exec_id, None)
@@ -153,10 +160,11 @@ class Dispatch:
             self._scheduler.runnable -= 1
         self._scheduler.plan()
 
-    def _instance_gone(self, worker: Worker, gone: Gone) -> None:
-        for box in self._boxes:
-            if box.handle == gone.handle:
-                self.on_gone(box, gone)
+    def _instance_gone(self, gone: Gone) -> None:
+        box = self._boxes.by_handle(gone.handle)
+        if box is not None:
+            box.resident = False
+            box.gone.set()
 
     def _read_again(self, entry: Entry) -> Message:
         row = self._reader.message(entry.message_id)

@@ -23,6 +23,7 @@ from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Box, Boxes
 from caxton.router.commits import Commits
 from caxton.router.mailbox import Entry
+from caxton.router.pressure import Pressures
 from caxton.store import Accept
 
 EPHEMERAL: Final = "ephemeral"
@@ -32,7 +33,7 @@ REQUEST: Final = "request"
 
 _ENTRY_BYTES: Final = 200  # what a message costs beside its content, roughly
 _DISK_CHECK_SECONDS: Final = 2.0
-_TAKING: Final = frozenset({AgentStatus.RUNNING, AgentStatus.QUARANTINED})
+_NOT_TAKING: Final = frozenset({AgentStatus.DRAINING, AgentStatus.STOPPED, AgentStatus.FAILED})
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -73,7 +74,12 @@ class Intake:
     """Takes messages from clients, from guests and from timers."""
 
     def __init__(
-        self, boxes: Boxes, commits: Commits, aftermath: Aftermath, wake: Callable[[Box], None]
+        self,
+        boxes: Boxes,
+        commits: Commits,
+        aftermath: Aftermath,
+        pressure: Pressures,
+        wake: Callable[[Box], None],
     ) -> None:
         self._boxes = boxes
         self._commits = commits
@@ -81,8 +87,7 @@ class Intake:
         self._wake = wake
         self._low_disk = False
         self._disk_checked = 0.0
-        self.pressed: Callable[[Box], None] = lambda box: None
-        """Called when an agent's mailbox has become full."""
+        self._pressure = pressure
         self.live = boxes.live
 
     @property
@@ -115,7 +120,7 @@ class Intake:
                     path="receiver",
                 )
             raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {receiver[:128]!r}", name=receiver[:128])
-        if not box.open or box.agent.status not in _TAKING:
+        if not box.open or box.agent.status in _NOT_TAKING:
             status = str(box.agent.status)
             raise CaxtonError(
                 Code.AGENT_STOPPED, f"agent {receiver!r} is {status}; start it first", name=receiver, status=status
@@ -134,8 +139,7 @@ class Intake:
         else:
             self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery))
             self._aftermath.arrive(box, entry)
-        if not box.full and box.load >= self._boxes.config.messaging.mailbox_size:
-            self.pressed(box)
+        self._pressure.grown(box)
         return entry
 
     @property

@@ -21,7 +21,7 @@ from caxton.router.ephemeral import Tally
 from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
-from caxton.router.replies import failure_answer, failure_content, undeliverable
+from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
@@ -80,6 +80,7 @@ class Outcomes:
     def expired(self, box: Box, entry: Entry) -> None:
         """A message that left the mailbox because its deadline passed before it was started."""
         detail = "reply_by passed before the message could be started"
+        self._tell_sender(entry, failure_content(Code.MESSAGE_EXPIRED, detail))
         self._record(box, entry, Outcome(State.EXPIRED, code=Code.MESSAGE_EXPIRED, detail=detail), False)
         self._emit("message.expired", {"message_id": entry.message_id, "agent": box.agent.name})
 
@@ -102,6 +103,7 @@ class Outcomes:
     def give_up(self, box: Box, entry: Entry, code: Code, detail: str) -> None:
         """A message that is not out becomes a dead letter."""
         box.mailbox.remove(entry)
+        self._tell_sender(entry, failure_content(code, detail))
         self._record(box, entry, Outcome(State.DEAD, code=code, detail=detail), False)
 
     # ---- attempts --------------------------------------------------------------------------------
@@ -157,8 +159,7 @@ class Outcomes:
 
     def _dead(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
         content = failure_content(code, detail)
-        if entry.delivery != REQUEST:
-            self.answer_failure(self._message(entry), content)
+        self._tell_sender(entry, content)
         text = detail if backtrace is None or entry.delivery != EPHEMERAL else f"{detail}\n{backtrace}"
         self.finish(box, entry, Outcome(State.DEAD, Performative.FAILURE, content, code, text), False)
         self._emit(
@@ -191,6 +192,11 @@ class Outcomes:
         failure = failure_answer(handled, content)
         if failure is not None:
             self.send(failure)
+
+    def _tell_sender(self, entry: Entry, content: bytes) -> None:
+        """The automatic failure reply of a message that will not be handled."""
+        if entry.delivery != REQUEST and is_agent(entry.sender):
+            self.answer_failure(self._message(entry), content)
 
     def _bounce(self, message: Message, error: CaxtonError) -> None:
         failure = undeliverable(message, error)
