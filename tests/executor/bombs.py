@@ -66,7 +66,9 @@ def live_locals(count: int) -> tuple[bytes, bytes]:
 def nested_loops(depth: int, locals_: int = 0) -> bytes:
     before, after = live_locals(locals_)
     inner = b"".join(b"\x20" + leb(1 + i) + b"\x41\x01\x6a\x21" + leb(1 + i) for i in range(locals_))
-    code = before + b"\x03\x40" * depth + inner + b"\x20\x00\x0d\x00\x0b" * depth + (after if locals_ else b"\x20\x00")
+    code = (
+        before + b"\x03\x40" * depth + inner + b"\x20\x00\x0d\x00\x0b" * depth + (after if locals_ else b"\x20\x00")
+    )
     return module([body(code, locals_)])
 
 
@@ -134,7 +136,11 @@ def live_values(count: int) -> bytes:
 def shuffles(count: int) -> bytes:
     lanes = bytes(range(16))
     unit = b"\x20\x01\x20\x01\xfd\x0d" + lanes + b"\xfd\xd5\x01" + b"\x21\x01"  # i8x16.shuffle, i64x2.mul
-    one = b"\x01\x01\x7b" + (b"\x20\x01\xfd\x83\x01\x21\x01" * 0) + (b"\x20\x01" b"\x20\x01\xfd\x0d" + lanes + b"\x21\x01") * count
+    one = (
+        b"\x01\x01\x7b"
+        + (b"\x20\x01\xfd\x83\x01\x21\x01" * 0)
+        + (b"\x20\x01\x20\x01\xfd\x0d" + lanes + b"\x21\x01") * count
+    )
     del unit
     whole = one + b"\x20\x00\x0b"
     return module([leb(len(whole)) + whole])
@@ -151,7 +157,13 @@ BOMBS: dict[str, Callable[[], bytes]] = {}
 
 def nested_tries(depth: int, calls: int) -> bytes:
     """try_table in try_table, and calls inside all of them: each call needs every handler."""
-    code = b"\x02\x40" + b"\x1f\x40\x01\x02\x00" * depth + b"\x20\x00\x10\x00\x1a" * calls + b"\x0b" * depth + b"\x0b\x20\x00"
+    code = (
+        b"\x02\x40"
+        + b"\x1f\x40\x01\x02\x00" * depth
+        + b"\x20\x00\x10\x00\x1a" * calls
+        + b"\x0b" * depth
+        + b"\x0b\x20\x00"
+    )
     return module([body(code)])
 
 

@@ -42,5 +42,3 @@ def describe(module: Module, shape: Shape, sha256: str, size_bytes: int, compile
         memory_max_bytes=memory.maximum * WASM_PAGE_BYTES if memory and memory.maximum is not None else None,
         compile_seconds=compile_seconds,
     )
-
-

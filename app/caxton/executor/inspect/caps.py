@@ -141,4 +141,10 @@ def _arity(module: Module, control: Control) -> int:
 def _cap(rule: str, found: float, allowed: float, **place: int) -> None:
     if found > allowed:
         where = f" in function {place['function']}" if "function" in place else ""
-        refuse(rule, f"{rule.replace('-', ' ')}{where}: {found:,} found, {allowed:,} allowed", found=found, allowed=allowed, **place)
+        refuse(
+            rule,
+            f"{rule.replace('-', ' ')}{where}: {found:,} found, {allowed:,} allowed",
+            found=found,
+            allowed=allowed,
+            **place,
+        )

@@ -44,11 +44,11 @@ class Import(NamedTuple):
 
 
 class Export(NamedTuple):
-    """One export."""
+    """One export: the `item`-th of its kind."""
 
     name: str
     kind: int
-    index: int
+    item: int
 
 
 class MemoryType(NamedTuple):

@@ -33,7 +33,9 @@ MAX_LISTED: Final = 100
 
 def check_imports(module: Module) -> None:
     """`INVALID_WASM` naming everything that is asked for and not offered, and what is."""
-    unknown = [item for item in module.imports if item.kind != FUNCTION or item.name not in OFFERED.get(item.module, {})]
+    unknown = [
+        item for item in module.imports if item.kind != FUNCTION or item.name not in OFFERED.get(item.module, {})
+    ]
     if unknown:
         refuse(
             "imports",
@@ -80,7 +82,7 @@ def _check_signatures(module: Module) -> None:
         if export.name not in SIGNATURES:
             continue
         wanted = _parse(SIGNATURES[export.name])
-        found = module.function_type(export.index) if export.kind == FUNCTION else None
+        found = module.function_type(export.item) if export.kind == FUNCTION else None
         if found != wanted:
             what = found.text() if found else "no function"
             refuse(
