@@ -90,7 +90,8 @@ class Calls:
             ) from None
         finally:
             alone = self._waiters.remove(message.message_id, settled)
-            if alone and not future.done() and entry.delivery == EPHEMERAL:
+            unanswered = future.cancelled() or not future.done()
+            if alone and unanswered and entry.delivery == EPHEMERAL:
                 self._cancel_live(entry)  # nobody is left to whom its answer matters
 
     async def refuse_cancel(self, message_id: str) -> None:
