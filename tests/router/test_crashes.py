@@ -8,7 +8,6 @@ import random
 import signal
 
 import pytest
-
 from support import router_agents as agents
 from support.router_node import Node, message, running_node, until
 

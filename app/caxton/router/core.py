@@ -93,9 +93,7 @@ class Core:
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
         results = Results(self._outcomes, self._timers)
-        self._hostcalls = HostCalls(
-            self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader
-        )
+        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
         self._connect_parts(results)
         self._tenancy = Tenancy(
             self._boxes,
@@ -109,9 +107,7 @@ class Core:
             self._commits,
             store.reader,
         )
-        self._calls = Calls(
-            self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry
-        )
+        self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _connect_parts(self, results: Results) -> None:
@@ -335,5 +331,3 @@ class Core:
         if self._outcomes.noted and self._commits.failed is None:
             self._outcomes.flush_notes()
         self._housekeeping = asyncio.get_running_loop().call_later(_HOUSEKEEPING_SECONDS, self._keep_house)
-
-
