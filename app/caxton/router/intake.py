@@ -116,7 +116,7 @@ class Intake:
             if receiver.startswith((CAPABILITY_PREFIX, TOPIC_PREFIX)):
                 raise CaxtonError(
                     Code.INVALID_REQUEST,
-                    f"receiver: {receiver[:80]!r}: this node does not offer capabilities and topics yet; name an agent",
+                    f"receiver: {receiver[:80]!r}: this node offers no capabilities or topics yet; name an agent",
                     path="receiver",
                 )
             raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {receiver[:128]!r}", name=receiver[:128])
