@@ -63,13 +63,13 @@ def live_locals(count: int) -> tuple[bytes, bytes]:
     return before, after
 
 
-def nested_loops(depth: int, locals_: int = 0) -> bytes:
+def nested_loops(depth: int, locals_: int = 0, functions: int = 1) -> bytes:
     before, after = live_locals(locals_)
     inner = b"".join(b"\x20" + leb(1 + i) + b"\x41\x01\x6a\x21" + leb(1 + i) for i in range(locals_))
     code = (
         before + b"\x03\x40" * depth + inner + b"\x20\x00\x0d\x00\x0b" * depth + (after if locals_ else b"\x20\x00")
     )
-    return module([body(code, locals_)])
+    return module([body(code, locals_)] * functions)
 
 
 def nested_blocks(depth: int) -> bytes:
@@ -144,8 +144,6 @@ def wide_code(count: int) -> bytes:
     return module([body(unit * count + b"\x20\x00")])
 
 
-
-
 def nested_tries(depth: int, calls: int) -> bytes:
     """try_table in try_table, and calls inside all of them: each call needs every handler."""
     code = (
@@ -161,3 +159,15 @@ def nested_tries(depth: int, calls: int) -> bytes:
 def typed_blocks(count: int, arity: int) -> bytes:
     code = b"\x20\x00" * arity + b"\x02\x02\x20\x00\x0d\x00" * count + b"\x0b" * count + b"\x1a" * arity + b"\x20\x00"
     return module([body(code)], function_type(arity, arity))
+
+
+def long_names(count: int, length: int) -> bytes:
+    exports = [name("_start") + b"\x00\x00", *(name(f"{i:x<{length}}") + b"\x00\x00" for i in range(count))]
+    return b"\0asm\1\0\0\0" + b"".join(
+        (
+            section(1, vector([function_type(0, 0)])),
+            section(3, vector([b"\x00"])),
+            section(7, vector(exports)),
+            section(10, vector([body(b"")])),
+        )
+    )
