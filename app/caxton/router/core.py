@@ -22,7 +22,7 @@ from caxton.protocol.views import InvokeView, ItemView
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
 from caxton.router.alarms import Alarms
-from caxton.router.boxes import Box, Boxes, Flight
+from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
@@ -63,7 +63,12 @@ class Core:
         self._boxes = Boxes(config, BODY_BUDGET_BYTES)
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
-        self._executor = Executor(config, self._received, self._lost, self._workers_changed)
+        self._executor = Executor(
+            config,
+            lambda worker, frames: self._dispatch.received(worker, frames),
+            lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
+            self._workers_changed,
+        )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
         self._keys = Keys(store.reader, self._commits, self._aftermath)
@@ -74,7 +79,7 @@ class Core:
         )
         self._scheduler = Scheduler(
             self._executor.place,
-            self._begin,
+            lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
             self._outcomes.expired,
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
@@ -246,15 +251,6 @@ class Core:
         return [name for name, holds in found.items() if holds]
 
     # ---- between the parts -------------------------------------------------------------------------
-
-    def _received(self, worker: Any, frames: Any) -> None:
-        self._dispatch.received(worker, frames)
-
-    def _lost(self, flight: Flight, reason: str, culprit: bool) -> None:
-        self._dispatch.lost(flight, reason, culprit)
-
-    def _begin(self, box: Box, entry: Entry, worker: Any) -> None:
-        self._dispatch.begin(box, entry, worker)
 
     def _wake(self, box: Box) -> None:
         if box.mailbox.next_event() is not None:
