@@ -210,8 +210,6 @@ class Core:
         """Moves what waits for the agent to the dead letters, or forgets it; gives how many."""
         return await self._tenancy.discard_pending(agent, purge=purge)
 
-    # ---- views -----------------------------------------------------------------------------------
-
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
