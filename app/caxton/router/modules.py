@@ -52,6 +52,11 @@ class ModuleFiles:
             raise
         return sha256
 
+    def discard(self, sha256: str, needed: Iterable[str]) -> None:
+        """Removes one file unless it is needed or held."""
+        if sha256 not in self._held and sha256 not in set(needed):
+            self.path(sha256).unlink(missing_ok=True)
+
     async def collect(self, needed: Iterable[str]) -> int:
         """Removes every file that is neither needed nor held; answers how many."""
         keep = set(needed)
