@@ -199,7 +199,9 @@ frames = st.one_of(
     st.tuples(st.sampled_from([0, 1, 2, 3]), st.integers(-1, 3), st.sampled_from(["echo", "crash", ""]), values).map(
         encode_frame
     ),
-    st.builds(Call, st.integers(0, 5), st.sampled_from(["echo", "crash", "no"]), st.binary(max_size=32)).map(encode_frame),
+    st.builds(Call, st.integers(0, 5), st.sampled_from(["echo", "crash", "no"]), st.binary(max_size=32)).map(
+        encode_frame
+    ),
 )
 
 

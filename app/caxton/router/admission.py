@@ -160,7 +160,9 @@ def _check_instance(config: AgentConfig, shape: Shape | None) -> None:
     persistent = shape is Shape.REACTOR and config.instance is not Instance.PER_MESSAGE
     persistent = persistent or config.instance is Instance.PERSISTENT
     if persistent and (config.max_concurrency or 1) > 1:
-        raise _invalid("max_concurrency", "a persistent instance handles one message at a time", config.max_concurrency, 1)
+        raise _invalid(
+            "max_concurrency", "a persistent instance handles one message at a time", config.max_concurrency, 1
+        )
 
 
 def _check_text(config: AgentConfig) -> None:

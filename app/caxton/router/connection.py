@@ -199,4 +199,6 @@ def _busy() -> ErrorBody:
 def _unexpected(op: str) -> ErrorBody:
     trace_id = new_id().replace("-", "")
     log.exception("operation %s failed unexpectedly; trace id %s", op, trace_id)
-    return ErrorBody(Code.INTERNAL_ERROR, "the node failed to answer this; its log has the details", {"trace_id": trace_id})
+    return ErrorBody(
+        Code.INTERNAL_ERROR, "the node failed to answer this; its log has the details", {"trace_id": trace_id}
+    )

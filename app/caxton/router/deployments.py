@@ -24,6 +24,7 @@ from caxton.router import admission
 from caxton.router.agents import Agent
 from caxton.router.desk import Desk
 from caxton.router.jobs import DEPLOY, Job
+from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test
 from caxton.router.views import agent_view
@@ -45,6 +46,8 @@ class Order(msgspec.Struct, frozen=True):
 
 async def deploy(desk: Desk, args: Deploy) -> Deployed:
     """Checks, keeps the module, makes the job durable, and answers with whatever is true after `wait_seconds`."""
+    require_accepting(desk)
+    require_disk(desk)
     admission.check_config(args.config, desk.config)
     admission.check_module_size(len(args.module))
     _require_free(desk, args.config.name)
@@ -70,23 +73,22 @@ async def run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
     """The whole deployment, one at a time per name. Cancelled (the router stops), it is taken up at the next start."""
     try:
         async with desk.lock(order.config.name):
-            return await _install(desk, job, order)
+            view = await _install(desk, job, order)
+        _let_go(desk, order.sha256)
+        return view
     except CaxtonError as error:
         failure = error
     except Exception:
         trace_id = new_id().replace("-", "")
         log.exception("deployment of %s failed unexpectedly; trace id %s", order.config.name, trace_id)
         failure = CaxtonError(Code.INTERNAL_ERROR, "the node failed to deploy this", trace_id=trace_id)
-    finally:
-        _let_go(desk, order.sha256)
     await desk.jobs.fail(job, failure)
+    _let_go(desk, order.sha256)  # only now: until the job has failed for good, a restart needs the file
     desk.events.publish("agent.failed", {"name": order.config.name, "code": failure.code, "job_id": job.job_id})
     return failure
 
 
-async def _answer(
-    desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonError], wait_seconds: float
-) -> Deployed:
+async def _answer(desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonError], wait_seconds: float) -> Deployed:
     done, _ = await asyncio.wait({task}, timeout=max(0.0, wait_seconds))
     if not done:
         return Deployed(job=desk.jobs.running(job.job_id))
@@ -196,4 +198,3 @@ def _let_go(desk: Desk, sha256: str) -> None:
 def needed_modules(desk: Desk) -> set[str]:
     """The modules that deployed agents are made of."""
     return {agent.module.sha256 for agent in desk.registry}
-

@@ -62,7 +62,9 @@ class ModuleFiles:
         keep = set(needed)
         names = await asyncio.to_thread(os.listdir, self._directory)
         # Looked up here, on the loop: a deployment may have taken hold of a file while the thread listed.
-        doomed = [n for n in names if _is_ours(n) and n not in keep and n.removesuffix(_TEMPORARY)[:64] not in self._held]
+        doomed = [
+            n for n in names if _is_ours(n) and n not in keep and n.removesuffix(_TEMPORARY)[:64] not in self._held
+        ]
         for name in doomed:
             (self._directory / name).unlink(missing_ok=True)
         return len(doomed)

@@ -74,7 +74,11 @@ async def logs(desk: Desk, args: Logs, sink: Sink) -> Nothing:
     name = _require_name(desk, args.name)
     if not 0 <= args.limit <= MAX_LOG_LINES:
         raise CaxtonError(
-            Code.INVALID_REQUEST, f"limit: 0 to {MAX_LOG_LINES}", path="limit", found=args.limit, maximum=MAX_LOG_LINES
+            Code.INVALID_REQUEST,
+            f"limit: 0 to {MAX_LOG_LINES}",
+            path="limit",
+            found=args.limit,
+            maximum=MAX_LOG_LINES,
         )
     lines = await desk.read(desk.store.reader.logs, name, limit=max(args.limit, 1))
     seen = lines[-1].seq if lines else 0

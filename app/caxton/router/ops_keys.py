@@ -34,7 +34,10 @@ async def create(desk: Desk, args: KeyCreate) -> KeyView:
         )
     if args.ttl_seconds is not None and not 0 < args.ttl_seconds <= MAX_TTL_SECONDS:
         raise CaxtonError(
-            Code.INVALID_REQUEST, "ttl_seconds: more than 0, at most 100 years", path="ttl_seconds", found=args.ttl_seconds
+            Code.INVALID_REQUEST,
+            "ttl_seconds: more than 0, at most 100 years",
+            path="ttl_seconds",
+            found=args.ttl_seconds,
         )
     made, now = new_key(), time.time()
     expires_at = None if args.ttl_seconds is None else now + args.ttl_seconds

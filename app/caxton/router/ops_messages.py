@@ -41,7 +41,11 @@ async def list_messages(desk: Desk, args: Listing) -> Page:
     limit, state = check_limit(args.limit), args.state
     if state is not None and state not in set(State):
         raise CaxtonError(
-            Code.INVALID_REQUEST, f"state: {state[:64]!r} is none", path="state", found=state[:64], expected=list(State)
+            Code.INVALID_REQUEST,
+            f"state: {state[:64]!r} is none",
+            path="state",
+            found=state[:64],
+            expected=list(State),
         )
     on_disk = State.PENDING.value if state == State.IN_FLIGHT else state
     found = await desk.read(
@@ -76,7 +80,9 @@ async def find(desk: Desk, message_id: str) -> MessageView:
 def unknown(message_id: str) -> CaxtonError:
     """The error for an id that nobody here knows (any more)."""
     return CaxtonError(
-        Code.MESSAGE_NOT_FOUND, f"no message has the id {message_id[:64]!r}, or it was forgotten", message_id=message_id[:64]
+        Code.MESSAGE_NOT_FOUND,
+        f"no message has the id {message_id[:64]!r}, or it was forgotten",
+        message_id=message_id[:64],
     )
 
 

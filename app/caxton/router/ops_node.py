@@ -17,6 +17,7 @@ from caxton.router import readiness, retention
 from caxton.router.connection import Sink
 from caxton.router.desk import Desk
 from caxton.router.jobs import job_view
+from caxton.telemetry import set_level
 
 LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
 
@@ -128,7 +129,7 @@ async def log_level(desk: Desk, args: SetLogLevel) -> Nothing:
         raise CaxtonError(
             Code.INVALID_REQUEST, f"level: {args.level[:32]!r} is none", path="level", expected=sorted(LEVELS)
         )
-    logging.getLogger("caxton").setLevel(level.upper())
+    set_level(level)
     log.warning("log level is now %s", level)
     return Nothing()
 

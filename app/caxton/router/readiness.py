@@ -29,9 +29,13 @@ def disk_is_low(desk: Desk) -> bool:
 
 
 def require_accepting(desk: Desk) -> None:
-    """`DRAINING` while the router stops, `STORAGE_FULL` while the disk is low; running work commits on."""
+    """`DRAINING` while the router stops."""
     if desk.draining:
         raise CaxtonError(Code.DRAINING, "the node is stopping; try again", retry_after_seconds=2)
+
+
+def require_disk(desk: Desk) -> None:
+    """`STORAGE_FULL` while the disk is low, for what writes beside messages (the core refuses those itself)."""
     if desk.low_disk:
         raise CaxtonError(
             Code.STORAGE_FULL,

@@ -74,5 +74,7 @@ async def watch_disk(desk: Desk) -> None:
         if low != desk.low_disk:
             desk.low_disk = low
             desk.events.publish("node.low_disk" if low else "node.disk_recovered", {"node": desk.node})
-            log.warning("the disk below the data directory is %s", "low: nothing new is accepted" if low else "fine again")
+            log.warning(
+                "the disk below the data directory is %s", "low: nothing new is accepted" if low else "fine again"
+            )
         await asyncio.sleep(DISK_SECONDS)
