@@ -74,7 +74,7 @@ def check_module(config: AgentConfig, limits: EffectiveLimits, module: ModuleInf
     if config.shape is not None and config.shape is not module.shape:
         raise CaxtonError(
             Code.INVALID_REQUEST,
-            f"shape: the configuration says {config.shape.value}, the module's exports make it a {module.shape.value}",
+            f"shape: configured {config.shape.value}, the module's exports make it a {module.shape.value}",
             path="shape",
             found=module.shape.value,
             expected=config.shape.value,

@@ -33,7 +33,7 @@ async def begin(desk: Desk, args: Invoke) -> JobView:
 
 
 async def resume(desk: Desk, job: Job) -> None:
-    """After a restart: an outcome that is known is the answer, a durable message goes on, an ephemeral one is lost."""
+    """After a restart: a known outcome is the answer, a durable message goes on, an ephemeral one is lost."""
     args = msgspec.convert(job.order, Invoke)
     message_id = args.message.message_id
     known = await desk.read(desk.store.reader.known, [message_id])

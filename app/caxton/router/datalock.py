@@ -41,7 +41,7 @@ def _acquire(descriptor: int, data: Path) -> None:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         raise CaxtonError(
             Code.CONFLICT,
-            f"{data} is in use by another process (pid {holder or 'unknown'}): a second router or a restore; end it first",
+            f"{data} is in use by process {holder or 'unknown'}, another router or a restore; end it first",
             path=str(data),
             pid=holder,
         ) from error

@@ -70,7 +70,7 @@ def resume(desk: Desk, job: Job) -> None:
 
 
 async def run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
-    """The whole deployment, one at a time per name. Cancelled (the router stops), it is taken up at the next start."""
+    """The whole deployment, one at a time per name. Cancelled (the router stops), the next start takes it up."""
     try:
         async with desk.lock(order.config.name):
             view = await _install(desk, job, order)

@@ -63,5 +63,5 @@ def _as(value: str | int | float, kind: type) -> str | int | float:
     if kind is float and isinstance(value, int):
         return float(value)
     if not isinstance(value, kind):
-        raise ValueError("other list")  # noqa: TRY004  one error for every bad cursor
+        raise ValueError("other list")
     return value

@@ -82,7 +82,7 @@ def _require_short(path: Path) -> None:
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise CaxtonError(
             Code.CONFIG_INVALID,
-            f"{path}: a Unix socket's path has at most {MAX_PATH_BYTES} bytes; set CAXTON_RUN_DIR to a shorter directory",
+            f"{path}: longer than {MAX_PATH_BYTES} bytes, too long for a socket; set CAXTON_RUN_DIR to a shorter one",
             path=str(path),
         )
 
