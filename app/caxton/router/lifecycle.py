@@ -128,4 +128,5 @@ async def _set(desk: Desk, agent: Agent, status: AgentStatus, reason: str | None
 async def _failed(desk: Desk, agent: Agent, error: CaxtonError) -> None:
     log.error("agent %s cannot run: %s: %s", agent.name, error.code, error.message)
     await _set(desk, agent, AgentStatus.FAILED, f"{error.code}: {error.message}"[:1_000])
+    await desk.core.drain(agent, 0.0)
     desk.events.publish("agent.failed", {"name": agent.name, "code": error.code})

@@ -6,15 +6,18 @@ Owns the names of the reasons why not (spec/api.md, `/ready`). Must never say mo
 from __future__ import annotations
 
 import shutil
+from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.views import Readiness
 from caxton.router.desk import Desk
 
+NAMES: Final = {"store_failed": "store", "executor_unavailable": "executor"}
+
 
 def readiness(desk: Desk) -> Readiness:
     """Ready, or the reasons: `store`, `executor`, `draining`, `low_disk`, and what else the core names."""
-    reasons = list(desk.core.ready_reasons())
+    reasons = [NAMES.get(reason, reason) for reason in desk.core.ready_reasons()]
     if desk.draining:
         reasons.append("draining")
     if desk.low_disk:
