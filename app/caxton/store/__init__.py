@@ -5,6 +5,8 @@ whole interface; nothing else of this package is imported from outside.
 """
 
 from caxton.store.changes import Changes, CommitResult
+from caxton.store.health import disk_free, integrity_check
+from caxton.store.reader import Reader
 from caxton.store.rows import (
     Accept,
     AgentRow,
@@ -24,8 +26,12 @@ from caxton.store.rows import (
     Swept,
     TimerRow,
 )
+from caxton.store.schema import SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade
+from caxton.store.store import Store
+from caxton.store.writer import Writer
 
 __all__ = [
+    "SCHEMA_VERSION",
     "Accept",
     "AgentRow",
     "ApiKeyRow",
@@ -39,10 +45,18 @@ __all__ = [
     "LogRow",
     "MessageRow",
     "Mismatch",
+    "Reader",
     "Retention",
+    "SchemaStatus",
     "Settle",
     "Sizes",
     "Slice",
+    "Store",
     "Swept",
     "TimerRow",
+    "Writer",
+    "db_status",
+    "db_upgrade",
+    "disk_free",
+    "integrity_check",
 ]
