@@ -17,7 +17,7 @@ from support.router_node import RouterNode, deploy, refusal, submit, until
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[RouterNode]:
-    with RouterNode(messaging={"retry_delay": "0s", "max_deliveries": 2, "low_disk_bytes": 1_000_000}) as started:
+    with RouterNode(messaging={"retry_delay": "0s", "max_deliveries": 2, "low_disk_bytes": "1MB"}) as started:
         with started.client() as client:
             deploy(client, "trap", TRAP)
             deploy(client, "echo", ECHO)

@@ -125,7 +125,7 @@ def _toml(database: Path, sections: dict[str, dict[str, Any]]) -> str:
             "admin_address": "127.0.0.1:8081",
         },
         "coordination": {"local_state_path": str(database)},
-        "messaging": {"low_disk_bytes": 1_000_000},
+        "messaging": {"low_disk_bytes": "1MB"},
         "observability": {"log_format": "text"},
         "security": {"auth_enabled": False},
     }

@@ -45,6 +45,7 @@ def run(config: Config) -> int:
             config.paths.database,
             journal_mode=config.coordination.journal_mode,
             synchronous=config.coordination.synchronous,
+            commit_window=config.messaging.commit_window,
         )
         try:
             return asyncio.run(serve(config, store))

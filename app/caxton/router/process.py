@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 from caxton.config import Config
 from caxton.router import boot, notify, retention
@@ -75,11 +75,12 @@ def make_desk(config: Config, store: Store) -> Desk:
     )
 
 
-async def _until(stop: asyncio.Event, core: Core) -> BaseException | None:
+async def _until(stop: asyncio.Event, core: Core) -> Exception | None:
     """Returns at the stop signal with None, or with the error of the commit that failed."""
     stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {stopping, core.failed}
     try:
-        await asyncio.wait({stopping, core.failed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return core.failed.result() if core.failed.done() else None
     finally:
         stopping.cancel()

@@ -53,7 +53,10 @@ async def _slice(desk: Desk) -> Swept:
         if not future.done():
             future.set_result(swept)
 
-    desk.store.writer.sweep(policy(desk), time.time(), lambda swept: loop.call_soon_threadsafe(set_result, swept))
+    def swept(result: Swept) -> None:  # on the writer's thread
+        loop.call_soon_threadsafe(set_result, result)
+
+    desk.store.writer.sweep(policy(desk), time.time(), swept)
     return await future
 
 
