@@ -33,7 +33,7 @@ from support.router_modules import (
     slow_to_compile,
     wasm,
 )
-from support.router_node import RouterNode, deploy, invoke, job, message, refusal, submit, until
+from support.desk_node import RouterNode, deploy, invoke, job, message, refusal, submit, until
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
 from caxton.protocol.operations import Named
 from support.router_modules import ECHO, SLEEPER, TRAP
-from support.router_node import RouterNode, deploy, invoke, job, refusal
+from support.desk_node import RouterNode, deploy, invoke, job, refusal
 
 
 @pytest.fixture(scope="module")

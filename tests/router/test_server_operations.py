@@ -14,7 +14,7 @@ from caxton.protocol.operations import OPERATIONS, Events, Item, Listing, Named,
 from caxton.router.operations import ANSWERS, STREAMS
 from support.router_client import RouterClient
 from support.router_modules import ECHO, SLEEPER
-from support.router_node import RouterNode, deploy, invoke, message, refusal, submit, until
+from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 
 
 @pytest.fixture(scope="module")

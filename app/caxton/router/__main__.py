@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -30,16 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o027)
     try:
-        loaded = configuration.load(options.config, os.environ)
-        set_up_logging(loaded.config.observability, "router")
-        return run(loaded.config)
+        return run(lambda: configuration.load(options.config, os.environ).config)
     except CaxtonError as error:
         print(f"caxton router: {error.code}: {error.message}", file=sys.stderr)
         return EXIT_REFUSED
 
 
-def run(config: Config) -> int:
+def run(load: Callable[[], Config]) -> int:
     """Holds the data directory, opens the store, serves, closes; answers the exit code."""
+    config = load()
+    set_up_logging(config.observability, "router")
     with datalock.hold(config.paths.data):
         store = Store.open(
             config.paths.database,
@@ -48,7 +49,7 @@ def run(config: Config) -> int:
             commit_window=config.messaging.commit_window,
         )
         try:
-            return asyncio.run(serve(config, store))
+            return asyncio.run(serve(config, store, load))
         finally:
             store.close()
 

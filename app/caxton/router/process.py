@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.modules import ModuleFiles
 from caxton.router.operations import make_operations
+from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.store import Store
 
@@ -31,13 +33,14 @@ STOP_SECONDS: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-async def serve(config: Config, store: Store) -> int:
-    """Serves until SIGTERM or SIGINT, or until a commit fails; answers the exit code."""
+async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int:
+    """Serves until SIGTERM or SIGINT, or until a commit fails; answers the exit code. SIGHUP: `load` again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     desk = make_desk(config, store)
+    loop.add_signal_handler(signal.SIGHUP, reload, desk, load)
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end_tasks, desk)
