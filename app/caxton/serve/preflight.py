@@ -108,7 +108,8 @@ def _make(path: Path, mode: int) -> None:
     except OSError as error:
         raise CaxtonError(
             Code.CONFIG_INVALID,
-            f"cannot use the directory {path}: {error.strerror}. Create it for this user (install -d -o $USER {path}), or choose "
+            f"cannot use the directory {path}: {error.strerror}. Create it for this user "
+            f"(install -d -o $USER {path}), or choose "
             "another: CAXTON_COORDINATION__LOCAL_STATE_PATH=OTHER/local.db",
             path=str(path),
         ) from None
