@@ -51,7 +51,11 @@ def index() -> Response:
 
 
 @blueprint.get("/agents/<agent:name>")
-@operation(Operation("Show an agent", {200: AgentView, 304: None}, query=NoQuery, errors=_MISSING, headers=("If-None-Match",)))
+@operation(
+    Operation(
+        "Show an agent", {200: AgentView, 304: None}, query=NoQuery, errors=_MISSING, headers=("If-None-Match",)
+    )
+)
 def show(name: str) -> Response:
     """One agent; its ETag goes into If-Match of a change."""
     query(NoQuery)
@@ -101,7 +105,9 @@ def messages(name: str) -> Response:
 
 
 @blueprint.get("/agents/<agent:name>/logs")
-@operation(Operation("Read or follow an agent's log", {200: LogPage}, query=LogsQuery, errors=_MISSING, streams="LogView"))
+@operation(
+    Operation("Read or follow an agent's log", {200: LogPage}, query=LogsQuery, errors=_MISSING, streams="LogView")
+)
 def logs(name: str) -> Response:
     """The last lines; with `follow` what comes after them too, as NDJSON or (by Accept) server-sent events."""
     asked = query(LogsQuery)
@@ -149,7 +155,6 @@ def versions(name: str) -> Response:
 )
 def invoke(name: str) -> Response:
     """With `Prefer: respond-async` the answer is a job."""
+    query(NoQuery)
     status, text, location = hot.invoke(gateway(), request.environ, name)
     return answer(text, status, Location=location) if location else answer(text, status)
-
-

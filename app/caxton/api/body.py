@@ -102,7 +102,9 @@ def read_form(environ: dict[str, Any]) -> Form:
     unknown = (set(fields) | set(files)) - {"wasm", "config"}
     if unknown:
         name = min(unknown)[:80]
-        raise CaxtonError(Code.INVALID_REQUEST, f"{name}: there is no such part", path=name, expected=["wasm", "config"])
+        raise CaxtonError(
+            Code.INVALID_REQUEST, f"{name}: there is no such part", path=name, expected=["wasm", "config"]
+        )
     parts = {name: part.read() for name, part in files.items()}
     parts |= {name: text.encode() for name, text in fields.items()}
     for name in ("config", "wasm"):

@@ -23,9 +23,7 @@ from caxton.protocol.views import AgentView, JobView
 blueprint = Blueprint("deployments", __name__)
 WAIT_SECONDS = 1.0
 JSON_BYTES = body.MODULE_BYTES * 4 // 3 + body.SMALL_BYTES
-RESERVED = frozenset(
-    ("executions", "invoke", "logs", "messages", "rollback", "start", "state", "stop", "versions")
-)
+RESERVED = frozenset(("executions", "invoke", "logs", "messages", "rollback", "start", "state", "stop", "versions"))
 """Second parts of a name that would shadow a route."""
 
 _config_decoder = msgspec.json.Decoder(AgentConfig)
@@ -33,8 +31,8 @@ _body_decoder = msgspec.json.Decoder(DeployBody)
 
 
 class _Deployed(msgspec.Struct):
-    agent: msgspec.Raw | None = None
-    job: msgspec.Raw | None = None
+    agent: msgspec.Raw = msgspec.Raw(b"")
+    job: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Job(msgspec.Struct):
@@ -106,12 +104,12 @@ def _module_of(given: DeployBody) -> bytes:
 
 
 def _answer(deployed: _Deployed, name: str) -> Response:
-    if deployed.agent is not None:
+    if bytes(deployed.agent):
         response = etags.tagged(bytes(deployed.agent))
         response.status_code = 201
         response.headers["Location"] = f"/api/v1/agents/{name}"
         return response
-    if deployed.job is None:
+    if not bytes(deployed.job):
         raise CaxtonError(Code.INTERNAL_ERROR, "the router answered neither an agent nor a job")
     text = bytes(deployed.job)
     return answer(text, 202, Location=f"/api/v1/jobs/{msgspec.json.decode(text, type=_Job).job_id}")

@@ -40,8 +40,8 @@ JsonAnswer = tuple[int, bytes, str | None]
 
 
 class _Invoked(msgspec.Struct):
-    reply: msgspec.Raw | None = None
-    job: msgspec.Raw | None = None
+    reply: msgspec.Raw = msgspec.Raw(b"")
+    job: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Job(msgspec.Struct):
@@ -100,9 +100,9 @@ def prefers_job(environ: dict[str, Any]) -> bool:
 
 
 def _job_answer(invoked: _Invoked) -> JsonAnswer:
-    if invoked.reply is not None:
+    if bytes(invoked.reply):
         return 200, bytes(invoked.reply), None
-    if invoked.job is None:
+    if not bytes(invoked.job):
         raise CaxtonError(Code.INTERNAL_ERROR, "the router answered neither a reply nor a job")
     text = bytes(invoked.job)
     return 202, text, f"/api/v1/jobs/{msgspec.json.decode(text, type=_Job).job_id}"
@@ -188,6 +188,10 @@ class NothingAcceptedError(CaxtonError):
     """A batch of which nothing was accepted: the first error's status, every item's answer."""
 
     items: bytes = b"[]"
+
+    def items_view(self) -> msgspec.Raw:
+        """Every item's answer, as JSON text."""
+        return msgspec.Raw(self.items)
 
 
 def _nothing_accepted(accepted: Accepted, single: bool) -> CaxtonError:

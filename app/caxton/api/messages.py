@@ -25,8 +25,8 @@ blueprint = Blueprint("messages", __name__)
 @operation(
     Operation(
         "Accept messages",
-        {202: ItemView | Items},
-        media={JSON: MessageBody | list[MessageBody], NDJSON: MessageBody},
+        {202: (ItemView, Items)},
+        media={JSON: (MessageBody, list[MessageBody]), NDJSON: MessageBody},
         headers=("Idempotency-Key",),
         errors=(
             Code.AGENT_NOT_FOUND,
@@ -43,6 +43,7 @@ blueprint = Blueprint("messages", __name__)
 )
 def submit() -> Response:
     """One message, a JSON array or NDJSON. What is accepted is durable when the answer arrives."""
+    query(NoQuery)
     status, text, _ = hot.submit(gateway(), request.environ)
     return answer(text, status)
 
@@ -72,9 +73,7 @@ def show(message_id: str) -> Response:
 
 @blueprint.delete("/messages/<message_id>")
 @operation(
-    Operation(
-        "Cancel a message", {200: MessageView}, query=NoQuery, errors=(Code.MESSAGE_NOT_FOUND, Code.CONFLICT)
-    )
+    Operation("Cancel a message", {200: MessageView}, query=NoQuery, errors=(Code.MESSAGE_NOT_FOUND, Code.CONFLICT))
 )
 def cancel(message_id: str) -> Response:
     """A message that has not started is cancelled; one that has ended is a CONFLICT."""

@@ -25,7 +25,7 @@ ATTRIBUTE: Final = "caxton_operation"
 
 @dataclass(frozen=True)
 class Operation:
-    """One route as its document shows it. `answers`: status → model (None: no body)."""
+    """One route as its document shows it. `answers`: status → model, or a tuple of models (None: no body)."""
 
     summary: str
     answers: dict[int, Any]
@@ -60,7 +60,9 @@ def query(model: type[Q]) -> Q:
     values: dict[str, str] = {}
     for name, given in request.args.lists():
         if len(given) > 1:
-            raise CaxtonError(Code.INVALID_REQUEST, f"{name[:80]}: given {len(given)} times", path=name[:80], expected="once")
+            raise CaxtonError(
+                Code.INVALID_REQUEST, f"{name[:80]}: given {len(given)} times", path=name[:80], expected="once"
+            )
         values[name] = given[0]
     return convert(values, model, strict=False)
 

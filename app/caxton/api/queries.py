@@ -13,9 +13,7 @@ from msgspec import Meta
 Limit = Annotated[int, Meta(ge=1, le=200)]
 Cursor = Annotated[str, Meta(min_length=1, max_length=512)]
 Filter = Annotated[str, Meta(min_length=1, max_length=256)]
-MessageState = Annotated[
-    str, Meta(pattern="^(?:pending|in_flight|done|dead|expired|cancelled|forwarded)$")
-]
+MessageState = Annotated[str, Meta(pattern="^(?:pending|in_flight|done|dead|expired|cancelled|forwarded)$")]
 AgentState = Annotated[str, Meta(pattern="^(?:deploying|running|draining|stopped|failed|quarantined)$")]
 
 

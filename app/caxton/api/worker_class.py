@@ -35,7 +35,7 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
 }
 
 
-class TooSlowError(errors.ParseException):
+class TooSlowError(errors.ParseException):  # type: ignore[misc]  # gunicorn ships no types
     """The client did not send its request in time."""
 
 

@@ -27,12 +27,17 @@ Priority = Annotated[int, Meta(ge=1, le=10)]
 Timeout = Annotated[float, Meta(gt=0, le=86_400)]
 
 
+def _null() -> Raw:
+    """Content that was left out. A factory, because JSON Schema cannot show raw text as a default."""
+    return Raw(b"null")
+
+
 class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):
     """One message as a client sends it. `content`: any JSON, or base64 with `"language": "bytes"`."""
 
     performative: str
     receiver: str
-    content: Raw = Raw(b"null")
+    content: Raw = msgspec.field(default_factory=_null)
     message_id: str | None = None
     conversation_id: Correlation | None = None
     reply_with: Correlation | None = None
@@ -47,7 +52,7 @@ class MessageBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
 class InvokeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):
     """Body of POST /agents/{name}/invoke. `timeout_seconds` None = the agent's usual bound."""
 
-    content: Raw = Raw(b"null")
+    content: Raw = msgspec.field(default_factory=_null)
     performative: str = Performative.REQUEST.value
     timeout_seconds: Timeout | None = None
     delivery: Delivery = Delivery.EPHEMERAL
