@@ -197,4 +197,4 @@ def _unknown(key: str, known: list[str], what: str, found: str | None = None) ->
     moved = names.get(key.split(".", 1)[-1])  # the right name in the wrong section
     nearest = moved or (near[0] if near else None)
     hint = f"did you mean {nearest}?" if nearest else "see `caxton config show` for every key"
-    return Problem(quoted(key)[1:-1], found or f"an unknown {what}", f"a known {what}", hint)
+    return Problem(quoted(key)[1:-1] or '""', found or f"an unknown {what}", f"a known {what}", hint)

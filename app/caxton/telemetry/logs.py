@@ -38,7 +38,7 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def event(message: str, level: int = logging.INFO, *, logger: str = "caxton", **fields: object) -> None:
+def event(message: str, level: int = logging.INFO, /, *, logger: str = "caxton", **fields: object) -> None:
     """One canonical line: what happened, and its fields."""
     logging.getLogger(logger).log(level, message, extra={"fields": fields})
 
