@@ -50,9 +50,20 @@ class _NodeCollector:
             stats: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
         except CaxtonError:
             stats = {}
-        yield _gauge(f"{self._prefix}_router_up", 1.0 if stats else 0.0)
+        yield GaugeMetricFamily(f"{self._prefix}_router_up", "The router answers", value=1.0 if stats else 0.0)
         for name, value in sorted(flatten(stats)):
-            yield _gauge(f"{self._prefix}_{name}", value)
+            yield GaugeMetricFamily(f"{self._prefix}_{name}", name.replace("_", " "), value=value)
+        yield self._of_agents(stats.get("agents_ledger", []))
+
+    def _of_agents(self, rows: list[dict[str, Any]]) -> Metric:
+        family = GaugeMetricFamily(
+            f"{self._prefix}_agent_messages", "Messages of an agent by what became of them", labels=["agent", "state"]
+        )
+        for row in rows:
+            for state, count in row.items():
+                if state != "name":
+                    family.add_metric([row["name"], state], count)
+        return family
 
 
 def flatten(stats: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -63,7 +74,3 @@ def flatten(stats: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, floa
             yield from flatten(value, f"{name}_")
         elif isinstance(value, (bool, int, float)):
             yield name, float(value)
-
-
-def _gauge(name: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, name.replace("_", " "), value=value)

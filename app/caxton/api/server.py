@@ -18,10 +18,13 @@ from caxton.api.app import create_admin_app, create_app
 from caxton.api.front import Front
 from caxton.api.worker_class import CaxtonWorker
 from caxton.config import Config
+from caxton.telemetry import set_up_logging
 
 LINE_BYTES = 8190
 HEADER_BYTES = 8190
 HEADERS = 100
+GRACEFUL_SECONDS = 30
+"""The most that requests under way may take when a worker is told to end."""
 
 
 def settings(config: Config, *, admin: bool) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def settings(config: Config, *, admin: bool) -> dict[str, Any]:
         "worker_connections": max(1, net.max_connections // workers),
         "keepalive": int(net.keepalive_timeout),
         "timeout": 60,
-        "graceful_timeout": int(net.request_timeout) + 1,
+        "graceful_timeout": min(int(net.request_timeout) + 1, GRACEFUL_SECONDS),
         "limit_request_line": LINE_BYTES,
         "limit_request_fields": HEADERS,
         "limit_request_field_size": HEADER_BYTES,
@@ -58,12 +61,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
     def __init__(self, path: Path | None, *, admin: bool) -> None:
         self._path = path
         self._admin = admin
-        self._config = configuration.load(path, os.environ).config
         super().__init__()
 
     def load_config(self) -> None:
         """Called at start and on HUP."""
         self._config = configuration.load(self._path, os.environ).config
+        set_up_logging(self._config.observability, "admin" if self._admin else "api")
         self.callable = None
         for name, value in settings(self._config, admin=self._admin).items():
             if value is not None:

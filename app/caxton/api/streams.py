@@ -6,7 +6,7 @@ Owns the framing of elements that the router sends. Must never choose which elem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from flask import Response, request
@@ -14,9 +14,12 @@ from flask import Response, request
 from caxton.api.gateway import client_fd, gateway, trace
 from caxton.api.problems import render
 from caxton.api.router_client import ClientGoneError, Elements
+from caxton.api.worker_class import ENVIRON_WORKER
 from caxton.protocol.errors import CaxtonError
 
-HEARTBEAT_SECONDS: Final = 15.0
+TICK_SECONDS: Final = 1.0
+"""How soon a silent stream notices that its worker is to end."""
+HEARTBEAT_TICKS: Final = 15
 ERROR_SECONDS: Final = 0.3
 """How long a stream waits for its first element, or an error, before it sends its headers."""
 SSE: Final = "text/event-stream"
@@ -63,21 +66,31 @@ def line_frame(item: bytes) -> bytes:
 def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Response:
     """The open response; every element leaves as soon as it is there. Early errors are raised, not streamed."""
     elements = gateway().router.stream(
-        op, args, fd=client_fd(request.environ), first=ERROR_SECONDS, idle=HEARTBEAT_SECONDS
+        op, args, fd=client_fd(request.environ), first=ERROR_SECONDS, idle=TICK_SECONDS
     )
     first = next(elements, None)
-    response = Response(_chunks(first, elements, frame, media_type, trace().trace_id), mimetype=media_type)
+    chunks = _chunks(first, elements, frame, media_type, trace().trace_id, request.environ.get(ENVIRON_WORKER))
+    response = Response(chunks, mimetype=media_type)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
-def _chunks(first: bytes | None, elements: Elements, frame: Frame, media_type: str, trace_id: str) -> Iterator[bytes]:
+def _chunks(
+    first: bytes | None, elements: Elements, frame: Frame, media_type: str, trace_id: str, worker: Any
+) -> Iterator[bytes]:
     heartbeat = b": alive\n\n" if media_type == SSE else b"\n"
+    silent = 0
     try:
         yield heartbeat if first is None else frame(first)
         for element in elements:
-            yield heartbeat if element is None else frame(element)
+            silent = silent + 1 if element is None else 0
+            if element is not None:
+                yield frame(element)
+            elif worker is not None and not worker.alive:
+                return
+            elif silent % HEARTBEAT_TICKS == 0:
+                yield heartbeat
     except CaxtonError as error:
         problem = render(error, trace_id).body
         yield b"event: error\ndata: %b\n\n" % problem if media_type == SSE else problem + b"\n"

@@ -22,6 +22,7 @@ from caxton.protocol.errors import CaxtonError, Code
 ENVIRON_REQUEST: Final = "caxton.request"
 ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
 """Set while the client waits for a word before it sends its body; whoever reads the body says it."""
+ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 64 * 1024 * 1024
@@ -72,6 +73,17 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
     connection_seconds = 30.0
     request_seconds = 60.0
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.idle_clients: set[Any] = set()
+
+    def notify(self) -> None:
+        """Once a second. A worker that ends does not wait for connections that ask nothing of it."""
+        super().notify()
+        if not self.alive:
+            for client in list(self.idle_clients):
+                client.shutdown(socket.SHUT_RDWR)
+
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection: requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
@@ -93,7 +105,11 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             util.close(client)
 
     def _serve_one(self, listener: Any, client: Any, addr: Any, parser: RequestParser) -> bool:
-        request: Request = next(parser)
+        self.idle_clients.add(client)
+        try:
+            request: Request = next(parser)
+        finally:
+            self.idle_clients.discard(client)
         parser.unreader.deadline = time.monotonic() + self.request_seconds
         client.settimeout(self.request_seconds)
         self.nr += 1
@@ -102,6 +118,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         environ["wsgi.multithread"] = True
         environ[ENVIRON_REQUEST] = request
         environ[ENVIRON_EXPECTED] = expected
+        environ[ENVIRON_WORKER] = self
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
         chunks = self.wsgi(environ, response.start_response)
