@@ -22,7 +22,11 @@ _PR_SET_PDEATHSIG: Final = 1
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 # -I ignores PYTHONPATH and the working directory, so the source root is named explicitly
-_BEGIN: Final = "import sys; sys.path.insert(0, {root!r}); from caxton.executor.processes import begin; begin({module!r}, {parent})"
+_BEGIN: Final = (
+    "import sys; sys.path.insert(0, {root!r}); "
+    "from caxton.executor.processes import begin; begin({module!r}, {parent})"
+)
+
 
 
 class Ended(NamedTuple):

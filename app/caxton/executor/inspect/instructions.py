@@ -79,14 +79,15 @@ TYPED: Final = frozenset((BLOCK, LOOP, IF, TRY_TABLE))
 STRUCTURED: Final = bytes((BLOCK, LOOP, IF, ELSE, END, BR_TABLE, TRY_TABLE)) + BRANCHES
 
 _AFTER: Final = b"|".join((
-    rb"(?<=[\x02-\x04])(?:" + _PLAIN_TYPE + rb"|[\s\S]++)",  # typed by an index: the rest is swallowed, see control_of
+    rb"(?<=[\x02-\x04])" + _PLAIN_TYPE,
     rb"(?<=[\x0c\x0d\xd5\xd6])" + _L,
     rb"(?<=[\x05\x0b])",
-    rb"(?<=\x0e)(?:" + _TARGETS + rb"|[\x80-\xff][\s\S]*+)",  # 128 targets or more: likewise
-    rb"(?<=\x1f)(?:" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb")|[\x00-\x3f\x80-\xff][\s\S]*+)",
+    rb"(?<=\x0e)(?:" + _TARGETS + rb")",
+    rb"(?<=\x1f)" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb")",
+    rb"[\s\S]*+",  # anything else: the rest of the body is swallowed, see control_of
 ))  # fmt: skip
 
-_FAST: Final = re.compile(rb"(?:" + _PLAIN + rb")*+([\s\S])(?:" + _AFTER + rb"|)")
+_FAST: Final = re.compile(rb"(?:" + _PLAIN + rb")*+([\s\S])(?:" + _AFTER + rb")")
 _UP_TO_VARIABLE: Final = re.compile(
     rb"(?:" + _PLAIN + rb"|[\x02-\x04]" + _PLAIN_TYPE + rb"|[\x0c\x0d\xd5\xd6]" + _L + rb"|[\x05\x0b]"
     rb"|\x1f" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb"))*+"
@@ -111,7 +112,10 @@ class Control(NamedTuple):
 
 
 def control_of(data: bytes, start: int, end: int) -> Control:
-    """The control instructions of the body `data[start:end]`."""
+    """The control instructions of the body `data[start:end]`.
+
+    A body that the pattern does not know to its end has something else than `END` as its last capture.
+    """
     opcodes = b"".join(_FAST.findall(data, start, end))
     if opcodes[-1:] == b"\x0b" and not opcodes.translate(None, STRUCTURED):
         return Control(opcodes, opcodes.count(BR_TABLE) * 127)
