@@ -5,6 +5,7 @@ Owns what output looks like. Must never let text from elsewhere through that cou
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from caxton.cli.state import State
 def emit_json(value: object) -> None:
     """One JSON document; indented when a person looks at it."""
     text = msgspec.json.encode(value)
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         text = msgspec.json.format(text, indent=2)
     click.echo(ascii_controls(text.decode()))
 
@@ -106,7 +107,7 @@ class Progress(Protocol):
 @contextmanager
 def progress(state: State, title: str) -> Iterator[Progress]:
     """A progress bar on stderr when that is a terminal; nothing otherwise."""
-    if state.quiet or not click.get_text_stream("stderr").isatty():
+    if state.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
@@ -140,6 +141,5 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(text) for text in row))
-    stdout = click.get_text_stream("stdout")
     # A pipe has no width: nothing is folded there.
-    Console(file=stdout, width=None if stdout.isatty() else 10_000).print(table)
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)

@@ -66,8 +66,9 @@ def require_free_ports(config: Config) -> None:
         if problem:
             raise CaxtonError(
                 Code.CONFLICT,
-                f"networking.{key}: cannot listen on {address}: {problem}. Find who does: ss -ltnp "
-                f"'sport = :{split_address(address)[1]}', or choose another: CAXTON_NETWORKING__{key.upper()}=HOST:PORT",
+                f"networking.{key}: cannot listen on {address}: {problem}. Find who does: "
+                f"ss -ltnp 'sport = :{split_address(address)[1]}', or choose another: "
+                f"CAXTON_NETWORKING__{key.upper()}=HOST:PORT",
                 key=f"networking.{key}",
                 address=address,
             )
