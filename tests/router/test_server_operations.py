@@ -135,10 +135,14 @@ def test_without_an_executor_the_node_is_not_ready_and_comes_back() -> None:
         assert node.executor is not None
         node.executor.send_signal(signal.SIGKILL)
         node.executor.wait(10)
-        with node.client() as client:
+        with node.client() as client, node.client() as reader:
+            reader.send("events", Events(["node.ready", "node.not_ready"]))
             until(lambda: "executor" in client.call("ready")["reasons"])
             node.start_executor()
             until(lambda: client.call("ready")["ready"])
+            types = [_event(reader)["type"]]
+            while types[-1] != "node.ready" or "node.not_ready" not in types:
+                types.append(_event(reader)["type"])
 
 
 def test_a_low_disk_is_named_and_stops_acceptance() -> None:

