@@ -53,7 +53,13 @@ def run_cli(*arguments: str, env: dict[str, str] | None = None, stdin: str | Non
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "HOME": "/nonexistent", **(env or {})}
     command = [sys.executable, "-m", "caxton", *arguments]
     return subprocess.run(
-        command, env=environ, input=stdin, stdin=None if stdin else subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        command,
+        env=environ,
+        input=stdin,
+        stdin=None if stdin else subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
 
 
@@ -92,7 +98,13 @@ class ServedNode:
         with self.log_file.open("ab") as log:
             command = [sys.executable, "-m", "caxton", *(arguments or ("serve",))]
             self.process = subprocess.Popen(
-                command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, start_new_session=True
+                command,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
             )
 
     @property
@@ -119,7 +131,9 @@ class ServedNode:
     def children(self) -> dict[str, int]:
         """Pids of the children by their module and options."""
         assert self.process is not None
-        return {line.split(" -m ")[-1].strip(): pid for pid, parent, line in _processes() if parent == self.process.pid}
+        return {
+            line.split(" -m ")[-1].strip(): pid for pid, parent, line in _processes() if parent == self.process.pid
+        }
 
     def descendants(self) -> set[int]:
         """Pids of everything below the parent, itself excluded."""

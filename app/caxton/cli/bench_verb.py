@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 100
 SETTLE_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.05
 COLUMNS: Final = {
     "WHAT": "what",
     "COUNT": "count",
@@ -97,17 +98,16 @@ def _messages(client: Client, name: str, duration: float, connections: int, size
         raise_for(response)
         return sum("error" not in item for item in response.json()["items"])
 
-    done = _done(client, name)
     started = time.monotonic()
     tally = asyncio.run(_load(client, shot, duration, connections))
-    while _done(client, name) - done < tally.count and time.monotonic() - started < duration + SETTLE_SECONDS:
-        time.sleep(0.05)
+    while _waiting(client, name) and time.monotonic() - started < duration + SETTLE_SECONDS:
+        time.sleep(POLL_SECONDS)
     return _row(f"messages, accepted and done (batch {BATCH})", tally, time.monotonic() - started)
 
 
-def _done(client: Client, name: str) -> int:
+def _waiting(client: Client, name: str) -> int:
     counters = client.get(f"/agents/{segment(name)}")["counters"]
-    return int(counters["done"]) + int(counters["dead"])
+    return int(counters["pending"]) + int(counters["in_flight"])
 
 
 async def _load(client: Client, shot: Shot, duration: float, connections: int) -> Tally:
