@@ -45,12 +45,18 @@ class Calls:
     async def submit(self, messages: list[Message], delivery: Delivery) -> list[ItemView]:
         """Accepts each message on its own; the answer arrives when all that were accepted are durable."""
         kind = EPHEMERAL if delivery is Delivery.EPHEMERAL else DURABLE
-        tickets = [self._ticket(message, kind) for message in messages]
+        joined: set[int] = set()
+        tickets = [self._ticket(message, kind, joined, index) for index, message in enumerate(messages)]
         result = CommitResult()
         if any(isinstance(ticket, Entry) and ticket.delivery != EPHEMERAL for ticket in tickets):
             result = await self._commits.written()
-        known = self._reader.known(list(result.duplicates)) if result.duplicates else {}
-        return [_item(message, ticket, known) for message, ticket in zip(messages, tickets, strict=True)]
+        ended = [one.message_id for one in tickets if isinstance(one, Entry) and one.place is Place.GONE]
+        seen = [*result.duplicates, *ended]
+        known = self._reader.known(seen) if seen else {}
+        return [
+            _item(message, ticket, known, joined=index in joined)
+            for index, (message, ticket) in enumerate(zip(messages, tickets, strict=True))
+        ]
 
     async def invoke(self, args: Invoke) -> InvokeView:
         """Waits for the outcome of one message; raises `CaxtonError` with the code of its failure."""
@@ -84,7 +90,8 @@ class Calls:
             ) from None
         finally:
             alone = self._waiters.remove(message.message_id, settled)
-            if alone and not future.done() and entry.delivery == EPHEMERAL:
+            unanswered = future.cancelled() or not future.done()
+            if alone and unanswered and entry.delivery == EPHEMERAL:
                 self._cancel_live(entry)  # nobody is left to whom its answer matters
 
     async def refuse_cancel(self, message_id: str) -> None:
@@ -108,7 +115,9 @@ class Calls:
         if known.outcome is not None:
             settled(known.outcome)
 
-    def _ticket(self, message: Message, kind: str) -> Ticket:
+    def _ticket(self, message: Message, kind: str, joined: set[int], index: int) -> Ticket:
+        if message.message_id in self._boxes.live:
+            joined.add(index)
         try:
             return self._intake.offer(message, kind)
         except CaxtonError as refusal:
@@ -122,7 +131,7 @@ def _earlier(message: Message, known: Known) -> InvokeView:
     return invoke_view(message, known.outcome)
 
 
-def _item(message: Message, ticket: Ticket, known: dict[str, Known]) -> ItemView:
+def _item(message: Message, ticket: Ticket, known: dict[str, Known], *, joined: bool) -> ItemView:
     if isinstance(ticket, ErrorBody):
         return ItemView(message.message_id, error=ticket)
     earlier = known.get(message.message_id)
@@ -130,4 +139,4 @@ def _item(message: Message, ticket: Ticket, known: dict[str, Known]) -> ItemView
         if earlier.digest != ticket.digest:
             return ItemView(message.message_id, error=conflict(message.message_id).body())
         return ItemView(message.message_id, earlier.state)
-    return ItemView(message.message_id, State.IN_FLIGHT if ticket.place is Place.OUT else State.PENDING)
+    return ItemView(message.message_id, State.IN_FLIGHT if joined and ticket.place is Place.OUT else State.PENDING)

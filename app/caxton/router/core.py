@@ -127,9 +127,7 @@ class Core:
 
     async def start(self) -> None:
         """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
-        for agent in self._registry:
-            if agent.status in _RECOVERED:
-                self._tenancy.attach(agent)
+        self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
         self._executor.start()
         self._keep_house()
 

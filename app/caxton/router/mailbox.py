@@ -58,6 +58,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     sequence: int = 0
     ready_at: float = 0.0
     place: Place = Place.WAITING
+    watched: bool = False
     exec_id: int = 0
     cancelled: bool = False
 
@@ -101,8 +102,7 @@ class Mailbox:
         entry.sequence = self._sequence
         self.count += 1
         self.byte_count += entry.size
-        if entry.reply_by is not None:
-            heappush(self._deadlines, (entry.reply_by, entry.sequence, entry))
+        self._watch(entry)
         queue = self._conversations.get(entry.conversation_id)
         if queue is not None:
             entry.place = Place.WAITING
@@ -131,12 +131,14 @@ class Mailbox:
     def put_back(self, entry: Entry) -> None:
         """An entry that was out is the head of its conversation again, as if it had never been taken."""
         self.out -= 1
+        self._watch(entry)
         self._make_ready(entry)
 
     def back_off(self, entry: Entry, until: float) -> None:
         """An entry that was out waits for its retry at `until`, and its conversation with it."""
         self.out -= 1
         entry.ready_at = until
+        self._watch(entry)
         self._delay(entry)
 
     def remove(self, entry: Entry) -> None:
@@ -157,8 +159,9 @@ class Mailbox:
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now:
             entry = heappop(deadlines)[2]
+            entry.watched = False
             if entry.place is Place.OUT or entry.place is Place.GONE:
-                continue  # one that is out was started in time; should it come back, `is_late` finds it
+                continue  # one that is out was started in time; should it come back, it is watched again
             found.append(entry)
             self._drop(entry)
         return found
@@ -177,6 +180,11 @@ class Mailbox:
         """The entry that its conversation waits for."""
         queue = self._conversations.get(conversation_id)
         return queue[0] if queue else None
+
+    def _watch(self, entry: Entry) -> None:
+        if entry.reply_by is not None and not entry.watched:
+            entry.watched = True
+            heappush(self._deadlines, (entry.reply_by, entry.sequence, entry))
 
     def _lead(self, entry: Entry) -> None:
         """The entry has become the head of its conversation."""

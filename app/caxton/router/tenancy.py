@@ -26,7 +26,7 @@ from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.scheduler import Scheduler
 from caxton.router.timers import Timers
-from caxton.store import Changes, MessageRow
+from caxton.store import Changes, MessageRow, TimerRow
 from caxton.store.reader import Reader
 
 _PAGE: Final = 1_000
@@ -77,20 +77,30 @@ class Tenancy:
         self._commits.changes.incarnations[agent.name] = agent.incarnation
         if result.status != "ok":
             raise CaxtonError(
-                Code(result.code) if result.code in Code.__members__ else Code.AGENT_FAILED,
+                Code(result.code) if result.code is not None and result.code in Code.__members__ else Code.AGENT_FAILED,
                 result.detail or "the agent could not be started",
                 exit_code=result.exit_code,
                 backtrace=result.backtrace,
             )
         return result
 
+    def attach_all(self, agents: list[Agent]) -> None:
+        """Attaches many agents, reading the timers once."""
+        timers: dict[str, list[TimerRow]] = {}
+        for row in self._reader.timers():
+            timers.setdefault(row.agent, []).append(row)
+        for agent in agents:
+            self._open(agent, timers.get(agent.name, []))
+
     def attach(self, agent: Agent) -> None:
         """Opens the mailbox: what is pending on disk is scheduled, timers that are due fire."""
+        self._open(agent, [row for row in self._reader.timers() if row.agent == agent.name])
+
+    def _open(self, agent: Agent, timers: list[TimerRow]) -> None:
         box = self._box(agent)
         box.open = True
-        for row in self._reader.timers():
-            if row.agent == agent.name:
-                self._timers.set(row.agent, row.timer_id, row.due)
+        for row in timers:
+            self._timers.set(row.agent, row.timer_id, row.due)
         self._alarms.set(box)
         self._scheduler.wake(box)
 

@@ -21,12 +21,13 @@ class Memory:
     when the last known one is too small.
     """
 
-    __slots__ = ("_context", "_item", "_shared", "_size", "_view")
+    __slots__ = ("_context", "_item", "_pointer", "_shared", "_size", "_view")
 
     def __init__(self, context: Any, item: Any) -> None:
         """`item`: the `extern_t*` of the export; it must live as long as this object, or None: no memory."""
         self._context = context
         self._item: Any = item
+        self._pointer: Any = None
         self._shared: Any = None
         self._size = 0
         self._view: Any = b""
@@ -36,7 +37,8 @@ class Memory:
             self._shared = item.of.shared
             base = lib.wasmtime_sharedmemory_data(self._shared)
         elif item.kind == EXTERN_MEMORY:
-            base = lib.wasmtime_memory_data(context, ffi.addressof(item.of, "memory"))
+            self._pointer = ffi.addressof(item.of, "memory")
+            base = lib.wasmtime_memory_data(context, self._pointer)
         else:
             self._item = None
             return
@@ -45,12 +47,10 @@ class Memory:
 
     def size(self) -> int:
         """Bytes of memory now."""
-        if self._item is None:
-            return 0
-        if self._shared is not None:
+        if self._pointer is not None:
+            self._size = lib.wasmtime_memory_data_size(self._context, self._pointer)
+        elif self._shared is not None:
             self._size = lib.wasmtime_sharedmemory_data_size(self._shared)
-        else:
-            self._size = lib.wasmtime_memory_data_size(self._context, ffi.addressof(self._item.of, "memory"))
         return self._size
 
     def read(self, pointer: int, length: int) -> bytes:
@@ -79,7 +79,7 @@ class Memory:
     def close(self) -> None:
         """Lets go of a shared memory; others belong to their store."""
         shared, self._shared = self._shared, None
-        self._item = None
+        self._item = self._pointer = None
         self._size = 0
         self._view = b""
         if shared is not None:

@@ -48,6 +48,8 @@ class Agent:
     spec: AgentSpec
     config: dict[bytes, bytes]
     scratch_root: Path
+    persistent: bool
+    """Whether one instance lives on between messages."""
     template: Template | None = None
     uses_wasi: bool = False
     refused: str | None = None
@@ -63,17 +65,13 @@ class Agent:
     last_timer_id: int = 0
     forgotten: bool = False
 
-    @property
-    def persistent(self) -> bool:
-        """Whether one instance lives on between messages."""
-        return self.spec.shape is Shape.REACTOR and self.spec.instance is Lifetime.PERSISTENT
-
 
 def make_agent(handle: int, spec: AgentSpec, scratch_root: Path) -> Agent:
     """An agent with its configuration flattened to what `get_config` answers."""
     config: dict[bytes, bytes] = {}
     _flatten("", spec.config, config)
-    return Agent(handle, spec, config, scratch_root)
+    persistent = spec.shape is Shape.REACTOR and spec.instance is Lifetime.PERSISTENT
+    return Agent(handle, spec, config, scratch_root, persistent)
 
 
 def _flatten(prefix: str, table: dict[str, Any], into: dict[bytes, bytes]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -89,8 +88,7 @@ class DeterministicSource:
         return self._random.randbytes(count)
 
 
-@dataclass(slots=True, eq=False)
-class Execution:
+class Execution(msgspec.Struct, eq=False):
     """The state of one execution. Times in seconds: `wall` and `cpu` used so far, clocks are monotonic."""
 
     exec_id: int
@@ -123,13 +121,13 @@ class Execution:
     told_sleeping: bool = False
 
     ordinal: int = 0
-    handed: list[Handed] = field(default_factory=list)
+    handed: list[Handed] = []
     replied: bool = False
-    writes: dict[bytes, bytes | None] = field(default_factory=dict)
+    writes: dict[bytes, bytes | None] = {}
     write_bytes: int = 0
-    timers_set: dict[int, TimerSet] = field(default_factory=dict)
-    timers_cancelled: list[int] = field(default_factory=list)
-    logs: list[LogLine] = field(default_factory=list)
+    timers_set: dict[int, TimerSet] = {}
+    timers_cancelled: list[int] = []
+    logs: list[LogLine] = []
     log_bytes: int = 0
     logs_dropped: int = 0
     answer: bytes | None = None

@@ -41,15 +41,17 @@ _DEFERRED: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
 )
 
 
-def functions(*, checked_send: bool) -> list[HostFunction]:
-    """All imports. With `checked_send` `send_message` is decoded at once, for grants that name receivers."""
+def functions(*, checked_send: bool, files: bool) -> list[HostFunction]:
+    """All imports. With `checked_send` `send_message` is decoded at once, for grants that name receivers;
+    `files` is for agents that have directories.
+    """
     found = [HostFunction(MODULE, n, p, r, False, hostcalls.bounded(f)) for n, p, r, f in _PLAIN]
     found += [HostFunction(MODULE, n, p, r, True, hostcalls.bounded(f)) for n, p, r, f in _DEFERRED]
     send = waiting.send_message_checked if checked_send else hostcalls.send_message
     found.append(HostFunction(MODULE, "send_message", "ii", "i", checked_send, hostcalls.bounded(send)))
     return found + [
         HostFunction(wasi.IMPORT_MODULE, f.name, f.params, f.returns, f.deferred, _with_state(f.call))
-        for f in wasi.FUNCTIONS.values()
+        for f in wasi.functions_for(files).values()
     ]
 
 

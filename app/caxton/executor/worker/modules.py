@@ -25,6 +25,7 @@ from caxton.executor.worker.channel import READ_BYTES
 from caxton.executor.worker.imports import functions
 from caxton.protocol.agents import Profile
 from caxton.protocol.control import Artifact, Fetch
+from caxton.protocol.execution import AgentSpec
 from caxton.protocol.frames import FrameDecoder, encode_frame
 
 _MAX_DESCRIPTORS: Final = 16
@@ -69,8 +70,12 @@ class Modules:
         self._control = control
         self._on_engine = on_engine
         self._engines: dict[Profile, Engine] = {}
-        self._linkers: dict[tuple[Profile, bool], Linker] = {}
-        self._hosts = {checked: HostFunctions(functions(checked_send=checked)) for checked in (False, True)}
+        self._linkers: dict[tuple[Profile, bool, bool], Linker] = {}
+        self._hosts = {
+            (checked, files): HostFunctions(functions(checked_send=checked, files=files))
+            for checked in (False, True)
+            for files in (False, True)
+        }
         self._modules: dict[_Key, Module] = {}
         self._users: dict[_Key, set[Agent]] = {}
         self._wanted: dict[_Key, list[Agent]] = {}
@@ -115,9 +120,7 @@ class Modules:
         if descriptor is None:
             return "the compiled module is not in the executor's cache; prepare it again"
         try:
-            self._modules[key] = Module.deserialize_file(
-                self._engine(key.profile), f"/proc/self/fd/{descriptor}"
-            )
+            self._modules[key] = Module.deserialize_file(self._engine(key.profile), f"/proc/self/fd/{descriptor}")
         except WasmtimeError as problem:
             return f"the compiled module does not fit this executor: {problem}"
         finally:
@@ -132,23 +135,22 @@ class Modules:
             self._on_engine(engine)
         return engine
 
-    def _linker(self, profile: Profile, checked: bool) -> Linker:
-        linker = self._linkers.get((profile, checked))
+    def _linker(self, spec: AgentSpec) -> Linker:
+        """Linkers differ in what must leave the fiber: receivers to be checked, files to be touched."""
+        checked, files = spec.send not in _EVERYBODY, bool(spec.dirs) or spec.scratch
+        linker = self._linkers.get((spec.profile, checked, files))
         if linker is None:
-            linker = self._hosts[checked].linker(self._engine(profile))
-            self._linkers[profile, checked] = linker
+            linker = self._hosts[checked, files].linker(self._engine(spec.profile))
+            self._linkers[spec.profile, checked, files] = linker
         return linker
 
     def _link(self, agent: Agent, key: _Key) -> None:
         module = self._modules[key]
-        linker = self._linker(key.profile, agent.spec.send not in _EVERYBODY)
         try:
-            pre = linker.instantiate_pre(module)
+            pre = self._linker(agent.spec).instantiate_pre(module)
         except WasmtimeError as problem:
             agent.refused = f"the module cannot be linked: {problem}"
             return
         agent.uses_wasi = any(item.module == wasi.IMPORT_MODULE for item in module.imports)
         uses_fuel = key.profile is Profile.DETERMINISTIC
         agent.template = make_template(self._engine(key.profile), pre, uses_fuel=uses_fuel)
-
-

@@ -74,7 +74,9 @@ class Worker:
             if self._poll():
                 break
             scheduler.fire_timers()
-            scheduler.run_batch()
+            if len(scheduler.queue):
+                self._ticker.resume()  # before any guest runs: without a tick its slice would never end
+                scheduler.run_batch()
             drained = router.flush()
             wanted = (0 if router.choked else read) | (0 if drained else select.EPOLLOUT)
             if wanted != interest and not router.closed:
@@ -97,7 +99,6 @@ class Worker:
     def _wait_seconds(self) -> float:
         scheduler = self._scheduler
         if len(scheduler.queue):
-            self._ticker.resume()
             if time.monotonic() >= self._next_stats:
                 self._tick()
             return 0.0
@@ -141,16 +142,13 @@ class Worker:
                 pressure.set(frame.full, frame.node_full)
 
     def _execute(self, frame: Execute) -> None:
-        execution = self._begin(frame.exec_id, frame.handle, "message", frame.incarnation, frame)
-        del execution
+        self._begin(frame.exec_id, frame.handle, "message", frame.incarnation, frame)
 
-    def _begin(
-        self, exec_id: int, handle: int, kind: str, incarnation: int, execute: Execute | None = None
-    ) -> Execution | None:
+    def _begin(self, exec_id: int, handle: int, kind: str, incarnation: int, execute: Execute | None = None) -> None:
         agent = self._agents.get(handle)
         if agent is None:
             self._router.send(Result(exec_id, "unknown_handle", _NOTHING))
-            return None
+            return
         spec = agent.spec
         timeout = spec.limits.execution_timeout_seconds if kind == "message" else spec.startup_timeout_seconds
         execution = Execution(exec_id, agent, kind, incarnation, timeout)
@@ -160,7 +158,6 @@ class Worker:
             execution.seed = execute.seed
         self._scheduler.executions[exec_id] = execution
         self._submit(execution)
-        return execution
 
     def _submit(self, execution: Execution) -> None:
         agent = execution.agent
@@ -184,9 +181,7 @@ class Worker:
         agent.forgotten = frame.forget
         scheduler = self._scheduler
         if frame.orderly and agent.persistent and (agent.resident is not None or agent.current is not None):
-            execution = Execution(
-                _END_BIT | frame.handle, agent, "end", 0, agent.spec.shutdown_timeout_seconds
-            )
+            execution = Execution(_END_BIT | frame.handle, agent, "end", 0, agent.spec.shutdown_timeout_seconds)
             scheduler.executions[execution.exec_id] = execution
             scheduler.start(execution)
         else:

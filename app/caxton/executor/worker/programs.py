@@ -152,6 +152,8 @@ def _adopt(execution: Execution, resident: Resident) -> None:
         if source is not execution.source:
             source.begin(time.time_ns() // 1000, execution.seed)
             execution.source = source
+    if resident.wasi is not None and execution.agent.resident is resident:
+        resident.wasi.renew(b"", execution.source)
 
 
 def _start(execution: Execution) -> Program:
@@ -254,5 +256,3 @@ def _output(mode: str, data: bytes) -> Ending:
             if mode == "json":
                 return Ending("failure", problem.code, problem.message, exit_code=0)
     return Ending(reply=msgspec.json.encode(data.decode("utf-8", "replace")), exit_code=0)
-
-
