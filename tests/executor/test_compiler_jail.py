@@ -28,7 +28,9 @@ def compiled(module: bytes, progress: list[float] | None = None, sha256: str = "
     with tempfile.TemporaryFile() as file:
         file.write(module)
         file.flush()
-        order = order_for(sha256 or hashlib.sha256(module).hexdigest(), Profile.STANDARD, 1_000_000, [], file.fileno())
+        order = order_for(
+            sha256 or hashlib.sha256(module).hexdigest(), Profile.STANDARD, 1_000_000, [], file.fileno()
+        )
         order = msgspec.structs.replace(order, **changes)
         try:
             info = asyncio.run(compile_module(order, (progress if progress is not None else []).append))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from caxton.protocol.agents import Profile
 from caxton.protocol.control import Prepared, Progress
 from caxton.protocol.errors import Code
 from support import bombs
@@ -47,8 +48,9 @@ def test_a_module_is_compiled_once(node: ExecutorNode, router: Router) -> None:
 def test_equal_requests_join_and_a_second_deployment_waits_its_turn(node: ExecutorNode, router: Router) -> None:
     one, other = router.ask(SLOW), router.ask(SLOW)
     quick = router.ask(QUICK)
-    seen = {router.wait_for(Progress, lambda frame: frame.request_id == request).request_id for request in (one, other)}
-    assert seen == {one, other}
+    seen = set[int]()
+    while seen != {one, other}:
+        seen.add(router.wait_for(Progress).request_id)
     assert len(compilers(node)) == 1
     order = [router.wait_for(Prepared) for _ in range(3)]
     assert [frame.error for frame in order] == [None, None, None]
@@ -105,3 +107,15 @@ def test_descriptors_do_not_pile_up(node: ExecutorNode, router: Router) -> None:
         router.prepare(b"\x7fELF")
         router.prepare(QUICK)
     assert len(os.listdir(f"/proc/{node.process.pid}/fd")) == before
+
+
+def test_a_profile_that_the_node_does_not_offer_is_refused(router: Router) -> None:
+    answer = router.prepare(QUICK, Profile.THREADS)
+    assert answer.error
+    assert (answer.error.code, answer.error.details["path"]) == (Code.INVALID_REQUEST, "config.profile")
+
+
+def test_profiles_are_compiled_apart(router: Router) -> None:
+    assert not router.prepare(QUICK, Profile.STANDARD).cached
+    assert not router.prepare(QUICK, Profile.DETERMINISTIC).cached
+    assert router.prepare(QUICK, Profile.STANDARD).cached

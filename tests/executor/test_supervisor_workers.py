@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from caxton.executor.processes import rss_bytes
+from caxton.protocol.agents import Profile
 from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, WorkerDown, WorkerUp
 from support.executor_node import ExecutorNode, alive, eventually
 
@@ -162,3 +163,21 @@ def test_sigterm_is_an_orderly_end(node: ExecutorNode) -> None:
     assert not node.socket.exists()
     assert not any(alive(worker.pid) for worker in workers)
     assert b"Traceback" not in node.stderr
+
+
+WAIT = f"""(module {ABI} (memory (export "memory") 2 2 shared)
+ (func (export "handle_message") (param i32 i32) (result i32)
+  (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))"""
+
+
+def test_an_atomic_wait_is_stopped_by_a_kill() -> None:
+    with ExecutorNode('wasm_features = ["threads"]') as node:
+        router = node.router()
+        (stuck,) = router.hello(1)
+        prepared = router.prepare(WAIT.encode(), Profile.THREADS)
+        assert prepared.info, prepared.error
+        stuck.load(1, prepared.info.sha256, profile=Profile.THREADS, limits={"execution_timeout_seconds": 0.3})
+        culprit = stuck.execute(1)
+        down = router.wait_for(WorkerDown)
+        assert (down.reason, down.culprit) == ("killed_timeout", culprit)
+        assert router.worker().pid != stuck.pid

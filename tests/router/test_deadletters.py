@@ -10,14 +10,14 @@ import pytest
 from caxton.protocol.errors import Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.operations import DeadPurge, DeadReplay, Listing, Named
+from support.desk_node import RouterNode, deploy, refusal, submit, until
 from support.router_client import RouterClient
 from support.router_modules import ECHO, TRAP
-from support.router_node import RouterNode, deploy, refusal, submit, until
 
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[RouterNode]:
-    with RouterNode(messaging={"retry_delay": "0s", "max_deliveries": 2, "low_disk_bytes": 1_000_000}) as started:
+    with RouterNode(messaging={"retry_delay": "0s", "max_deliveries": 2, "low_disk_bytes": "1MB"}) as started:
         with started.client() as client:
             deploy(client, "trap", TRAP)
             deploy(client, "echo", ECHO)

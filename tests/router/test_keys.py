@@ -11,7 +11,7 @@ from caxton.protocol.errors import Code
 from caxton.protocol.keys import key_id_of, key_matches
 from caxton.protocol.operations import KeyCreate, Listing, Named
 from caxton.protocol.views import KeyRecord
-from support.router_node import RouterNode, refusal
+from support.desk_node import RouterNode, refusal
 
 
 @pytest.fixture(scope="module")

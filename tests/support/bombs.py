@@ -63,13 +63,13 @@ def live_locals(count: int) -> tuple[bytes, bytes]:
     return before, after
 
 
-def nested_loops(depth: int, locals_: int = 0) -> bytes:
+def nested_loops(depth: int, locals_: int = 0, functions: int = 1) -> bytes:
     before, after = live_locals(locals_)
     inner = b"".join(b"\x20" + leb(1 + i) + b"\x41\x01\x6a\x21" + leb(1 + i) for i in range(locals_))
     code = (
         before + b"\x03\x40" * depth + inner + b"\x20\x00\x0d\x00\x0b" * depth + (after if locals_ else b"\x20\x00")
     )
-    return module([body(code, locals_)])
+    return module([body(code, locals_)] * functions)
 
 
 def nested_blocks(depth: int) -> bytes:
@@ -142,8 +142,6 @@ def wide_code(count: int) -> bytes:
     """Short instructions that become long machine code: divisions, conversions, bulk operations."""
     unit = b"\x20\x00\x20\x00\x6d\x21\x00" + b"\x20\x00\xb7\xaa\x21\x00"  # i32.div_s, f64 convert and trunc
     return module([body(unit * count + b"\x20\x00")])
-
-
 
 
 def nested_tries(depth: int, calls: int) -> bytes:

@@ -67,7 +67,17 @@ class WorkerEnd:
         self.send(
             Load(
                 handle,
-                AgentSpec("agent", 1, sha256, shape, Instance.PERSISTENT, fields.pop("profile", Profile.STANDARD), limits, "n", **fields),
+                AgentSpec(
+                    "agent",
+                    1,
+                    sha256,
+                    shape,
+                    Instance.PERSISTENT,
+                    fields.pop("profile", Profile.STANDARD),
+                    limits,
+                    "n",
+                    **fields,
+                ),
             )
         )
 

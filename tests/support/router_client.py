@@ -23,7 +23,11 @@ class RouterClient:
     def __init__(self, path: Path | str, timeout: float = 30.0) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
         self._frames = FrameDecoder()
         self._ready: list[Reply | Fail | Item] = []
         self._ids = itertools.count(1)

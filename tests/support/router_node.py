@@ -1,195 +1,240 @@
-"""A real executor process and a real router process on a directory of their own."""
+"""A router's hot half over a real executor and a real database, for tests.
+
+`Node` starts `python -m caxton.executor` as a process of its own and a `Core` in the test's loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import msgspec
+from wasmtime import wat2wasm
 
-from caxton.protocol.agents import AgentConfig
-from caxton.protocol.errors import CaxtonError
+from caxton.config import Config, load
+from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, Limits, Retry, Shape
+from caxton.protocol.errors import ErrorBody
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery, Message
-from caxton.protocol.operations import Deploy, Invoke, Named, Submit
-from support.router_client import RouterClient
-from support.router_modules import wasm
+from caxton.protocol.operations import Invoke
+from caxton.protocol.views import InvokeView
+from caxton.router.agents import Agent, Registry
+from caxton.router.core import Core
+from caxton.router.rows import agent_of, agent_row
+from caxton.store import Changes, MessageRow, Store
 
 APP = Path(__file__).resolve().parents[2] / "app"
-PATIENCE = 30.0
+PATIENCE = 20.0
 
 
-def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Waits until `condition` gives something true, and gives that; AssertionError after `seconds`."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "the condition never came true"
-        time.sleep(0.01)
-    return found
+class Executor:
+    """The executor's supervisor as a process."""
+
+    def __init__(self, config_file: Path, log: Path) -> None:
+        self._command = [sys.executable, "-m", "caxton.executor", "--config", str(config_file)]
+        self._log = log
+        self.process = self._start()
+
+    def _start(self) -> Popen[bytes]:
+        with self._log.open("ab") as log:
+            return Popen(self._command, cwd=APP, stdin=DEVNULL, stdout=log, stderr=log)
+
+    def again(self) -> None:
+        self.process = self._start()
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(timeout=PATIENCE)
 
 
-class RouterNode:
-    """Starts, kills and restarts the two processes; gives clients."""
+class Node:
+    """A running node. `events` are those that the core emitted."""
 
-    def __init__(self, **sections: dict[str, Any]) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
-        self.data = self.directory / "data"
-        self.config = self.directory / "node.toml"
-        self.config.write_text(_toml(self.data / "local.db", sections))
-        self.executor: subprocess.Popen[bytes] | None = None
-        self.router: subprocess.Popen[bytes] | None = None
+    def __init__(self, directory: Path, config: Config, executor: Executor) -> None:
+        self.directory = directory
+        self.config = config
+        self.executor = executor
+        self.events: list[tuple[str, dict[str, Any]]] = []
 
-    def __enter__(self) -> RouterNode:
-        try:
-            self.start_executor()
-            self.start_router()
-        except BaseException:
-            self.close()
-            raise
-        return self
+    async def boot(self) -> None:
+        """The router comes up: from the store, as after a crash."""
+        self.store = Store.open(
+            self.config.paths.database,
+            journal_mode=self.config.coordination.journal_mode,
+            synchronous=self.config.coordination.synchronous,
+            commit_window=self.config.messaging.commit_window,
+        )
+        self.registry = Registry()
+        for row in self.store.reader.agents():
+            self.registry.add(agent_of(row, self.store.reader.state_bytes(row.name)))
+        self.core = Core(self.config, self.store, self.registry, lambda name, data: self.events.append((name, data)))
+        await self.core.start()
+        for agent in self.registry:
+            await self._prepare(agent.module.sha256, agent.config)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    async def crash(self) -> None:
+        """The router is gone without a word: nothing is ended in order, memory is lost."""
+        await self.core._executor.stop()
+        self.core._executor._changed = lambda: None
+        self.core._scheduler.paused = True
+        self.core._timers.stop()
+        if self.core._housekeeping is not None:
+            self.core._housekeeping.cancel()
+        for box in self.core._boxes:
+            if box.alarm is not None:
+                box.alarm.cancel()
+        self.store.close()
 
-    @property
-    def log(self) -> str:
-        """What both processes said."""
-        return (self.directory / "log").read_text(errors="replace")
+    async def _prepare(self, digest: str, config: AgentConfig) -> Any:
+        path = self.config.paths.modules / digest
+        return await self.core.prepare(digest, config.profile, path, lambda used: None)
 
-    def start_executor(self) -> None:
-        self.executor = self._start("caxton.executor")
+    async def deploy(self, name: str, wat: str, start: bool = True, **fields: Any) -> Agent:
+        """Deploys a module in text form."""
+        made = AgentConfig(name=name, **fields)
+        code = bytes(wat2wasm(wat))
+        digest = sha256(code).hexdigest()
+        self.config.paths.modules.mkdir(parents=True, exist_ok=True)
+        (self.config.paths.modules / digest).write_bytes(code)
+        info = await self._prepare(digest, made)
+        persistent = info.shape is Shape.REACTOR and made.instance is not Instance.PER_MESSAGE
+        asked = {key: value for key, value in msgspec.structs.asdict(made.limits).items() if value is not None}
+        agent = Agent(
+            name=name,
+            agent_id=new_id(),
+            version=1,
+            config=made,
+            module=info,
+            limits=msgspec.structs.replace(EffectiveLimits(memory_bytes=16_000_000), **asked),
+            shape=info.shape,
+            instance=Instance.PERSISTENT if persistent else Instance.PER_MESSAGE,
+            max_concurrency=made.max_concurrency or (1 if persistent else 4),
+            deployed_at=time.time(),
+            status=AgentStatus.RUNNING,
+        )
+        self.registry.add(agent)
+        if start:
+            await self.core.start_agent(agent)
+        self.core.attach(agent)
+        await self.core.commit(Changes(agents=[agent_row(agent)]))
+        return agent
 
-    def start_router(self, *, ready: bool = True) -> None:
-        self.router = self._start("caxton.router")
-        if ready:
-            until(self.is_ready)
+    async def send(self, *messages: Message) -> list[str]:
+        """Submits; every item must be accepted. Gives the states."""
+        views = await self.core.submit(list(messages))
+        assert [view.error for view in views] == [None] * len(views)
+        return [str(view.state) for view in views]
 
-    def is_ready(self) -> bool:
-        assert self.router is not None
-        assert self.router.poll() is None, self.log
-        try:
-            with self.client() as client:
-                return bool(client.call("ready")["ready"])
-        except (OSError, EOFError):
-            return False
+    async def refused(self, one: Message) -> ErrorBody:
+        view = (await self.core.submit([one]))[0]
+        assert view.error is not None
+        return view.error
 
-    def client(self, timeout: float = PATIENCE) -> RouterClient:
-        return RouterClient(self.directory / "run" / "router.sock", timeout)
+    async def ask(self, receiver: str, content: Any = None, **fields: Any) -> InvokeView:
+        """Invokes and waits."""
+        idempotent = fields.pop("idempotent", False)
+        delivery = fields.pop("delivery", Delivery.EPHEMERAL)
+        timeout = fields.pop("timeout", PATIENCE)
+        return await self.core.invoke(Invoke(message(receiver, content, **fields), timeout, delivery, False, idempotent))
 
-    def kill_router(self) -> None:
-        self.stop_router(signal.SIGKILL)
+    def row(self, message_id: str) -> MessageRow:
+        row = self.store.reader.message(message_id)
+        assert row is not None
+        return row
 
-    def stop_router(self, number: int = signal.SIGTERM) -> int:
-        """Ends the router; its exit code."""
-        assert self.router is not None
-        self.router.send_signal(number)
-        code = self.router.wait(PATIENCE)
-        self.router = None
-        return code
+    async def settled(self, *message_ids: str) -> list[str]:
+        """Waits until every message has ended; the states."""
+        await until(lambda: all(self.row(one).state != "pending" for one in message_ids))
+        return [str(self.row(one).state) for one in message_ids]
 
-    def close(self) -> None:
-        for process in (self.router, self.executor):
-            if process is None or process.poll() is not None:
-                continue
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def key(self, agent: str, key: str) -> bytes | None:
+        return self.store.reader.load_key(agent, key)
 
-    def _start(self, module: str) -> subprocess.Popen[bytes]:
-        run = str(self.directory / "run")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CAXTON_")}
-        environment |= {"CAXTON_RUN_DIR": run, "PYTHONPATH": str(APP)}
-        with (self.directory / "log").open("ab") as log:
-            command = [sys.executable, "-m", module, "--config", str(self.config)]
-            return subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.directory)
+    async def assert_balanced(self) -> None:
+        """The ledger balances, and no counter differs from the rows."""
+        self.core._tally.flush()
+        await self.core._commits.drain()
+        for counts in self.store.reader.ledger().values():
+            assert counts.imbalance == 0
+        assert self.store.reader.recount() == []
 
 
-def _toml(database: Path, sections: dict[str, dict[str, Any]]) -> str:
-    merged: dict[str, dict[str, Any]] = {
-        "runtime": {"executor_workers": 1},
-        "networking": {
-            "bind_address": "127.0.0.1:8080",
-            "metrics_address": "127.0.0.1:9090",
-            "admin_address": "127.0.0.1:8081",
-        },
-        "coordination": {"local_state_path": str(database)},
-        "messaging": {"low_disk_bytes": 1_000_000},
-        "observability": {"log_format": "text"},
-        "security": {"auth_enabled": False},
-    }
-    for name, values in sections.items():
-        merged.setdefault(name, {}).update(values)
-    return "\n".join(
-        f"[{name}]\n" + "\n".join(f"{key} = {_value(value)}" for key, value in values.items())
-        for name, values in merged.items()
+def message(receiver: str, content: Any = None, **fields: Any) -> Message:
+    """A message of a client."""
+    message_id = fields.pop("message_id", None) or new_id()
+    return Message(
+        message_id=message_id,
+        performative=fields.pop("performative", "request"),
+        sender=fields.pop("sender", "client:test"),
+        receiver=receiver,
+        content=msgspec.json.encode(content),
+        conversation_id=fields.pop("conversation_id", None) or message_id,
+        **fields,
     )
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+async def until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Waits for a condition; fails when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.005)
 
 
-def deploy(
-    client: RouterClient, name: str, module: str | bytes, wait_seconds: float = PATIENCE, **config: Any
-) -> Any:
-    """Deploys; the agent's view (or the job's when it takes longer)."""
-    code = wasm(module) if isinstance(module, str) else module
-    made = msgspec.convert({"name": name, **config}, AgentConfig)
-    answer = client.call("agent.deploy", Deploy(made, code, wait_seconds))
-    return answer.get("agent") or answer["job"]
+def make_config(directory: Path, **settings: Any) -> tuple[Config, Path]:
+    """A configuration of small patience; `settings` replace keys of any section."""
+    values: dict[str, dict[str, Any]] = {
+        "coordination": {"local_state_path": str(directory / "data" / "local.db")},
+        "runtime": {"executor_workers": 1},
+        "messaging": {"retry_delay": "20ms", "low_disk_bytes": "1MB"},
+    }
+    for key, value in settings.items():
+        section, _, name = key.partition("__")
+        values.setdefault(section, {})[name] = value
+    lines = []
+    for section, entries in values.items():
+        lines.append(f"[{section}]")
+        lines += [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in entries.items()]
+    file = directory / "caxton.toml"
+    file.write_text("\n".join(lines) + "\n")
+    config = load(file, os.environ).config
+    for path in (config.paths.data, config.paths.run, config.paths.modules):
+        path.mkdir(parents=True, exist_ok=True)
+    return config, file
 
 
-def message(receiver: str, content: bytes = b"{}", **fields: Any) -> Message:
-    plain = {"message_id": new_id(), "performative": "request", "sender": "client:test", "conversation_id": new_id()}
-    return Message(**{**plain, "receiver": receiver, "content": content, **fields})
-
-
-def invoke(client: RouterClient, receiver: str, content: bytes = b"{}", timeout: float = 10.0, **more: Any) -> Any:
-    """Asks and gives the reply's view (or the job's)."""
-    answer = client.call("invoke", Invoke(message(receiver, content), timeout, **more))
-    return answer.get("reply") or answer["job"]
-
-
-def submit(client: RouterClient, receiver: str, count: int = 1) -> list[str]:
-    """Accepts `count` messages; their ids."""
-    items = client.call("submit", Submit([message(receiver) for _ in range(count)]))
-    assert all("error" not in item for item in items), items
-    return [item["message_id"] for item in items]
-
-
-def job(client: RouterClient, job_id: str) -> Any:
-    """The job once it has ended."""
-
-    def ended() -> Any:
-        view = client.call("job.get", Named(job_id))
-        return view if view["state"] in ("done", "failed") else None
-
-    return until(ended)
-
-
-def refusal(client: RouterClient, op: str, args: Any = None) -> CaxtonError:
-    """The error that `op` answers."""
+@asynccontextmanager
+async def running_node(**settings: Any) -> AsyncIterator[Node]:
+    """A node that is ready for agents, and is gone afterwards with all its processes."""
+    directory = Path(tempfile.mkdtemp(prefix="cx"))
+    config, file = make_config(directory, **settings)
+    executor = Executor(file, directory / "executor.log")
+    node = Node(directory, dataclasses.replace(config), executor)
     try:
-        client.call(op, args)
-    except CaxtonError as error:
-        return error
-    raise AssertionError(f"{op} was not refused")
+        await node.boot()
+        await until(lambda: not node.core.ready_reasons())
+        yield node
+        await asyncio.wait_for(node.core.stop(), PATIENCE)
+        node.store.close()
+    except BaseException:
+        print((directory / "executor.log").read_text()[-4000:])
+        raise
+    finally:
+        executor.end()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-__all__ = ["Delivery", "RouterNode", "deploy", "invoke", "job", "message", "refusal", "submit", "until"]
+__all__ = ["Limits", "Node", "Retry", "message", "running_node", "until"]

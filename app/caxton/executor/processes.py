@@ -28,7 +28,6 @@ _BEGIN: Final = (
 )
 
 
-
 class Ended(NamedTuple):
     """How a child ended. `status` as `os.waitstatus_to_exitcode`: negative = signal. Peak memory in bytes."""
 

@@ -111,9 +111,8 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     desk.registry.add(agent)
     try:
         return await _launch(desk, job, agent)
-    except BaseException:
-        desk.core.detach(agent)
-        desk.registry.drop(agent.name)
+    except Exception:
+        await _take_back(desk, agent)
         raise
 
 
@@ -123,14 +122,26 @@ async def _launch(desk: Desk, job: Job, agent: Agent) -> AgentView:
     desk.core.attach(agent)
     if agent.config.self_test is not None:
         job.advance(0.95, "self-test")
+        agent.status = AgentStatus.RUNNING  # it takes messages from here on: the test is one
         await self_test(desk.core, agent, agent.config.self_test)
+    row = msgspec.structs.replace(agent_row(agent), status=AgentStatus.RUNNING)
+    view = msgspec.structs.replace(await agent_view(desk, agent), status=AgentStatus.RUNNING)
+    await desk.jobs.finish(job, view, Changes(agents=[row]))
     agent.status = AgentStatus.RUNNING
-    view = await agent_view(desk, agent)
-    await desk.jobs.finish(job, view, Changes(agents=[agent_row(agent)]))
     desk.events.publish(
         "agent.deployed", {"name": agent.name, "version": agent.version, "module_sha256": agent.module.sha256}
     )
     return view
+
+
+async def _take_back(desk: Desk, agent: Agent) -> None:
+    """Nothing of a failed deployment stays; what it was sent during its self-test becomes dead letters."""
+    agent.status = AgentStatus.FAILED
+    if not desk.core.failed.done():
+        await desk.core.drain(agent, 0.0)
+        await desk.core.discard_pending(agent, purge=False)
+    desk.core.detach(agent)
+    desk.registry.drop(agent.name)
 
 
 def describe(agent: Agent, result: Result) -> None:

@@ -6,6 +6,7 @@ Owns nothing itself: it names the parts, so that an operation is a plain functio
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from caxton.config import Config
+from caxton.protocol.errors import CaxtonError
 from caxton.router.agents import Registry
 from caxton.router.core import Core
 from caxton.router.events import EventBus
@@ -22,6 +24,7 @@ from caxton.router.modules import ModuleFiles
 from caxton.store import Store
 
 READER_THREADS: Final = 2
+log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -61,5 +64,11 @@ class Desk:
         """Runs `work` beside everything else; it is cancelled when the router stops."""
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, CaxtonError):  # those are answers, told to whoever asked
+            log.error("a task of the router failed", exc_info=error)

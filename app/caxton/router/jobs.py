@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.protocol.errors import CaxtonError, ErrorBody
+from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.ids import new_id
 from caxton.protocol.views import JobView
 from caxton.router.times import rfc3339, rfc3339_or_none
@@ -23,6 +23,7 @@ INVOKE: Final = "invoke"
 RUNNING: Final = "running"
 DONE: Final = "done"
 FAILED: Final = "failed"
+MAX_RUNNING: Final = 10_000
 
 Commit = Callable[[Changes], Awaitable[object]]
 
@@ -70,7 +71,11 @@ class Jobs:
         return len(self._running)
 
     async def create(self, kind: str, order: msgspec.Struct) -> Job:
-        """A new job, durable when this returns."""
+        """A new job, durable when this returns; `NOT_READY` while too many run."""
+        if len(self._running) >= MAX_RUNNING:
+            raise CaxtonError(
+                Code.NOT_READY, f"{MAX_RUNNING} jobs are running, the most there may be", retry_after_seconds=5
+            )
         job = Job(new_id(), kind, _plain(order), time.time())
         self._running[job.job_id] = job
         try:

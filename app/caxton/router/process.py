@@ -9,17 +9,19 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 from caxton.config import Config
-from caxton.router import boot, notify, retention
+from caxton.router import boot, notify, readiness, retention
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.modules import ModuleFiles
 from caxton.router.operations import make_operations
+from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.store import Store
 
@@ -31,13 +33,14 @@ STOP_SECONDS: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-async def serve(config: Config, store: Store) -> int:
-    """Serves until SIGTERM or SIGINT, or until a commit fails; answers the exit code."""
+async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int:
+    """Serves until SIGTERM or SIGINT, or until a commit fails; answers the exit code. SIGHUP: `load` again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     desk = make_desk(config, store)
+    loop.add_signal_handler(signal.SIGHUP, reload, desk, load)
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end_tasks, desk)
@@ -45,7 +48,7 @@ async def serve(config: Config, store: Store) -> int:
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
-        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), retention.watch_disk(desk)):
+        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), readiness.watch(desk)):
             desk.spawn(work)
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
@@ -75,11 +78,12 @@ def make_desk(config: Config, store: Store) -> Desk:
     )
 
 
-async def _until(stop: asyncio.Event, core: Core) -> BaseException | None:
+async def _until(stop: asyncio.Event, core: Core) -> Exception | None:
     """Returns at the stop signal with None, or with the error of the commit that failed."""
     stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {stopping, core.failed}
     try:
-        await asyncio.wait({stopping, core.failed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return core.failed.result() if core.failed.done() else None
     finally:
         stopping.cancel()

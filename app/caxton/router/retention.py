@@ -1,4 +1,4 @@
-"""Forgetting: what is old, what is too much, module files that nobody needs; and watching the disk.
+"""Forgetting: what is old, what is too much, module files that nobody needs.
 
 Owns when it happens. Must never hold the writer up for long: the store works in slices.
 """
@@ -12,11 +12,9 @@ from typing import Final
 
 from caxton.router.deployments import needed_modules
 from caxton.router.desk import Desk
-from caxton.router.readiness import disk_is_low
 from caxton.store import Retention, Swept
 
 SWEEP_SECONDS: Final = 60.0
-DISK_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 0.05
 """Between two slices, so that messages get the writer in between."""
 
@@ -53,7 +51,10 @@ async def _slice(desk: Desk) -> Swept:
         if not future.done():
             future.set_result(swept)
 
-    desk.store.writer.sweep(policy(desk), time.time(), lambda swept: loop.call_soon_threadsafe(set_result, swept))
+    def swept(result: Swept) -> None:  # on the writer's thread
+        loop.call_soon_threadsafe(set_result, result)
+
+    desk.store.writer.sweep(policy(desk), time.time(), swept)
     return await future
 
 
@@ -65,16 +66,3 @@ async def sweep_for_ever(desk: Desk) -> None:
             await sweep(desk)
         except OSError:
             log.exception("retention failed; it tries again in %d s", SWEEP_SECONDS)
-
-
-async def watch_disk(desk: Desk) -> None:
-    """Keeps `desk.low_disk` true to the disk; says so when it changes."""
-    while True:
-        low = await asyncio.to_thread(disk_is_low, desk)
-        if low != desk.low_disk:
-            desk.low_disk = low
-            desk.events.publish("node.low_disk" if low else "node.disk_recovered", {"node": desk.node})
-            log.warning(
-                "the disk below the data directory is %s", "low: nothing new is accepted" if low else "fine again"
-            )
-        await asyncio.sleep(DISK_SECONDS)

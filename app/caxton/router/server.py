@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ SOCKET_MODE: Final = 0o660
 BACKLOG: Final = 512
 MAX_CONNECTIONS: Final = 1_024
 PROBE_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 2.0
 MAX_PATH_BYTES: Final = 107
 
 log = logging.getLogger(__name__)
@@ -50,15 +52,18 @@ class Server:
         self._path = path
 
     async def close(self) -> None:
-        """Takes no new connection, ends those there are after what they have queued, removes the socket."""
-        if self._listener is None:
+        """Takes no new connection; calls have a moment to be answered, then every connection is closed."""
+        if self._listener is None or self._path is None:
             return
         self._listener.close()
+        self._path.unlink(missing_ok=True)
+        self._listener = None
+        await _within(CLOSE_SECONDS, lambda: not any(connection.calls_in_flight for connection in self._connections))
         for connection in list(self._connections):
             connection.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-        self._listener = None
+        await _within(CLOSE_SECONDS, lambda: not self._connections)
+        for connection in list(self._connections):
+            connection.abort()
 
     def stats(self) -> dict[str, int]:
         """Connections and calls in flight now."""
@@ -76,6 +81,14 @@ class Server:
             return False
         self._connections.add(connection)
         return True
+
+
+async def _within(seconds: float, condition: Callable[[], bool]) -> None:
+    """Returns when `condition` holds, at the latest after `seconds`."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition() and loop.time() < end:
+        await asyncio.sleep(0.01)
 
 
 def _require_short(path: Path) -> None:

@@ -71,18 +71,16 @@ class Body(NamedTuple):
 class Module:
     """A module as its bytes say, not yet validated."""
 
-    size_bytes: int
     types: list[FunctionType | None] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
     functions: list[int] = field(default_factory=list)
     """Type index of every function, imported ones first."""
     imported_functions: int = 0
     memories: list[MemoryType] = field(default_factory=list)
-    table_minimums: list[int] = field(default_factory=list)
     exports: list[Export] = field(default_factory=list)
     bodies: list[Body] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    """Items of every section that is only counted: global, element, data, tag."""
+    """Items of every section that is only counted: table, global, element, data, tag."""
 
     def function_type(self, index: int) -> FunctionType | None:
         """The type of a function, or None when an index leads nowhere (validation will say so)."""

@@ -38,7 +38,7 @@ _ORDER: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 13: 6, 6: 7, 7: 8, 8: 9, 9: 10, 1
 def read_module(data: bytes) -> Module:
     """The module's structure, or `INVALID_WASM` with the section and offset."""
     _check_header(data)
-    module = Module(size_bytes=len(data))
+    module = Module()
     reader = Reader(data, 8, len(data), "list of sections")
     last = 0
     while reader.more():
@@ -87,14 +87,29 @@ def _value_type(reader: Reader) -> str:
 def _types(reader: Reader, module: Module) -> None:
     for _ in range(reader.count(2)):
         form = reader.byte()
-        if form != 0x60:
-            # struct, array and recursive types need the node's feature `gc`; no signature of ours uses them,
-            # so the rest of the section is left to validation
-            reader.position = reader.end
-            return
+        if form == 0x4E:  # a recursive group: its members count as types of their own
+            for _ in range(reader.count(2)):
+                _type(reader, module, reader.byte())
+        else:
+            _type(reader, module, form)
+
+
+def _type(reader: Reader, module: Module, form: int) -> None:
+    if form in (0x4F, 0x50):  # a subtype: names its supertypes first
+        for _ in range(reader.count()):
+            reader.u32()
+        form = reader.byte()
+    if form == 0x60:
         params = "".join(_value_type(reader) for _ in range(reader.count()))
         results = "".join(_value_type(reader) for _ in range(reader.count()))
         module.types.append(FunctionType(params, results))
+        return
+    if form not in (0x5E, 0x5F):
+        reader.bad("type", f"has the unknown form {form:#x}", reader.position - 1)
+    for _ in range(reader.count(2) if form == 0x5F else 1):  # fields of a struct, or the one of an array
+        _value_type(reader)
+        reader.byte()
+    module.types.append(None)
 
 
 def _limits(reader: Reader) -> MemoryType:
@@ -136,15 +151,6 @@ def _functions(reader: Reader, module: Module) -> None:
     module.functions.extend(reader.u32() for _ in range(reader.count()))
 
 
-def _tables(reader: Reader, module: Module) -> None:
-    for _ in range(reader.count(2)):
-        if reader.data[reader.position : reader.position + 2] == b"\x40\x00":
-            reader.position = reader.end  # a table with an initialiser: read by validation
-            return
-        _value_type(reader)
-        module.table_minimums.append(_limits(reader).minimum)
-
-
 def _memories(reader: Reader, module: Module) -> None:
     module.memories.extend(_limits(reader) for _ in range(reader.count(2)))
 
@@ -179,7 +185,7 @@ _SECTIONS: Final[dict[int, Callable[[Reader, Module], None]]] = {
     1: _types,
     2: _imports,
     3: _functions,
-    4: _tables,
+    4: _count_only("table"),
     5: _memories,
     6: _count_only("global"),
     7: _exports,

@@ -19,6 +19,7 @@ from caxton.executor.compiler.queue import Compiler
 from caxton.executor.supervisor.link import Link
 from caxton.executor.supervisor.pool import Pool
 from caxton.executor.supervisor.settings import Settings
+from caxton.protocol.agents import Profile
 from caxton.protocol.control import (
     FromSupervisor,
     Hello,
@@ -112,11 +113,11 @@ class Session:
     async def _prepare(self, request: Prepare, module_fd: int) -> None:
         """Answers one `Prepare`; whatever happens, the router gets a `Prepared`."""
         try:
-            if not _is_digest(request.sha256):
+            try:
+                _check(request, self._settings.wasm_features)
+            except CaxtonError:
                 os.close(module_fd)
-                raise CaxtonError(
-                    Code.INVALID_REQUEST, "sha256 must be 64 lower-case hexadecimal digits", path="sha256"
-                )
+                raise
             done = await self._compiler.prepare(
                 request.sha256,
                 request.profile,
@@ -133,5 +134,14 @@ class Session:
         self._send(answer)
 
 
-def _is_digest(text: str) -> bool:
-    return len(text) == 64 and not text.strip("0123456789abcdef")
+def _check(request: Prepare, features: tuple[str, ...]) -> None:
+    if len(request.sha256) != 64 or request.sha256.strip("0123456789abcdef"):
+        raise CaxtonError(Code.INVALID_REQUEST, "sha256 must be 64 lower-case hexadecimal digits", path="sha256")
+    if request.profile is Profile.THREADS and "threads" not in features:
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            "profile: this node does not offer threads; its operator would list them in [runtime] wasm_features",
+            path="config.profile",
+            found=request.profile,
+            allowed=[profile for profile in Profile if profile is not Profile.THREADS],
+        )
