@@ -38,6 +38,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T], *, keys: bool = True) 
     try:
         value = decoder.decode(data)
     except msgspec.ValidationError as error:
+        _require_json(data)
         raise _wrong_shape(error, decoder.type) from None
     except msgspec.DecodeError as error:
         raise _wrong_json(data, str(error)) from None
@@ -89,6 +90,14 @@ def convert(value: Any, model: type[T], *, strict: bool = True) -> T:
         return msgspec.convert(value, model, strict=strict)
     except msgspec.ValidationError as error:
         raise _wrong_shape(error, model) from None
+
+
+def _require_json(data: bytes) -> None:
+    """Text that is no JSON at all is said to be that, even if a wrong field comes before the place."""
+    try:
+        msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise _wrong_json(data, str(error)) from None
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
