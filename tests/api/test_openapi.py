@@ -54,7 +54,7 @@ def test_the_page_needs_nothing_from_elsewhere(http: httpx.Client) -> None:
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", answer.text)
 
 
-def test_the_node_behaves_as_its_document_says(node: Node) -> None:
+def test_the_node_behaves_as_its_document_says(node: Node, echo: str) -> None:
     """Schemathesis in a process of its own: it brings threads and warnings that are not ours."""
     command = [
         str(Path(sys.executable).parent / "schemathesis"),
@@ -67,9 +67,9 @@ def test_the_node_behaves_as_its_document_says(node: Node) -> None:
         "--exclude-path-regex",
         "events|logs",
         "--max-examples",
-        "15",
-        "--workers",
-        "2",
+        "8",
+        "--phases",
+        "coverage,fuzzing",
         "--request-timeout",
         "20",
         "--suppress-health-check",

@@ -20,6 +20,9 @@ T = TypeVar("T")
 MAX_DEPTH: Final = 200
 """Arrays and objects within each other; more is refused, so that no later decoder can be overrun."""
 
+EXACT_BYTES: Final = 1_000_000
+"""Up to which size the place of a syntax error is looked for twice."""
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _KEY = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*+:)?')
 _AT_BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -133,12 +136,9 @@ def _too_deep() -> CaxtonError:
 
 
 def _wrong_json(data: bytes, text: str) -> CaxtonError:
-    found = _AT_BYTE.search(text)
-    offset = min(int(found[1]), len(data)) if found else len(data)
+    reason, offset = _syntax_error(data) or _reported(data, text)
     line = data.count(b"\n", 0, offset) + 1
     column = offset - (data.rfind(b"\n", 0, offset) + 1) + 1
-    reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ")
-    reason = "the text ends too early" if reason == "Input data was truncated" else reason
     return CaxtonError(
         Code.INVALID_REQUEST,
         f"the body is not JSON: {reason} (line {line}, column {column})",
@@ -146,6 +146,26 @@ def _wrong_json(data: bytes, text: str) -> CaxtonError:
         column=column,
         expected="JSON",
     )
+
+
+def _syntax_error(data: bytes) -> tuple[str, int] | None:
+    """What is wrong and at which byte, by the standard library: slower, but exact about the place."""
+    if len(data) > EXACT_BYTES:
+        return None
+    text = data.decode()
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.msg[:1].lower() + error.msg[1:], len(text[: error.pos].encode())
+    return None
+
+
+def _reported(data: bytes, text: str) -> tuple[str, int]:
+    """What msgspec says of it, and where: for what the standard library would take, such as NaN."""
+    found = _AT_BYTE.search(text)
+    offset = min(int(found[1]), len(data)) if found else len(data)
+    reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ")
+    return "the text ends too early" if reason == "Input data was truncated" else reason, offset
 
 
 def _wrong_shape(error: msgspec.ValidationError, model: Any) -> CaxtonError:
