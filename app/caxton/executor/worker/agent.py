@@ -1,0 +1,83 @@
+"""An agent as a worker knows it: its spec, its module, its instance and its share of the CPU.
+
+Owns what outlives a single execution. Must never hold anything that must survive the process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from caxton.executor.binding.instance import Instance, Template
+from caxton.protocol.agents import Instance as Lifetime
+from caxton.protocol.agents import Shape
+from caxton.protocol.execution import AgentSpec
+
+if TYPE_CHECKING:
+    from caxton.executor.worker.execution import Execution
+
+
+@dataclass(slots=True, eq=False)
+class Resident:
+    """A warm instance between two messages. `used_at` monotonic seconds; `exports` are function pointers."""
+
+    instance: Instance
+    incarnation: int
+    exports: dict[bytes, Any]  # opaque pointers of the binding
+    wasi: Any = None  # caxton.executor.wasi.WasiState
+    source: Any = None  # DeterministicSource, in that profile
+    used_at: float = 0.0
+
+    def close(self) -> None:
+        """Ends the instance and everything it had open."""
+        self.instance.close()
+        wasi, self.wasi = self.wasi, None
+        if wasi is not None:
+            wasi.close()
+
+
+@dataclass(slots=True, eq=False)
+class Agent:
+    """`handle` and `spec` as the router loaded them. `vtime`: CPU seconds, see the run queue."""
+
+    handle: int
+    spec: AgentSpec
+    config: dict[bytes, bytes]
+    scratch_root: Path
+    persistent: bool
+    """Whether one instance lives on between messages."""
+    template: Template | None = None
+    uses_wasi: bool = False
+    refused: str | None = None
+    """Why the module cannot be run, once that is known."""
+    waiting: list[Execution] = field(default_factory=list)
+    """Executions that wait for the module."""
+    resident: Resident | None = None
+    current: Execution | None = None
+    """The execution that has the persistent instance."""
+    backlog: deque[Execution] = field(default_factory=deque)
+    running: int = 0
+    vtime: float = 0.0
+    last_timer_id: int = 0
+    forgotten: bool = False
+
+
+def make_agent(handle: int, spec: AgentSpec, scratch_root: Path) -> Agent:
+    """An agent with its configuration flattened to what `get_config` answers."""
+    config: dict[bytes, bytes] = {}
+    _flatten("", spec.config, config)
+    persistent = spec.shape is Shape.REACTOR and spec.instance is Lifetime.PERSISTENT
+    return Agent(handle, spec, config, scratch_root, persistent)
+
+
+def _flatten(prefix: str, table: dict[str, Any], into: dict[bytes, bytes]) -> None:
+    """Text as it is, all else as JSON; inner tables both whole and key by key (`outer.inner`)."""
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        into[name.encode()] = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+        if isinstance(value, dict):
+            _flatten(f"{name}.", value, into)

@@ -1,0 +1,217 @@
+"""The worker process: sockets, frames, and the loop that ties them to the scheduler.
+
+Owns epoll. Must never touch a guest by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from caxton.executor.pulse import Pulse
+from caxton.executor.settings import WorkerSettings
+from caxton.executor.worker.agent import Agent, make_agent
+from caxton.executor.worker.channel import Channel
+from caxton.executor.worker.execution import Ending, Execution
+from caxton.executor.worker.hostcalls import pressure
+from caxton.executor.worker.modules import Control, Modules
+from caxton.executor.worker.runqueue import Ticker
+from caxton.executor.worker.scheduler import Scheduler
+from caxton.protocol.execution import (
+    Cancel,
+    End,
+    Execute,
+    HostReply,
+    Load,
+    Pressure,
+    Result,
+    RouterFrame,
+    Start,
+    Usage,
+    WorkerStats,
+)
+from caxton.protocol.messages import Message
+
+STATS_SECONDS: Final = 1.0
+_NOTHING: Final = Usage(0.0, 0.0, 0)
+_END_BIT: Final = 1 << 63
+"""Orderly ends have no number of their own; on the pulse page they are this bit and the handle."""
+
+
+class Worker:
+    """One worker. `run` returns when the router has closed its socket, or on SIGTERM."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self.control = Control(settings.control_fd)
+        self._router = Channel(settings.router_fd)
+        self._ticker = Ticker(settings.slice_seconds)
+        self._modules = Modules(settings, self.control, self._ticker.add)
+        self._scheduler = Scheduler(settings, self._router, Pulse(settings.pulse_fd))
+        self._agents: dict[int, Agent] = {}
+        self._decode = msgspec.msgpack.Decoder(RouterFrame).decode
+        self._messages = msgspec.msgpack.Decoder(Message)
+        self._signalled = _signal_pipe()
+        self._epoll = select.epoll()
+        self._next_stats = 0.0
+
+    def run(self) -> None:
+        """The loop: read all, run a batch, write once."""
+        router, scheduler = self._router, self._scheduler
+        read = select.EPOLLIN
+        for fd in (self._signalled, self.control.socket.fileno(), router.fileno()):
+            self._epoll.register(fd, read)
+        self._ticker.start()
+        interest = read
+        while not (router.closed or self.control.closed):
+            if self._poll():
+                break
+            scheduler.fire_timers()
+            if len(scheduler.queue):
+                self._ticker.resume()  # before any guest runs: without a tick its slice would never end
+                scheduler.run_batch()
+            drained = router.flush()
+            wanted = (0 if router.choked else read) | (0 if drained else select.EPOLLOUT)
+            if wanted != interest and not router.closed:
+                interest = wanted
+                self._epoll.modify(router.fileno(), interest)
+        self._close()
+
+    def _poll(self) -> bool:
+        """Waits for something to do and reads it; True when a signal asks to end."""
+        for fd, _event in self._epoll.poll(self._wait_seconds()):
+            if fd == self._signalled:
+                return True
+            if fd == self._router.fileno():
+                for body in self._router.frames():
+                    self._frame(self._decode(body))
+            else:
+                self._artifacts()
+        return False
+
+    def _wait_seconds(self) -> float:
+        scheduler = self._scheduler
+        if len(scheduler.queue):
+            if time.monotonic() >= self._next_stats:
+                self._tick()
+            return 0.0
+        self._ticker.active = False
+        now = time.monotonic()
+        if now >= self._next_stats:
+            self._tick()
+            self._router.flush()
+        timer = scheduler.next_timer()
+        until = self._next_stats if timer is None else min(timer, self._next_stats)
+        return max(until - now, 0.0)
+
+    def _tick(self) -> None:
+        """Once a second."""
+        scheduler, now = self._scheduler, time.monotonic()
+        self._next_stats = now + STATS_SECONDS
+        scheduler.residents.evict_idle(now)
+        runnable = len(scheduler.queue)
+        self._router.send(
+            WorkerStats(len(scheduler.residents), runnable, scheduler.suspended, scheduler.finished, _rss_bytes())
+        )
+
+    def _frame(self, frame: RouterFrame) -> None:
+        match frame:
+            case Execute():
+                self._execute(frame)
+            case HostReply():
+                self._scheduler.host_reply(frame.exec_id, frame.call_id, frame.status, frame.data)
+            case Load():
+                root = Path(self._settings.scratch_directory) / str(self._settings.worker_id)
+                self._agents[frame.handle] = make_agent(frame.handle, frame.spec, root)
+            case Start():
+                self._begin(frame.exec_id, frame.handle, "start", frame.incarnation)
+            case Cancel():
+                execution = self._scheduler.executions.get(frame.exec_id)
+                if execution is not None:
+                    self._scheduler.stop(execution, Ending("cancelled"))
+            case End():
+                self._end(frame)
+            case Pressure():
+                pressure.set(frame.full, frame.node_full)
+
+    def _execute(self, frame: Execute) -> None:
+        self._begin(frame.exec_id, frame.handle, "message", frame.incarnation, frame)
+
+    def _begin(
+        self, exec_id: int, handle: int, kind: str, incarnation: int, execute: Execute | None = None
+    ) -> None:
+        agent = self._agents.get(handle)
+        if agent is None:
+            self._router.send(Result(exec_id, "unknown_handle", _NOTHING))
+            return
+        spec = agent.spec
+        timeout = spec.limits.execution_timeout_seconds if kind == "message" else spec.startup_timeout_seconds
+        execution = Execution(exec_id, agent, kind, incarnation, timeout)
+        if execute is not None:
+            execution.message = self._messages.decode(execute.message)
+            execution.timer_id = execute.timer_id
+            execution.seed = execute.seed
+        self._scheduler.executions[exec_id] = execution
+        self._submit(execution)
+
+    def _submit(self, execution: Execution) -> None:
+        agent = execution.agent
+        if agent.template is None and agent.refused is None and not self._modules.want(agent):
+            agent.waiting.append(execution)
+            return
+        self._scheduler.start(execution)
+
+    def _artifacts(self) -> None:
+        for artifact, descriptor in self.control.artifacts():
+            for agent in self._modules.arrived(artifact, descriptor):
+                waiting, agent.waiting = agent.waiting, []
+                for execution in waiting:
+                    self._scheduler.start(execution)
+                agent.refused = None  # the next execution asks again: the artifact may be there by then
+
+    def _end(self, frame: End) -> None:
+        agent = self._agents.get(frame.handle)
+        if agent is None:
+            return
+        agent.forgotten = frame.forget
+        scheduler = self._scheduler
+        if frame.orderly and agent.persistent and (agent.resident is not None or agent.current is not None):
+            execution = Execution(
+                _END_BIT | frame.handle, agent, "end", 0, agent.spec.shutdown_timeout_seconds
+            )
+            scheduler.executions[execution.exec_id] = execution
+            scheduler.start(execution)
+        else:
+            for execution in [e for e in scheduler.executions.values() if e.agent is agent]:
+                scheduler.stop(execution, Ending("cancelled"))
+            scheduler.residents.drop(agent, "ended")
+        if frame.forget:
+            self._agents.pop(frame.handle, None)
+            self._modules.forget(agent)
+
+    def _close(self) -> None:
+        for execution in list(self._scheduler.executions.values()):
+            if execution.resident is not None:
+                execution.resident.close()
+        self._scheduler.residents.close()
+
+
+def _signal_pipe() -> int:
+    """A descriptor that is readable after SIGTERM. No handler here may raise: it could hit a callback."""
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    return read
+
+
+def _rss_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()

@@ -1,0 +1,103 @@
+"""The import module `caxton`, deferred part: host functions that need an answer or decode guest bytes.
+
+Owns the functions that run on the main stack while the guest's fiber is suspended. Each returns the
+guest's integer, or what to wait for (`Sleep`, `Ask`).
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Final
+
+from caxton.executor.worker import outbox
+from caxton.executor.worker.execution import Ask, Execution, Handed, Sleep
+from caxton.executor.worker.hostcalls import DENIED, INVALID, LIMIT, NOT_FOUND, TIMEOUT, copy_out, may_queue, pressure
+from caxton.protocol.errors import CaxtonError
+from caxton.protocol.ids import derived_id
+
+_U32: Final = 0xFFFFFFFF
+_MAX_SLEEP_US: Final = 365 * 86_400 * 1_000_000
+
+
+def _zero() -> int:
+    return 0
+
+
+def sleep_micros(execution: Execution, micros: int) -> int | Sleep:
+    """Suspends the guest."""
+    if micros < 0:
+        return INVALID
+    if micros == 0:
+        return 0
+    return Sleep(time.monotonic() + min(micros, _MAX_SLEEP_US) / 1e6, _zero)
+
+
+def load_data(execution: Execution, kptr: int, klen: int, buffer: int, length: int) -> int | Ask:
+    """A key's value: this execution's own writes first, then the router's."""
+    if not execution.agent.spec.kv:
+        return DENIED
+    execution.memory.check(buffer, length)
+    execution.memory.check(kptr, klen)
+    if klen & _U32 > execution.agent.spec.limits.key_bytes:
+        return LIMIT
+    key = execution.memory.read(kptr, klen)
+    if key in execution.writes:
+        value = execution.writes[key]
+        return NOT_FOUND if value is None else copy_out(execution, value, buffer, length)
+    try:
+        name = key.decode("utf-8")
+    except UnicodeDecodeError:
+        return INVALID
+    return Ask("load", name, None, partial(_loaded, execution, buffer, length))
+
+
+def _loaded(execution: Execution, buffer: int, length: int, status: int, data: bytes) -> int:
+    return status if status < 0 else copy_out(execution, data, buffer, length)
+
+
+def send_message_checked(execution: Execution, pointer: int, length: int) -> int:
+    """`send_message` for agents whose grant names receivers: it must be decoded to answer `DENIED`."""
+    data = may_queue(execution, pointer, length)
+    if isinstance(data, int):
+        return data
+    try:
+        draft = outbox.parse_draft(data, "send_message")
+    except CaxtonError:
+        pass  # like every malformed message it fails the execution when the guest has returned
+    else:
+        if not outbox.may_send(execution, draft.receiver):
+            return DENIED
+    execution.handed.append(Handed("send", execution.next_ordinal(), data))
+    return 0
+
+
+def request(execution: Execution, pointer: int, length: int, buffer: int, buffer_length: int) -> int | Ask:
+    """Sends a message at once and waits for its reply."""
+    execution.memory.check(buffer, buffer_length)
+    data = may_queue(execution, pointer, length)
+    if isinstance(data, int):
+        return data
+    try:
+        draft = outbox.parse_draft(data, "request")
+        if not outbox.may_send(execution, draft.receiver):
+            return DENIED
+        parent = execution.message.message_id if execution.message else ""
+        message_id = derived_id(parent, execution.ordinal + 1, data)
+        message = outbox.build_message(execution, draft, message_id, "request")
+    except CaxtonError:
+        return INVALID
+    if pressure.refuses(b'"%b"' % message.receiver.encode()):
+        return LIMIT
+    execution.next_ordinal()
+    until = None if message.reply_by is None else time.monotonic() + message.reply_by - time.time()
+    if until is not None and until <= time.monotonic():
+        return TIMEOUT
+    return Ask("request", None, message, partial(_answered, execution, buffer, buffer_length), until)
+
+
+def _answered(execution: Execution, buffer: int, length: int, status: int, data: bytes) -> int:
+    if status < 0:
+        return status
+    execution.answer = data
+    return copy_out(execution, data, buffer, length)
