@@ -10,9 +10,9 @@ import pytest
 from caxton.protocol.errors import Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.operations import DeadPurge, DeadReplay, Listing, Named
+from support.desk_node import RouterNode, deploy, refusal, submit, until
 from support.router_client import RouterClient
 from support.router_modules import ECHO, TRAP
-from support.desk_node import RouterNode, deploy, refusal, submit, until
 
 
 @pytest.fixture(scope="module")

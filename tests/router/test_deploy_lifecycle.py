@@ -13,6 +13,7 @@ import pytest
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deploy, Listing, Logs, Named, Remove, Stop, Submit
+from support.desk_node import RouterNode, deploy, invoke, job, message, refusal, submit, until
 from support.router_client import RouterClient
 from support.router_modules import (
     BAD_INIT,
@@ -33,7 +34,6 @@ from support.router_modules import (
     slow_to_compile,
     wasm,
 )
-from support.desk_node import RouterNode, deploy, invoke, job, message, refusal, submit, until
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import Deploy, Listing, Named, Stop
-from support.router_modules import BAD_INIT, COUNTER, ECHO, SLEEPER, slow_to_compile, wasm
 from support.desk_node import RouterNode, deploy, invoke, job, refusal, submit, until
+from support.router_modules import BAD_INIT, COUNTER, ECHO, SLEEPER, slow_to_compile, wasm
 
 
 def test_agents_run_on_after_kill_and_after_an_orderly_end() -> None:

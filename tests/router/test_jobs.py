@@ -10,8 +10,8 @@ from caxton.protocol.errors import Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
 from caxton.protocol.operations import Named
-from support.router_modules import ECHO, SLEEPER, TRAP
 from support.desk_node import RouterNode, deploy, invoke, job, refusal
+from support.router_modules import ECHO, SLEEPER, TRAP
 
 
 @pytest.fixture(scope="module")

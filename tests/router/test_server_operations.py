@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.operations import OPERATIONS, Events, Item, Listing, Named, Reply, SetLogLevel, Submit
+from caxton.protocol.operations import OPERATIONS, Events, Invoke, Item, Listing, Named, Reply, SetLogLevel, Submit
 from caxton.router.operations import ANSWERS, STREAMS
+from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 from support.router_client import RouterClient
 from support.router_modules import ECHO, SLEEPER
-from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +182,8 @@ def test_a_stream_ends_when_the_router_does() -> None:
         assert node.stop_router() == 0
         assert isinstance(reader.receive(), Item)
         assert isinstance(reader.receive(), Reply)
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf"), 86_401.0])
+def test_a_timeout_that_is_none_is_refused(client: RouterClient, timeout: float) -> None:
+    assert refusal(client, "invoke", Invoke(message("echo"), timeout)).code is Code.INVALID_REQUEST

@@ -5,6 +5,8 @@ Owns the way from the socket to the core, and how a message is looked up. Must n
 
 from __future__ import annotations
 
+from typing import Final
+
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid
 from caxton.protocol.messages import State
@@ -16,6 +18,8 @@ from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
 from caxton.router.views import message_view
 
+MAX_TIMEOUT_SECONDS: Final = 86_400.0
+
 
 async def submit(desk: Desk, args: Submit) -> list[ItemView]:
     """Accepts messages; each item has its own answer."""
@@ -26,6 +30,13 @@ async def submit(desk: Desk, args: Submit) -> list[ItemView]:
 async def invoke(desk: Desk, args: Invoke) -> Invoked:
     """Sends one message and waits for its outcome, or answers with the job that waits."""
     require_accepting(desk)
+    if not 0 < args.timeout_seconds <= MAX_TIMEOUT_SECONDS:  # NaN too, which would upset the loop's timers
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            f"timeout_seconds: more than 0, at most {MAX_TIMEOUT_SECONDS:g}",
+            path="timeout_seconds",
+            found=repr(args.timeout_seconds),
+        )
     if args.as_job:
         return Invoked(job=await begin(desk, args))
     return Invoked(reply=await desk.core.invoke(args))
