@@ -241,5 +241,3 @@ def test_every_name_of_the_abi_can_be_imported(worker: Harness) -> None:
 def test_reactor_without_its_exports_is_refused_at_start(worker: Harness) -> None:
     worker.load('(module (memory (export "memory") 1))')
     assert (worker.start_result.status, worker.start_result.code) == ("failure", Code.INVALID_WASM)
-
-

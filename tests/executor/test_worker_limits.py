@@ -115,7 +115,10 @@ def test_stderr_flood_is_cut(worker: Harness) -> None:
 @pytest.mark.parametrize(
     ("call", "setup"),
     [
-        ("(call $send (i32.const 100) (i32.const 34))", '(data (i32.const 100) "{\\22performative\\22:\\22inform\\22,\\22receiver\\22:\\22b\\22}")'),
+        (
+            "(call $send (i32.const 100) (i32.const 34))",
+            '(data (i32.const 100) "{\\22performative\\22:\\22inform\\22,\\22receiver\\22:\\22b\\22}")',
+        ),
         ("(i32.shr_s (call $set_timer (i64.const 1000000)) (i32.const 31))", ""),
     ],
 )
@@ -182,12 +185,16 @@ def test_poll_oneoff_sleep_is_stopped_by_the_timeout(worker: Harness) -> None:
      (memory (export "memory") 1)
      (func (export "_start") (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const %d))
       (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))"""
-    failed(worker, sleeper % 60_000_000_000, Code.EXECUTION_TIMEOUT, shape=Shape.COMMAND, execution_timeout_seconds=0.1)
+    failed(
+        worker, sleeper % 60_000_000_000, Code.EXECUTION_TIMEOUT, shape=Shape.COMMAND, execution_timeout_seconds=0.1
+    )
     short = worker.run(worker.load(sleeper % 20_000_000, shape=Shape.COMMAND))
     assert short.status == "ok"
     assert short.usage.duration_seconds >= 0.02
 
 
 def test_message_bytes_are_limited(worker: Harness) -> None:
-    handle = worker.load(reactor("(call $answer (call $reply (i32.const 0) (i32.const 5000)))"), max_message_bytes=4_999)
+    handle = worker.load(
+        reactor("(call $answer (call $reply (i32.const 0) (i32.const 5000)))"), max_message_bytes=4_999
+    )
     assert json.loads(worker.run(handle).reply or b"") == -3

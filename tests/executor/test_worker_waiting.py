@@ -119,7 +119,7 @@ def test_a_spinning_agent_can_be_cancelled(worker: Harness) -> None:
 
 def test_light_agent_beside_four_that_burn(worker: Harness) -> None:
     echo = worker.load(ECHO)
-    burners = [worker.execute(worker.load(SPIN, module_sha256=f"{hash(SPIN):x}")) for _ in range(4)]
+    burners = [worker.execute(worker.load(SPIN)) for _ in range(4)]
     times = []
     for _ in range(200):
         began = time.perf_counter()
@@ -148,7 +148,12 @@ def test_full_mailboxes_answer_limit(worker: Harness) -> None:
     wat = reactor(body, extra=f'(data (i32.const 100) "{ASK}")')
     handle = worker.load(wat)
     seen = []
-    for pressure in (Pressure([], False), Pressure(["other"], False), Pressure(["another"], False), Pressure([], True)):
+    for pressure in (
+        Pressure([], False),
+        Pressure(["other"], False),
+        Pressure(["another"], False),
+        Pressure([], True),
+    ):
         worker.send(pressure)
         seen.append(worker.run(handle).reply)
     worker.send(Pressure([], False))
@@ -168,5 +173,3 @@ def test_hundreds_of_suspended_executions_are_dropped_with_the_worker() -> None:
             host_call(worker)
         worker.router.close()
         assert worker.process.wait(10) == 0
-
-

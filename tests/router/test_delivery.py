@@ -77,7 +77,6 @@ def test_a_trap_commits_nothing_and_after_three_the_message_is_dead() -> None:
             assert await node.settled(one.message_id) == ["dead"]
             attempts = node.store.reader.attempts(one.message_id)
             assert [attempt.number for attempt in attempts] == [1, 2, 3]
-            assert [attempt.next_at is None for attempt in attempts] == [False, False, True]
             assert attempts[0].code == Code.AGENT_FAILED
             assert attempts[0].backtrace
             assert node.key("trap", "n") is None

@@ -135,13 +135,12 @@ class Harness:
         handle = next(self._ids)
         values: dict[str, Any] = {
             "name": f"agent{handle}", "version": 1, "shape": Shape.REACTOR, "instance": Instance.PERSISTENT,
-            "profile": Profile.STANDARD, "node": "node1", "module_sha256": f"{hash(wat):x}",
+            "profile": Profile.STANDARD, "node": "node1", "module_sha256": f"{hash((wat, fields.get('profile'))):x}",
             "limits": EffectiveLimits(**{"execution_timeout_seconds": 10.0, **(limits or {})}),
         }  # fmt: skip
         spec = AgentSpec(**{**values, **fields})
-        features = self.features if spec.profile is Profile.THREADS else self.features
         fresh = spec.module_sha256 not in self.modules
-        self.modules[spec.module_sha256] = artifact(wat, spec.profile, features)
+        self.modules[spec.module_sha256] = artifact(wat, spec.profile, self.features)
         self.send(Load(handle, spec))
         if fetch and fresh:
             self.prefetch(handle)

@@ -50,7 +50,9 @@ class Calls:
         result = CommitResult()
         if any(isinstance(ticket, Entry) and ticket.delivery != EPHEMERAL for ticket in tickets):
             result = await self._commits.written()
-        known = self._reader.known(list(result.duplicates)) if result.duplicates else {}
+        ended = [one.message_id for one in tickets if isinstance(one, Entry) and one.place is Place.GONE]
+        seen = [*result.duplicates, *ended]
+        known = self._reader.known(seen) if seen else {}
         return [
             _item(message, ticket, known, joined=index in joined)
             for index, (message, ticket) in enumerate(zip(messages, tickets, strict=True))
@@ -88,7 +90,8 @@ class Calls:
             ) from None
         finally:
             alone = self._waiters.remove(message.message_id, settled)
-            if alone and not future.done() and entry.delivery == EPHEMERAL:
+            unanswered = future.cancelled() or not future.done()
+            if alone and unanswered and entry.delivery == EPHEMERAL:
                 self._cancel_live(entry)  # nobody is left to whom its answer matters
 
     async def refuse_cancel(self, message_id: str) -> None:

@@ -68,7 +68,9 @@ def db_upgrade(database: Path) -> list[str]:
         raw(handle).execute("PRAGMA foreign_keys = 0")  # tables may be rebuilt; checked below instead
         with handle.atomic("IMMEDIATE"):
             return _migrate(handle, database)
-    except (pw.PeeweeException, sqlite3.Error) as error:
+    except CaxtonError:
+        raise
+    except Exception as error:  # a migration is code: whatever it raised, the transaction is undone
         raise CaxtonError(
             Code.INTERNAL_ERROR, f"{database} was left as it was: {error}", database=str(database)
         ) from error

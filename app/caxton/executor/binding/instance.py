@@ -222,5 +222,3 @@ class Instance:
         if stop is not None:
             raise stop
         raise problem
-
-

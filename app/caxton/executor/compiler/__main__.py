@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from hashlib import sha256
 from typing import Final
@@ -32,6 +33,7 @@ MAX_DETAIL: Final = 2_000
 def main() -> None:
     """Carries out the order in argv[1]; the answer goes into its pipe."""
     order = msgspec.json.decode(sys.argv[1], type=Order)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it; here it tells a limit from a failure
     confine(order)
     try:
         answer = Answer(info=_compile(order))

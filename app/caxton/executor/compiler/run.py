@@ -112,7 +112,8 @@ def _result(order: Order, outcome: processes.Ended, said: bytes, complaint: byte
             raise CaxtonError.from_body(answer.error)
         if answer.info and answer.info.sha256 == order.sha256:
             return answer.info
-    if outcome.status in (-signal.SIGXCPU, -signal.SIGKILL) and outcome.cpu_seconds >= order.cpu_seconds * 0.9:
+    spent = outcome.cpu_seconds >= order.cpu_seconds * 0.9
+    if outcome.status == -signal.SIGXCPU or (outcome.status == -signal.SIGKILL and spent):
         raise _limit("cpu", order.cpu_seconds, outcome)
     if outcome.status == -signal.SIGXFSZ:
         raise _limit("artifact size", order.artifact_bytes, outcome)

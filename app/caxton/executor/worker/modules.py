@@ -120,9 +120,7 @@ class Modules:
         if descriptor is None:
             return "the compiled module is not in the executor's cache; prepare it again"
         try:
-            self._modules[key] = Module.deserialize_file(
-                self._engine(key.profile), f"/proc/self/fd/{descriptor}"
-            )
+            self._modules[key] = Module.deserialize_file(self._engine(key.profile), f"/proc/self/fd/{descriptor}")
         except WasmtimeError as problem:
             return f"the compiled module does not fit this executor: {problem}"
         finally:
@@ -156,5 +154,3 @@ class Modules:
         agent.uses_wasi = any(item.module == wasi.IMPORT_MODULE for item in module.imports)
         uses_fuel = key.profile is Profile.DETERMINISTIC
         agent.template = make_template(self._engine(key.profile), pre, uses_fuel=uses_fuel)
-
-

@@ -144,9 +144,7 @@ class Worker:
     def _execute(self, frame: Execute) -> None:
         self._begin(frame.exec_id, frame.handle, "message", frame.incarnation, frame)
 
-    def _begin(
-        self, exec_id: int, handle: int, kind: str, incarnation: int, execute: Execute | None = None
-    ) -> None:
+    def _begin(self, exec_id: int, handle: int, kind: str, incarnation: int, execute: Execute | None = None) -> None:
         agent = self._agents.get(handle)
         if agent is None:
             self._router.send(Result(exec_id, "unknown_handle", _NOTHING))
@@ -183,9 +181,7 @@ class Worker:
         agent.forgotten = frame.forget
         scheduler = self._scheduler
         if frame.orderly and agent.persistent and (agent.resident is not None or agent.current is not None):
-            execution = Execution(
-                _END_BIT | frame.handle, agent, "end", 0, agent.spec.shutdown_timeout_seconds
-            )
+            execution = Execution(_END_BIT | frame.handle, agent, "end", 0, agent.spec.shutdown_timeout_seconds)
             scheduler.executions[execution.exec_id] = execution
             scheduler.start(execution)
         else:

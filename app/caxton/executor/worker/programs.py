@@ -256,5 +256,3 @@ def _output(mode: str, data: bytes) -> Ending:
             if mode == "json":
                 return Ending("failure", problem.code, problem.message, exit_code=0)
     return Ending(reply=msgspec.json.encode(data.decode("utf-8", "replace")), exit_code=0)
-
-

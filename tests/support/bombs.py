@@ -1,12 +1,12 @@
 """Modules that are valid and small, and made to cost a compiler as much as possible.
 
 Every maker takes sizes and gives the module's bytes. Used by the tests of the structural caps and of the
-compile jail; by itself (`python bombs.py`) it measures what each costs without any cap.
+compile jail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 
 def leb(number: int) -> bytes:
@@ -133,17 +133,9 @@ def live_values(count: int) -> bytes:
     return module([body(b"\x20\x00\x28\x02\x00" * count + b"\x6a" * (count - 1))])
 
 
-def shuffles(count: int) -> bytes:
-    lanes = bytes(range(16))
-    unit = b"\x20\x01\x20\x01\xfd\x0d" + lanes + b"\xfd\xd5\x01" + b"\x21\x01"  # i8x16.shuffle, i64x2.mul
-    one = (
-        b"\x01\x01\x7b"
-        + (b"\x20\x01\xfd\x83\x01\x21\x01" * 0)
-        + (b"\x20\x01\x20\x01\xfd\x0d" + lanes + b"\x21\x01") * count
-    )
-    del unit
-    whole = one + b"\x20\x00\x0b"
-    return module([leb(len(whole)) + whole])
+def constant_chains(functions: int, operations: int) -> bytes:
+    """Long chains of additions of constants: what the compiler's simplification is slowest at, byte for byte."""
+    return module([body(b"\x20\x00" + b"\x41\x83\x07\x6a" * operations)] * functions)
 
 
 def wide_code(count: int) -> bytes:
@@ -152,7 +144,6 @@ def wide_code(count: int) -> bytes:
     return module([body(unit * count + b"\x20\x00")])
 
 
-BOMBS: dict[str, Callable[[], bytes]] = {}
 
 
 def nested_tries(depth: int, calls: int) -> bytes:
