@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
+from caxton.cli.bench_agent import ECHO
 from caxton.cli.client import PREFIX, Client, connect, raise_for, segment
 from caxton.cli.deployment import deploy
 from caxton.cli.render import emit_rows, note
@@ -27,7 +27,6 @@ from caxton.protocol.ids import new_id
 if TYPE_CHECKING:
     import httpx
 
-ECHO: Final = Path(__file__).with_name("echo.wat")
 BATCH: Final = 100
 SETTLE_SECONDS: Final = 60.0
 COLUMNS: Final = {
@@ -73,7 +72,7 @@ def bench(state: State, duration: float, connections: int, size: int, name: str 
 
 def _deploy_echo(client: Client) -> str:
     name = f"caxton-bench-{new_id()[:8]}"
-    deploy(client, {"name": name}, ECHO.read_bytes(), lambda _: None)
+    deploy(client, {"name": name}, ECHO, lambda _: None)
     return name
 
 
@@ -131,7 +130,8 @@ async def _repeat(http: httpx.AsyncClient, shot: Shot, end: float, tally: Tally)
 
     while (before := time.monotonic()) < end:
         try:
-            tally.count += await shot(http)
+            done = await shot(http)  # not in one statement with +=, which would read the count before it waits
+            tally.count += done
             tally.seconds.append(time.monotonic() - before)
         except CaxtonError as error:
             tally.errors += 1
