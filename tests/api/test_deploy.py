@@ -86,7 +86,7 @@ def test_what_is_no_wasm_is_422(http: httpx.Client, module: bytes) -> None:
 )
 def test_a_wrong_field_is_named(http: httpx.Client, body: dict[str, object], path: str) -> None:
     details = problem(http.post("/agents", json=body), 400, "INVALID_REQUEST")
-    assert details["path"].replace("[...]", "[0]") == path
+    assert details["path"] == path
 
 
 def test_an_unknown_field_names_the_nearest(http: httpx.Client) -> None:

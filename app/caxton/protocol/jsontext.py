@@ -197,9 +197,9 @@ def _unknown_field(path: str, name: str, known: list[str]) -> CaxtonError:
 
 
 def _fields_at(model: Any, path: str) -> list[str]:
-    """The field names of the struct at `path` (such as `grants.dirs[...]`) of `model`."""
+    """The field names of the struct at `path` (such as `grants.dirs[0]`) of `model`."""
     info = _struct_of(msgspec.inspect.type_info(model))
-    for name in filter(None, path.replace("[...]", "").replace("[...]", "").split(".")):
+    for name in filter(None, path.split(".")):
         if info is None:
             return []
         field = next((f for f in info.fields if f.encode_name == re.sub(r"\[.*", "", name)), None)
