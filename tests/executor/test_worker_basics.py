@@ -5,12 +5,12 @@ import os
 import signal
 
 import pytest
-from support.worker_harness import Harness, message
-from support.worker_modules import ECHO, IMPORTS, reactor
 
 from caxton.protocol.agents import Instance, Shape
 from caxton.protocol.errors import Code
 from caxton.protocol.execution import Cancel, End, Gone
+from support.worker_harness import Harness, message
+from support.worker_modules import ECHO, IMPORTS, reactor
 
 COUNT = (
     "(i32.store (i32.const 16) (i32.add (i32.load (i32.const 16)) (i32.const 1)))"
@@ -172,7 +172,7 @@ def test_orderly_end_runs_agent_shutdown_and_the_handle_can_be_forgotten(worker:
     assert worker.run(handle).resident
     worker.send(End(handle, True, True))
     gone = worker.wait_for(lambda f: isinstance(f, Gone) and f.handle == handle)
-    assert gone.reason == "ended"
+    assert (gone.reason, gone.incarnation) == ("ended", 1)
     assert worker.run(handle).status == "unknown_handle"
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.worker_harness import Harness, message
-from support.worker_modules import ECHO, IMPORTS, reactor
 
 from caxton.protocol.errors import Code
 from caxton.protocol.execution import HostCall, HostReply
+from support.worker_harness import Harness, message
+from support.worker_modules import ECHO, IMPORTS, reactor
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,6 @@ def fuzz_module() -> str:
         if "(result" in line:
             call = f"(drop {call})"
         branches.append(f"(if (i32.eq (i32.load (i32.const 16)) (i32.const {index})) (then {call}))")
-    parse = """(local.set $p (i32.add (local.get $p) (local.get $n))) (i32.const 0)"""
-    del parse
     return reactor(
         """(local.set $i (i32.const 0))
         (loop $find (local.set $p (i32.add (local.get $p) (i32.const 1)))

@@ -6,12 +6,12 @@ import json
 import time
 
 import pytest
-from support.worker_harness import Harness
-from support.worker_modules import ECHO, SPIN, reactor
 
 from caxton.protocol.agents import Instance, Profile, Shape
 from caxton.protocol.errors import Code
 from caxton.protocol.execution import Start
+from support.worker_harness import Harness
+from support.worker_modules import ECHO, SPIN, reactor
 
 FLOOD = """(module
  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -94,12 +94,10 @@ def test_output_flood_is_stopped(worker: Harness) -> None:
 
 
 def test_log_flood_is_cut_and_counted(worker: Harness) -> None:
-    loop = '(loop $l (call $log (i32.const 0) (i32.const 1000)) (br_if $l (i32.lt_u (global.get $i) (i32.const 500)) ' \
-           "(global.set $i (i32.add (global.get $i) (i32.const 1))))) (i32.const 0)"  # fmt: skip
+    body = """(loop $l (call $log (i32.const 0) (i32.const 1000))
+      (global.set $i (i32.add (global.get $i) (i32.const 1)))
+      (br_if $l (i32.lt_u (global.get $i) (i32.const 500)))) (i32.const 0)"""
     extra = "(global $i (mut i32) (i32.const 0))"
-    body = loop.replace(" (br_if $l (i32.lt_u (global.get $i) (i32.const 500)) (global.set",
-                        " (global.set").replace("(i32.const 1))))) (i32.const 0)",
-                        "(i32.const 1))) (br_if $l (i32.lt_u (global.get $i) (i32.const 500)))) (i32.const 0)")  # fmt: skip
     result = worker.run(worker.load(reactor(body, extra=extra), limits={"log_bytes": 5_000}))
     assert result.status == "ok"
     assert len(result.logs) == 5
@@ -109,7 +107,9 @@ def test_log_flood_is_cut_and_counted(worker: Harness) -> None:
 def test_stderr_flood_is_cut(worker: Harness) -> None:
     handle = worker.load(FLOOD % (2, ""), shape=Shape.COMMAND, limits={"log_bytes": 5_000})
     result = worker.run(handle)
-    assert (result.status, sum(len(line.text) > 0 for line in result.logs) > 0) == ("ok", True)
+    assert result.status == "ok"
+    assert sum(len(line.text) for line in result.logs) <= 5_000 * 4  # a NUL is shown as four characters
+    assert result.logs_dropped > 0
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,7 @@ def test_key_flood_gets_limit(worker: Harness) -> None:
     loop = """(loop $l (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
       (br_if $l (i32.eqz (call $store (i32.const 0) (i32.const 4) (i32.const 1000) (i32.const 96)))))
      (call $answer (i32.load (i32.const 0)))"""
-    hexed = loop.replace("(i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))",
-                         "(i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1))")  # fmt: skip
-    result = worker.run(worker.load(reactor(hexed), limits={"state_bytes": 1_000}))
+    result = worker.run(worker.load(reactor(loop), limits={"state_bytes": 1_000}))
     assert (result.reply, len(result.writes)) == (b"11", 10)
 
 

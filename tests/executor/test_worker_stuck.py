@@ -6,10 +6,9 @@ import os
 import signal
 import time
 
+from caxton.protocol.agents import Profile
 from support.worker_harness import Harness
 from support.worker_modules import ECHO
-
-from caxton.protocol.agents import Profile
 
 WAIT = """(module (memory (export "memory") 1 1 shared)
  (func (export "caxton_alloc") (param i32) (result i32) (i32.const 4096))

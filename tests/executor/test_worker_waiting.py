@@ -3,11 +3,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from support.worker_harness import Harness
-from support.worker_modules import ECHO, SPIN, reactor
 
 from caxton.protocol.errors import Code
 from caxton.protocol.execution import Cancel, HostCall, HostReply, Pressure, Result, Suspended
+from support.worker_harness import Harness
+from support.worker_modules import ECHO, SPIN, reactor
 
 ASK = r"{\22performative\22:\22request\22,\22receiver\22:\22other\22,\22content\22:5}"
 ASK_LENGTH = len(ASK.replace(r"\22", "x"))

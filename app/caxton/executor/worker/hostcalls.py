@@ -71,12 +71,15 @@ def reply(execution: Execution, pointer: int, length: int) -> int:
         return DENIED
     spec = execution.agent.spec
     try:
+        execution.memory.check(pointer, length)
+        if length & _U32 > spec.max_message_bytes:
+            return LIMIT
         data = execution.memory.read(pointer, length)
     except OutOfBounds:
         return INVALID
     if message is None or execution.replied or message.sender.startswith(TIMER_PREFIX):
         return INVALID
-    if len(data) > spec.max_message_bytes or len(execution.handed) >= spec.limits.messages_per_execution:
+    if execution.ordinal >= spec.limits.messages_per_execution:
         return LIMIT
     execution.replied = True
     execution.handed.append(Handed("reply", execution.next_ordinal(), data))

@@ -18,7 +18,6 @@ MODULE: Final = "caxton"
 _EFAULT: Final = 21
 
 _PLAIN: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
-    ("reply", "ii", "i", hostcalls.reply),
     ("store_data", "iiii", "i", hostcalls.store_data),
     ("delete_data", "ii", "i", hostcalls.delete_data),
     ("set_timer", "I", "i", hostcalls.set_timer),
@@ -45,7 +44,8 @@ def functions(*, checked_send: bool, files: bool) -> list[HostFunction]:
     """All imports. With `checked_send` `send_message` is decoded at once, for grants that name receivers;
     `files` is for agents that have directories.
     """
-    found = [HostFunction(MODULE, n, p, r, False, hostcalls.bounded(f)) for n, p, r, f in _PLAIN]
+    found = [HostFunction(MODULE, "reply", "ii", "i", False, hostcalls.reply)]  # checks its own bounds: hot
+    found += [HostFunction(MODULE, n, p, r, False, hostcalls.bounded(f)) for n, p, r, f in _PLAIN]
     found += [HostFunction(MODULE, n, p, r, True, hostcalls.bounded(f)) for n, p, r, f in _DEFERRED]
     send = waiting.send_message_checked if checked_send else hostcalls.send_message
     found.append(HostFunction(MODULE, "send_message", "ii", "i", checked_send, hostcalls.bounded(send)))

@@ -38,6 +38,8 @@ class Residents:
                 self._agents.pop(agent, None)
             resident.close()
             return False
+        if agent.resident is not None and agent.resident is not resident:
+            agent.resident.close()  # a second `Start` made a new one
         resident.instance.host = None
         resident.used_at = time.monotonic()
         agent.resident = resident

@@ -113,13 +113,13 @@ class Scheduler:
         execution.measure()
         gather_output(execution)
         agent, resident = execution.agent, execution.resident
-        kept = self.residents.give_back(execution)
         if execution.kind == "end":
             self.residents.drop(agent, "ended")
         else:
+            kept = self.residents.give_back(execution)
+            if resident is not None and not kept and agent.persistent:
+                self.router.send(Gone(agent.handle, resident.incarnation, "discarded"))
             self.router.send(build_result(execution, ending, resident=kept))
-        if resident is not None and not kept and agent.persistent and execution.kind != "end":
-            self.router.send(Gone(agent.handle, resident.incarnation, "discarded"))
         self.executions.pop(execution.exec_id, None)
         self.finished += 1
         execution.instance = execution.program = execution.resident = None
