@@ -129,8 +129,9 @@ def compiled(name: str) -> bytes:
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     target = Path(tempfile.gettempdir()) / f"caxton-wasi-{source.stem}-{digest}.wasm"
     if not target.exists():
-        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".wasm") as output:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="cx") as directory:
+            output = Path(directory) / "out.wasm"
             command = ["clang", "--target=wasm32-wasi", "--sysroot=/usr", "-O2", "-Wall", "-Werror"]
-            subprocess.run([*command, str(source), "-o", output.name], check=True)
-            target.write_bytes(Path(output.name).read_bytes())
+            subprocess.run([*command, str(source), "-o", str(output)], check=True)
+            output.replace(target)
     return target.read_bytes()

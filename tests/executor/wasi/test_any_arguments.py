@@ -18,8 +18,10 @@ from caxton.protocol.agents import DirGrant
 from support.wasi_calls import Guest
 
 CANARY = "untouched"
+ABSOLUTE = b"(the absolute path of the canary)"
+# Every path that leads out leads to a canary of ours: should confinement ever break, this test must do no harm.
 PATHS = [
-    b"file", b"sub/file", b"..", b"../canary", b"out", b"sub/../../canary", b"/etc/passwd", b"fifo", b"new", b"new2",
+    b"file", b"sub/file", b"..", b"../canary", b"out", b"sub/../../canary", ABSOLUTE, b"fifo", b"new", b"new2",
     b"sub", b"sub/", b".", b"", b"a\0b", b"\xff", b"x" * 300, b"out/", b"up/canary", b"link", b"sub/new",
 ]  # fmt: skip
 SLOT = 512
@@ -69,9 +71,13 @@ def build(base: Path) -> tuple[Guest, Path]:
         scratch_bytes=50_000,
     )
     guest = Guest(state)
-    for number, path in enumerate(PATHS):
-        guest.memory.write(PATH_BASE + number * SLOT, path)
+    for number in range(len(PATHS)):
+        guest.memory.write(PATH_BASE + number * SLOT, path_of(home, number))
     return guest, home
+
+
+def path_of(home: Path, number: int) -> bytes:
+    return os.fsencode(home / "canary") if PATHS[number] is ABSOLUTE else PATHS[number]
 
 
 def outside(home: Path) -> object:
@@ -124,8 +130,8 @@ def test_random_path_operations(house: Path, calls: list[tuple[str, list[int], l
     guest, home = build(house)
     before = outside(home)
     for name, (first, second), (fd, new_fd), flags in calls:
-        old = (PATH_BASE + first * SLOT, len(PATHS[first]))
-        new = (PATH_BASE + second * SLOT, len(PATHS[second]))
+        old = (PATH_BASE + first * SLOT, len(path_of(home, first)))
+        new = (PATH_BASE + second * SLOT, len(path_of(home, second)))
         arguments = {
             "path_open": [fd, flags & 1, *old, flags, -1, -1, 0, 64],
             "path_filestat_get": [fd, flags & 1, *old, 256],

@@ -129,6 +129,16 @@ def test_denied_clocks_and_random_are_eacces_but_a_delay_is_not() -> None:
     assert isinstance(poll(one, clock(1, 50 * MS)), Wait)
 
 
+def test_files_do_not_tell_the_time_to_whom_it_is_denied(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    one = granted(tmp_path, clocks=False)
+    assert one.stat("f")[1][-3:] == (0, 0, 0)
+    one.state.close()
+    one = granted(tmp_path)
+    assert min(one.stat("f")[1][-3:]) > 10**18
+    one.state.close()
+
+
 class Recorded:
     """A deterministic source whose answers are known."""
 

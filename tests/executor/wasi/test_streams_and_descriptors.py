@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import caxton
 from caxton.executor.guest import GuestExit, StopGuest
 from caxton.executor.wasi import FUNCTIONS, IMPORT_MODULE, functions_for, new_state
 from caxton.executor.wasi.abi import FDSTAT, WRITE_RIGHTS, Errno, Filetype, Rights
@@ -36,6 +39,12 @@ def test_the_table_is_all_of_preview_1() -> None:
             assert function.returns == ("" if name == "proc_exit" else "i")
             touches_files = name.startswith(("fd_", "path_"))
             assert function.deferred == ((touches_files and has_files) or name in ("poll_oneoff", "random_get"))
+
+
+def test_the_package_needs_no_engine() -> None:
+    check = "import sys, caxton.executor.wasi; sys.exit('wasmtime' in sys.modules or 'cffi' in sys.modules)"
+    source_root = Path(caxton.__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", check], cwd=source_root, check=False).returncode == 0
 
 
 def test_input_has_an_end_and_output_is_collected() -> None:

@@ -19,6 +19,8 @@ from caxton.executor.wasi.kernel import read_entries
 _BUFFER_BYTES: Final = 32 * 1024
 _HOST_ENTRY: Final = struct.Struct("<QqHB")  # inode, cookie of the next entry, record length, type
 _MARK_EVERY: Final = 256
+_MAX_MARKS: Final = 1024
+_RECENT: Final = 16
 
 
 class Entry(NamedTuple):
@@ -32,9 +34,10 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Cookies:
-    """Which kernel cookie an ordinal stands for: all of the last call, and every 256th of the past.
+    """Which kernel cookie an ordinal stands for: the last few, and every 256th of the first 262,144.
 
-    The last call's are exact even while entries come and go, as in a loop that deletes what it reads.
+    The last few are exact even while entries come and go, as in a loop that deletes what it reads: libc
+    goes on from the last whole entry of its buffer.
     """
 
     recent: dict[int, int] = field(default_factory=dict)
@@ -51,15 +54,17 @@ class Cookies:
 
     def learn(self, ordinal: int, cookie: int) -> None:
         """`ordinal` has been given out."""
+        self.recent.pop(ordinal, None)
         self.recent[ordinal] = cookie
-        if ordinal % _MARK_EVERY == 0:
+        if len(self.recent) > _RECENT:
+            del self.recent[next(iter(self.recent))]
+        if ordinal % _MARK_EVERY == 0 and len(self.marks) < _MAX_MARKS:
             self.marks[ordinal] = cookie
 
 
 def entries(host: int, cookies: Cookies, ordinal: int) -> Iterator[Entry]:
     """The entries from `ordinal` on, `.` and `..` too."""
     number, position = cookies.start(ordinal)
-    cookies.recent = {ordinal: position} if number == ordinal else {}
     os.lseek(host, position, os.SEEK_SET)
     for inode, following, kind, name in _host_entries(host):
         number += 1

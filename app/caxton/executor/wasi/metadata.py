@@ -79,19 +79,24 @@ def fd_fdstat_set_rights(
         descriptor.inheriting = rights_inheriting
 
 
-def pack_filestat(found: os.stat_result) -> bytes:
-    """The struct for a host `stat`. Times before 1970 count as 1970."""
-    times = (max(0, ns) for ns in (found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns))
+def _pack_filestat(state: WasiState, found: os.stat_result) -> bytes:
+    """The struct for a host `stat`. Times before 1970 count as 1970.
+
+    They are 0 for a guest that may not know the time, or not the real one: a file's times would tell.
+    """
+    times = found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns
+    if not state.clocks or state.deterministic is not None:
+        times = (0, 0, 0)
     kind = filetype_of(found.st_mode)
     device = found.st_dev & U64_MAX
-    return FILESTAT.pack(device, found.st_ino, kind, found.st_nlink, found.st_size, *times)
+    return FILESTAT.pack(device, found.st_ino, kind, found.st_nlink, found.st_size, *(max(0, ns) for ns in times))
 
 
 def fd_filestat_get(state: WasiState, memory: GuestMemory, fd: int, result: int) -> None:
     """Attributes of what is open."""
     descriptor = state.table.get(fd)
     if isinstance(descriptor, File | Directory):
-        memory.write(result, pack_filestat(os.fstat(descriptor.host)))
+        memory.write(result, _pack_filestat(state, os.fstat(descriptor.host)))
     else:
         memory.write(result, FILESTAT.pack(0, 0, _type_of(descriptor), 0, 0, 0, 0, 0))
 
@@ -104,7 +109,7 @@ def path_filestat_get(
     directory = state.table.directory(fd, Rights.PATH_FILESTAT_GET)
     path = read_path(memory, pointer, length)
     with located(directory, path, follows(lookup_flags)) as descriptor:
-        memory.write(result, pack_filestat(os.fstat(descriptor)))
+        memory.write(result, _pack_filestat(state, os.fstat(descriptor)))
 
 
 def _times(accessed: int, modified: int, flags: int) -> tuple[tuple[int, int], tuple[int, int]]:
