@@ -101,13 +101,18 @@ def test_sighup_applies_what_can_change_and_names_what_cannot(make_node) -> None
     text = (
         '[security]\nauth_enabled = false\n[observability]\nlog_level = "debug"\n[messaging]\ncommit_window = "5ms"\n'
     )
-    node.write("node.toml", text + "[runtime]\nmax_agents = 5\n")
+    deploy(node)
+    text += 'max_message_size = "1kB"\n[runtime]\nmax_agents = 1\n'
+    node.write("node.toml", text)
     node.process.send_signal(signal.SIGHUP)
     until(lambda: '"configuration read again"' in node.log, "the configuration is read again")
     line = next(json.loads(line) for line in node.log.splitlines() if '"configuration read again"' in line)
-    assert line["applied"] == ["observability.log_level"]
+    assert line["applied"] == ["runtime.max_agents", "messaging.max_message_size", "observability.log_level"]
     assert line["restart"] == ["messaging.commit_window"]
-    deploy(node)
+    deploying = ("agent", "deploy", str(node.directory / "echo.wat"), "--name", "second")
+    until(lambda: "RESOURCE_LIMIT_EXCEEDED" in node.cli(*deploying).stderr, "the router takes the new limit")
+    sending = ("message", "send", "echo", "x" * 2000)
+    until(lambda: "PAYLOAD_TOO_LARGE" in node.cli(*sending).stderr, "the API takes the new limit")
     assert node.children() == before
     node.write("node.toml", "[runtime]\nmax_agents = 0\n")
     node.process.send_signal(signal.SIGHUP)
