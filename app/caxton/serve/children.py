@@ -10,12 +10,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_POLL_SECONDS: Final = 0.02
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 FIRST_DELAY: Final = 0.1
 LAST_DELAY: Final = 10.0
@@ -63,12 +64,10 @@ class Child:
 
     def ended(self) -> int | None:
         """Its exit status if it has ended since it was last asked (negative: the signal); plans the next start."""
-        if self._process is None:
-            return None
-        status = self._process.poll()
-        if status is None:
+        if self._process is None or not _is_zombie(self._process.pid):
             return None
         self.kill_group()  # whatever it left behind in its session
+        status = self._process.wait()
         self._process = None
         now = time.monotonic()
         self.failures = 0 if now - self._started >= STABLE_SECONDS else self.failures + 1
@@ -83,7 +82,7 @@ class Child:
                 self._process.send_signal(number)
 
     def kill_group(self) -> None:
-        """Kills its whole process group; the group's number is still ours because the process is not reaped twice."""
+        """Kills its whole process group. Only before it is reaped: until then nobody else gets its number."""
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -93,18 +92,21 @@ class Child:
         if self._process is None:
             return True
         self.signal(signal.SIGTERM)
-        try:
-            self._process.wait(self.spec.stop_seconds)
-            orderly = True
-        except subprocess.TimeoutExpired:
-            orderly = False
+        deadline = time.monotonic() + self.spec.stop_seconds
+        while not (orderly := _is_zombie(self._process.pid)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         self.kill_group()
         self._process.wait()
         self._process = None
         return orderly
 
 
-def _die_with(parent: int) -> object:
+def _is_zombie(pid: int) -> bool:
+    """Whether our child `pid` has ended; it is left to be reaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _die_with(parent: int) -> Callable[[], None]:
     def prepare() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the kernel knew

@@ -17,16 +17,17 @@ from caxton.serve.children import Spec
 SOURCE_ROOT: Final = Path(__file__).parents[2]
 EXECUTOR_STOP_SECONDS: Final = 10.0
 API_STOP_SECONDS: Final = 10.0
+ROUTER_STOP_SECONDS: Final = 30.0
 MARGIN_SECONDS: Final = 5.0
 
 
 def specs(config: Config, file: Path | None) -> list[Spec]:
     """The children in the order of their start; they are ended in the reverse order."""
     option = ("--config", str(file.absolute())) if file else ()
-    router_stop = config.runtime.agent_shutdown_timeout + MARGIN_SECONDS
+    router_stop = max(ROUTER_STOP_SECONDS, config.runtime.agent_shutdown_timeout) + MARGIN_SECONDS
     return [
         Spec("executor", _module("caxton.executor", *option), EXECUTOR_STOP_SECONDS, reloads=False),
-        Spec("router", _module("caxton.router", *option), router_stop, reloads=False),
+        Spec("router", _module("caxton.router", *option), router_stop, reloads=True),
         Spec("admin", _module("caxton.api", "--admin", *option), API_STOP_SECONDS, reloads=True),
         Spec("api", _module("caxton.api", *option), API_STOP_SECONDS, reloads=True),
     ]

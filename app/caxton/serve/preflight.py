@@ -66,8 +66,9 @@ def require_free_ports(config: Config) -> None:
         if problem:
             raise CaxtonError(
                 Code.CONFLICT,
-                f"networking.{key}: cannot listen on {address}: {problem}. Find who does: ss -ltnp "
-                f"'sport = :{split_address(address)[1]}', or choose another: CAXTON_NETWORKING__{key.upper()}=HOST:PORT",
+                f"networking.{key}: cannot listen on {address}: {problem}. Find who does: "
+                f"ss -ltnp 'sport = :{split_address(address)[1]}', or choose another: "
+                f"CAXTON_NETWORKING__{key.upper()}=HOST:PORT",
                 key=f"networking.{key}",
                 address=address,
             )
@@ -108,7 +109,8 @@ def _make(path: Path, mode: int) -> None:
     except OSError as error:
         raise CaxtonError(
             Code.CONFIG_INVALID,
-            f"cannot use the directory {path}: {error.strerror}. Create it for this user (install -d -o $USER {path}), or choose "
+            f"cannot use the directory {path}: {error.strerror}. Create it for this user "
+            f"(install -d -o $USER {path}), or choose "
             "another: CAXTON_COORDINATION__LOCAL_STATE_PATH=OTHER/local.db",
             path=str(path),
         ) from None
