@@ -68,10 +68,10 @@ class Pool:
         worker = self._workers.get(worker_id)
         if worker is None:
             return
-        if not replace:
-            self._unreplaced.add(worker_id)
-        elif worker.tag:
+        if worker.tag and replace:
             self.spawn(worker.tag)
+        elif not worker.tag and not replace:
+            self._unreplaced.add(worker_id)
         worker.kill("recycled")
 
     def resident_bytes(self) -> dict[int, int]:
