@@ -43,6 +43,7 @@ class Node:
     home: Path
     auth: bool = False
     extra: str = ""
+    short_cut: bool = True
     port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
@@ -94,7 +95,7 @@ jwt_secret = "{SECRET}"
         await_true(lambda: answers(f"{url}/health"), 20)
 
     def _start(self, name: str, command: list[str], stdout: int | None = None) -> subprocess.Popen[str]:
-        environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
+        environ = {**os.environ, "PYTHONPATH": str(SOURCE), "CAXTON_API_SHORT_CUT": "on" if self.short_cut else "off"}
         process = subprocess.Popen(command, env=environ, stdout=stdout, text=True, cwd=self.home)
         self.processes[name] = process
         return process
@@ -119,9 +120,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def make_node(*, auth: bool = False, extra: str = "", admin: bool = False) -> Node:
+def make_node(*, auth: bool = False, extra: str = "", admin: bool = False, short_cut: bool = True) -> Node:
     """A started node; the caller stops it."""
-    node = Node(Path(tempfile.mkdtemp(prefix="cx")), auth=auth, extra=extra)
+    node = Node(Path(tempfile.mkdtemp(prefix="cx")), auth=auth, extra=extra, short_cut=short_cut)
     try:
         node.start_router()
         node.start_api()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from caxton.config import RELOADABLE, changed, defaults
+from caxton.config import RELOADABLE, changed, defaults, reloaded
 from caxton.config.sections import KEYS
 
 
@@ -18,6 +18,9 @@ def test_changes_are_split_into_what_a_reload_applies_and_what_needs_a_restart()
     assert sorted(reloadable) == ["observability.log_level", "security.rate_limit_burst"]
     assert sorted(restart) == ["networking.bind_address", "observability.log_format"]
     assert changed(old, old) == ([], [])
+    in_force = reloaded(old, new)
+    assert changed(old, in_force) == (reloadable, [])
+    assert changed(in_force, new) == ([], restart)
 
 
 def test_what_the_specification_calls_reloadable_is() -> None:

@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from caxton.api import admin, agents, dead_letters, deployments, documents, messages, metrics, node
-from caxton.api.converters import AgentName
+from caxton.api.converters import AgentName, MessageId
 from caxton.api.front import PREFIX, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, trace
 from caxton.api.problems import render
@@ -63,7 +63,7 @@ def create_admin_app(config: Config) -> Front:
 def _bare(config: Config) -> Flask:
     app = Flask("caxton.api", static_folder=None)
     app.extensions[EXTENSION] = Gateway(config)
-    app.url_map.converters["agent"] = AgentName
+    app.url_map.converters |= {"agent": AgentName, "message": MessageId}
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, _refused)

@@ -1,15 +1,28 @@
-"""The part of a path that is an agent's name: `name` or `team/name`.
+"""Names in paths: an agent's, a message's.
 
-Owns its pattern in URLs. Must never decide whether the agent exists.
+Owns their patterns in URLs. Must never decide whether the thing exists.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from werkzeug.routing import BaseConverter
+
+RESERVED: Final = frozenset(
+    ("executions", "invoke", "logs", "messages", "rollback", "start", "state", "stop", "versions")
+)
+"""What follows an agent's name in a path; no agent may have it as the second part of its name."""
 
 
 class AgentName(BaseConverter):
-    """One or two path segments; anything else is answered 404 by the routing itself."""
+    """`name` or `team/name`; anything else is answered 404 by the routing itself."""
 
-    regex = r"[^/]+(?:/[^/]+)?"
+    regex = rf"[^/]+(?:/(?!(?:{'|'.join(sorted(RESERVED))})$)[^/]+)?"
     part_isolating = False
+
+
+class MessageId(BaseConverter):
+    """One segment that is no verb of the dead letters."""
+
+    regex = r"(?!(?:purge|replay)$)[^/]+"

@@ -33,7 +33,7 @@ def index() -> Response:
     return answer(ask("dead.list", Listing(name=asked.agent, limit=asked.limit, cursor=asked.cursor)))
 
 
-@blueprint.get("/dead-letters/<message_id>")
+@blueprint.get("/dead-letters/<message:message_id>")
 @operation(Operation("Show a dead letter", {200: MessageView}, query=NoQuery, errors=(Code.MESSAGE_NOT_FOUND,)))
 def show(message_id: str) -> Response:
     """Why it died, with all attempts."""

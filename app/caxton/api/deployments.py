@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from caxton.api import body, etags, hot
 from caxton.api.answers import DeployForm
+from caxton.api.converters import RESERVED
 from caxton.api.gateway import ask, gateway
 from caxton.api.operation import JSON, Operation, answer, operation
 from caxton.protocol.agents import AgentConfig
@@ -23,9 +24,6 @@ from caxton.protocol.views import AgentView, JobView
 blueprint = Blueprint("deployments", __name__)
 WAIT_SECONDS = 1.0
 JSON_BYTES = body.MODULE_BYTES * 4 // 3 + body.SMALL_BYTES
-RESERVED = frozenset(("executions", "invoke", "logs", "messages", "rollback", "start", "state", "stop", "versions"))
-"""Second parts of a name that would shadow a route."""
-
 _config_decoder = msgspec.json.Decoder(AgentConfig)
 _body_decoder = msgspec.json.Decoder(DeployBody)
 

@@ -34,11 +34,11 @@ def tagged(view: bytes) -> Response:
 
 def if_match() -> str | None:
     """The one tag of If-Match; None when there is none, or `*`."""
-    text = request.headers.get("If-Match", "").strip()
-    if text in ("", "*"):
+    text = request.headers.get("If-Match")
+    if text is None or text.strip() == "*":
         return None
     tag, weak = unquote_etag(text)
-    if tag is None or weak or "," in tag:
+    if not tag or weak or "," in tag or not text.strip().startswith('"'):
         raise CaxtonError(
             Code.INVALID_REQUEST, "If-Match: one strong entity tag is expected", path="If-Match", expected='"tag"'
         )

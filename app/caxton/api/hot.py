@@ -6,6 +6,7 @@ differ between the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +27,7 @@ from caxton.protocol.views import ItemView
 
 MARGIN_SECONDS: Final = 5.0
 """How much longer than the caller's timeout the router may take to say so."""
-MAX_KEY_LENGTH: Final = 255
+_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
 YIELD_EVERY: Final = 250
 """Messages parsed before other callers of this worker get a turn."""
 
@@ -110,13 +111,13 @@ def _job_answer(invoked: _Invoked) -> JsonAnswer:
 
 def _idempotency_key(environ: dict[str, Any]) -> str | None:
     key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is None or 0 < len(key) <= MAX_KEY_LENGTH:
+    if key is None or _IDEMPOTENCY_KEY.fullmatch(key):
         return key
     raise CaxtonError(
         Code.INVALID_REQUEST,
-        "Idempotency-Key: it is empty or too long",
+        "Idempotency-Key: it is empty, too long or not plain text",
         path="Idempotency-Key",
-        expected=f"1 to {MAX_KEY_LENGTH} characters",
+        expected="1 to 255 visible ASCII characters",
     )
 
 

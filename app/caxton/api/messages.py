@@ -63,7 +63,7 @@ def index() -> Response:
     return answer(ask("message.list", page))
 
 
-@blueprint.get("/messages/<message_id>")
+@blueprint.get("/messages/<message:message_id>")
 @operation(Operation("Show a message", {200: MessageView}, query=NoQuery, errors=(Code.MESSAGE_NOT_FOUND,)))
 def show(message_id: str) -> Response:
     """Its state, its attempts and what became of it."""
@@ -71,7 +71,7 @@ def show(message_id: str) -> Response:
     return answer(ask("message.get", Named(checked_id(message_id) or "")))
 
 
-@blueprint.delete("/messages/<message_id>")
+@blueprint.delete("/messages/<message:message_id>")
 @operation(
     Operation("Cancel a message", {200: MessageView}, query=NoQuery, errors=(Code.MESSAGE_NOT_FOUND, Code.CONFLICT))
 )

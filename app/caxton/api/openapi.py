@@ -26,12 +26,15 @@ AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.NOT_READY)
 WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.REQUEST_TIMEOUT)
 _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
-_NAME_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH, "pattern": "^[a-z0-9]"}
+_PATH_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
+    "agent": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
+    "message": {"type": "string", "format": "uuid"},
+}
 _HEADER_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "Prefer": {"type": "string", "enum": ["respond-async"]},
-    "If-Match": {"type": "string", "pattern": '^"[!#-+\\--~]{1,128}"$'},
-    "If-None-Match": {"type": "string", "pattern": '^"[!#-+\\--~]{1,128}"$'},
+    "Prefer": {"type": "string", "examples": ["respond-async"]},
+    "If-Match": {"type": "string", "pattern": r'^(?:\*|"[!#-+\--~]{1,128}")$'},
+    "If-None-Match": {"type": "string"},
     "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
 
@@ -106,7 +109,7 @@ def _schema(models: Any) -> dict[str, Any]:
 
 def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
     for kind, name in _PARAMETER.findall(rule.rule):
-        schema = dict(_NAME_SCHEMA) if kind == "agent" else {"type": "string", "minLength": 1}
+        schema = _PATH_SCHEMAS.get(kind, {"type": "string", "minLength": 1})
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 Limit = Annotated[int, Meta(ge=1, le=200)]
-Cursor = Annotated[str, Meta(min_length=1, max_length=512)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=2048)]
 Filter = Annotated[str, Meta(min_length=1, max_length=256)]
 MessageState = Annotated[str, Meta(pattern="^(?:pending|in_flight|done|dead|expired|cancelled|forwarded)$")]
 AgentState = Annotated[str, Meta(pattern="^(?:deploying|running|draining|stopped|failed|quarantined)$")]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from caxton.telemetry import set_up_logging
 LINE_BYTES = 8190
 HEADER_BYTES = 8190
 HEADERS = 100
+SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
+"""`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
 GRACEFUL_SECONDS = 30
 """The most that requests under way may take when a worker is told to end."""
 
@@ -74,8 +75,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
 
     def load(self) -> Front:
         """The WSGI callable; no connection is opened here, so it may be made before the fork."""
-        make: Callable[[Config], Front] = create_admin_app if self._admin else create_app
-        return make(self._config)
+        if self._admin:
+            return create_admin_app(self._config)
+        return create_app(self._config, short_cut=os.environ.get(SHORT_CUT_VARIABLE) != "off")
 
 
 def serve(path: Path | None, *, admin: bool) -> None:

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
+from caxton.cli.bench_agent import ECHO
 from caxton.cli.client import PREFIX, Client, connect, raise_for, segment
 from caxton.cli.deployment import deploy
 from caxton.cli.render import emit_rows, note
@@ -27,9 +27,9 @@ from caxton.protocol.ids import new_id
 if TYPE_CHECKING:
     import httpx
 
-ECHO: Final = Path(__file__).with_name("echo.wat")
 BATCH: Final = 100
 SETTLE_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.05
 COLUMNS: Final = {
     "WHAT": "what",
     "COUNT": "count",
@@ -73,7 +73,7 @@ def bench(state: State, duration: float, connections: int, size: int, name: str 
 
 def _deploy_echo(client: Client) -> str:
     name = f"caxton-bench-{new_id()[:8]}"
-    deploy(client, {"name": name}, ECHO.read_bytes(), lambda _: None)
+    deploy(client, {"name": name}, ECHO, lambda _: None)
     return name
 
 
@@ -98,17 +98,16 @@ def _messages(client: Client, name: str, duration: float, connections: int, size
         raise_for(response)
         return sum("error" not in item for item in response.json()["items"])
 
-    done = _done(client, name)
     started = time.monotonic()
     tally = asyncio.run(_load(client, shot, duration, connections))
-    while _done(client, name) - done < tally.count and time.monotonic() - started < duration + SETTLE_SECONDS:
-        time.sleep(0.05)
+    while _waiting(client, name) and time.monotonic() - started < duration + SETTLE_SECONDS:
+        time.sleep(POLL_SECONDS)
     return _row(f"messages, accepted and done (batch {BATCH})", tally, time.monotonic() - started)
 
 
-def _done(client: Client, name: str) -> int:
+def _waiting(client: Client, name: str) -> int:
     counters = client.get(f"/agents/{segment(name)}")["counters"]
-    return int(counters["done"]) + int(counters["dead"])
+    return int(counters["pending"]) + int(counters["in_flight"])
 
 
 async def _load(client: Client, shot: Shot, duration: float, connections: int) -> Tally:
@@ -131,7 +130,8 @@ async def _repeat(http: httpx.AsyncClient, shot: Shot, end: float, tally: Tally)
 
     while (before := time.monotonic()) < end:
         try:
-            tally.count += await shot(http)
+            done = await shot(http)  # not in one statement with +=, which would read the count before it waits
+            tally.count += done
             tally.seconds.append(time.monotonic() - before)
         except CaxtonError as error:
             tally.errors += 1

@@ -19,6 +19,7 @@ from caxton.config.sections import (
     Security,
     changed,
     defaults,
+    reloaded,
 )
 from caxton.config.show import MASK, Shown, show
 from caxton.config.units import format_duration, format_size, parse_duration, parse_size
@@ -45,6 +46,7 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_size",
+    "reloaded",
     "serf_profile",
     "show",
     "split_address",

@@ -245,6 +245,16 @@ def defaults() -> Config:
     return build(dict(DEVELOPMENT))
 
 
+def reloaded(old: Config, new: Config) -> Config:
+    """`old` with the reloadable keys of `new`: what is in force after SIGHUP. Everything else waits for a restart."""
+    made: dict[str, object] = {}
+    for section, kind in SECTIONS.items():
+        names = [item.name for item in dataclasses.fields(kind) if f"{section}.{item.name}" in RELOADABLE]
+        fresh = {name: getattr(getattr(new, section), name) for name in names}
+        made[section] = dataclasses.replace(getattr(old, section), **fresh)
+    return dataclasses.replace(old, **made)  # type: ignore[arg-type]  # sections by name
+
+
 def changed(old: Config, new: Config) -> tuple[list[str], list[str]]:
     """The dotted keys that differ: those that a reload applies, and those that need a restart."""
     differing = [key for key in KEYS if value_of(old, key) != value_of(new, key)]

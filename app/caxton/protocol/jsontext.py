@@ -20,6 +20,9 @@ T = TypeVar("T")
 MAX_DEPTH: Final = 200
 """Arrays and objects within each other; more is refused, so that no later decoder can be overrun."""
 
+EXACT_BYTES: Final = 1_000_000
+"""Up to which size the place of a syntax error is looked for twice."""
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _KEY = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*+:)?')
 _AT_BYTE = re.compile(r" \(byte (\d+)\)$")
@@ -38,6 +41,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T], *, keys: bool = True) 
     try:
         value = decoder.decode(data)
     except msgspec.ValidationError as error:
+        _require_json(data)
         raise _wrong_shape(error, decoder.type) from None
     except msgspec.DecodeError as error:
         raise _wrong_json(data, str(error)) from None
@@ -91,6 +95,14 @@ def convert(value: Any, model: type[T], *, strict: bool = True) -> T:
         raise _wrong_shape(error, model) from None
 
 
+def _require_json(data: bytes) -> None:
+    """Text that is no JSON at all is said to be that, even if a wrong field comes before the place."""
+    try:
+        msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise _wrong_json(data, str(error)) from None
+
+
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for key, _ in pairs:
@@ -124,12 +136,9 @@ def _too_deep() -> CaxtonError:
 
 
 def _wrong_json(data: bytes, text: str) -> CaxtonError:
-    found = _AT_BYTE.search(text)
-    offset = min(int(found[1]), len(data)) if found else len(data)
+    reason, offset = _syntax_error(data) or _reported(data, text)
     line = data.count(b"\n", 0, offset) + 1
     column = offset - (data.rfind(b"\n", 0, offset) + 1) + 1
-    reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ")
-    reason = "the text ends too early" if reason == "Input data was truncated" else reason
     return CaxtonError(
         Code.INVALID_REQUEST,
         f"the body is not JSON: {reason} (line {line}, column {column})",
@@ -137,6 +146,26 @@ def _wrong_json(data: bytes, text: str) -> CaxtonError:
         column=column,
         expected="JSON",
     )
+
+
+def _syntax_error(data: bytes) -> tuple[str, int] | None:
+    """What is wrong and at which byte, by the standard library: slower, but exact about the place."""
+    if len(data) > EXACT_BYTES:
+        return None
+    text = data.decode()
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.msg[:1].lower() + error.msg[1:], len(text[: error.pos].encode())
+    return None
+
+
+def _reported(data: bytes, text: str) -> tuple[str, int]:
+    """What msgspec says of it, and where: for what the standard library would take, such as NaN."""
+    found = _AT_BYTE.search(text)
+    offset = min(int(found[1]), len(data)) if found else len(data)
+    reason = _AT_BYTE.sub("", text).removeprefix("JSON is malformed: ")
+    return "the text ends too early" if reason == "Input data was truncated" else reason, offset
 
 
 def _wrong_shape(error: msgspec.ValidationError, model: Any) -> CaxtonError:
@@ -168,9 +197,9 @@ def _unknown_field(path: str, name: str, known: list[str]) -> CaxtonError:
 
 
 def _fields_at(model: Any, path: str) -> list[str]:
-    """The field names of the struct at `path` (such as `grants.dirs[...]`) of `model`."""
+    """The field names of the struct at `path` (such as `grants.dirs[0]`) of `model`."""
     info = _struct_of(msgspec.inspect.type_info(model))
-    for name in filter(None, path.replace("[...]", "").replace("[...]", "").split(".")):
+    for name in filter(None, path.split(".")):
         if info is None:
             return []
         field = next((f for f in info.fields if f.encode_name == re.sub(r"\[.*", "", name)), None)

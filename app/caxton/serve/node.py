@@ -10,16 +10,17 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from caxton.config import Loaded, changed, load
+from caxton.config import Loaded, changed, load, reloaded
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.serve import preflight
 from caxton.serve.children import Child
 from caxton.serve.plan import environment, specs
 from caxton.serve.ready import banner, reasons_not_ready
-from caxton.telemetry import event, set_up_logging
+from caxton.telemetry import event, set_level, set_up_logging
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TICK_SECONDS: Final = 0.2
@@ -119,8 +120,9 @@ class Node:
         applied, restart = changed(self._loaded.config, fresh.config)
         for key in restart:
             event("changed, but needs a restart of the node", logging.WARNING, key=key)
-        set_up_logging(fresh.config.observability, "serve")
-        self._loaded = fresh
+        # Only what a reload applies: the next one names again what still waits for a restart.
+        self._loaded = replace(fresh, config=reloaded(self._loaded.config, fresh.config))
+        set_level(self._loaded.config.observability.log_level)
         for child in self._children:
             if child.spec.reloads:
                 child.signal(signal.SIGHUP)

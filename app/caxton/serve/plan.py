@@ -27,7 +27,7 @@ def specs(config: Config, file: Path | None) -> list[Spec]:
     router_stop = max(ROUTER_STOP_SECONDS, config.runtime.agent_shutdown_timeout) + MARGIN_SECONDS
     return [
         Spec("executor", _module("caxton.executor", *option), EXECUTOR_STOP_SECONDS, reloads=False),
-        Spec("router", _module("caxton.router", *option), router_stop, reloads=False),
+        Spec("router", _module("caxton.router", *option), router_stop, reloads=True),
         Spec("admin", _module("caxton.api", "--admin", *option), API_STOP_SECONDS, reloads=True),
         Spec("api", _module("caxton.api", *option), API_STOP_SECONDS, reloads=True),
     ]
