@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import httpx
 import jwt
 import pytest
-
 from api.checks import problem
 from api.nodes import SECRET, Node
 

@@ -4,7 +4,6 @@ import time
 
 import httpx
 import pytest
-
 from api.checks import BOTH_WAYS, problem
 from api.nodes import Node
 from api.raw import Connection, ask, post

@@ -5,7 +5,6 @@ import json
 
 import httpx
 import pytest
-
 from api.checks import problem
 
 WASM = b"\0asm\1\0\0\0"

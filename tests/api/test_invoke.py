@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import httpx
 import pytest
-
 from api.checks import BOTH_WAYS, problem
 from api.nodes import Node, await_true
 

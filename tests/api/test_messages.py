@@ -5,7 +5,6 @@ import uuid
 
 import httpx
 import pytest
-
 from api.checks import BOTH_WAYS, problem
 
 GOOD = {"performative": "inform", "receiver": "echo", "content": {"a": 1}}

@@ -4,7 +4,6 @@ import uuid
 
 import httpx
 import pytest
-
 from api.checks import problem
 from api.nodes import Node
 

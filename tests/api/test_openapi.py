@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import httpx
-
 from api.checks import SCHEMATHESIS
 from api.nodes import Node
+
 from caxton import config
 from caxton.api.app import create_admin_app, create_app
 from caxton.api.operation import ATTRIBUTE

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from api.checks import SCHEMATHESIS, problem
+
 from support.served_node import ECHO, TRAP, ServedNode
 
 GOOD = {"performative": "inform", "receiver": "real", "content": 1}

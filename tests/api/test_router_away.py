@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
 from api.checks import problem
 from api.nodes import Node, await_true, make_node, workers_of
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from api.nodes import Node, make_node
 from api.raw import Connection, post
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from caxton.executor.artifacts import ArtifactCache
-from caxton.protocol.agents import ModuleInfo, Profile, Shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from caxton.executor.artifacts import ArtifactCache
+from caxton.protocol.agents import ModuleInfo, Profile, Shape
 
 SHA = "a" * 64
 OTHER = "b" * 64

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from caxton.executor.compiler.model import Order
 from caxton.executor.compiler.run import compile_module, order_for
 from caxton.protocol.agents import ModuleInfo, Profile, Shape

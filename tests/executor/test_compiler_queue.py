@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from caxton.protocol.agents import Profile
 from caxton.protocol.control import Prepared, Progress
 from caxton.protocol.errors import Code

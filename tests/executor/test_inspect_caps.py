@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wasmtime import Module, wat2wasm
+
 from caxton.executor.engine import make_engine
 from caxton.executor.inspect import check_bodies, inspect_module
 from caxton.executor.inspect.caps import MAX_WORK
 from caxton.executor.inspect.instructions import control_of
 from caxton.protocol.agents import Profile
 from caxton.protocol.errors import CaxtonError, Code
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support import bombs
-from wasmtime import Module, wat2wasm
 
 
 def work_of(data: bytes) -> float:

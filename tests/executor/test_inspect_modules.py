@@ -6,15 +6,16 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wasmtime import wat2wasm
+
 from caxton.executor.inspect import check_bodies, describe, inspect_module, is_text
 from caxton.executor.offered import HOST_FUNCTIONS, WASI_FUNCTIONS
 from caxton.executor.wasi import FUNCTIONS
 from caxton.protocol.agents import Shape
 from caxton.protocol.errors import CaxtonError, Code
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from support import bombs
-from wasmtime import wat2wasm
 
 REACTOR = """(module
  (import "caxton" "reply" (func (param i32 i32) (result i32)))

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from caxton.executor.artifacts import ArtifactCache
 from caxton.executor.supervisor.pool import Pool
 from caxton.executor.supervisor.settings import Settings

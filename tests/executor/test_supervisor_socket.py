@@ -9,11 +9,12 @@ import stat
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from caxton.protocol.agents import Profile
 from caxton.protocol.control import Prepare, SpawnWorker
 from caxton.protocol.frames import encode_frame
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.executor_node import ExecutorNode, eventually
 
 

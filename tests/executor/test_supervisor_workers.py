@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
 from caxton.executor.processes import rss_bytes
 from caxton.protocol.agents import Profile
 from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, WorkerDown, WorkerUp

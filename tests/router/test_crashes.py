@@ -8,6 +8,7 @@ import random
 import signal
 
 import pytest
+
 from support import router_agents as agents
 from support.router_node import Limits, Node, Retry, message, running_node, until
 

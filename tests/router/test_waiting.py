@@ -7,6 +7,7 @@ import time
 
 import msgspec
 import pytest
+
 from caxton.protocol.agents import Instance, Limits
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.messages import Delivery

@@ -8,9 +8,10 @@ import resource
 import sys
 from pathlib import Path
 
+from store.world import accept, message, settle
+
 from caxton.protocol.ids import derived_id
 from caxton.store import Changes, CommitResult, Retention, Store
-from store.world import accept, message, settle
 
 ENDS = ("done", "done", "done", "dead", "expired", "cancelled")
 

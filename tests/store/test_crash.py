@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from store.world import accept, commit, message, settle
 
 from caxton.store import Changes, Store, integrity_check
-from store.world import accept, commit, message, settle
 
 TESTS = Path(__file__).parent.parent
 APP = TESTS.parent / "app"

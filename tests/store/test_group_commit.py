@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from store.world import ANSWER_SECONDS, accept, agent_row, commit, message, outcome, settle
 
 from caxton.protocol.errors import Code
 from caxton.store import Accept, Changes, CommitResult, FailedAttempt, Store
-from store.world import ANSWER_SECONDS, accept, agent_row, commit, message, outcome, settle
 
 
 def test_an_accepted_message_is_there_when_the_answer_comes(store: Store) -> None:

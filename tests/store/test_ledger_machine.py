@@ -9,10 +9,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from store.world import accept, commit, message, settle, sweep
 
 from caxton.protocol.ids import derived_id
 from caxton.store import Changes, Retention, Store
-from store.world import accept, commit, message, settle, sweep
 
 NUMBERS = st.integers(0, 12)
 AGENTS = ("a", "b", "c")

@@ -6,10 +6,10 @@ import sqlite3
 import threading
 
 import pytest
+from store.world import accept, agent_row, commit, message, settle
 
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.store import ApiKeyRow, Changes, ExecutionRow, JobRow, LogRow, Store
-from store.world import accept, agent_row, commit, message, settle
 
 
 def ids(rows: list) -> list[str]:

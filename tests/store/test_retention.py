@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from caxton.store import Changes, ExecutionRow, FailedAttempt, JobRow, LogRow, Retention, Store
 from store.world import accept, commit, message, settle, sweep
+
+from caxton.store import Changes, ExecutionRow, FailedAttempt, JobRow, LogRow, Retention, Store
 
 DAY = 86_400.0
 NOW = 30 * DAY

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import peewee as pw
 import pytest
+from store.world import accept, commit, message
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.store import SCHEMA_VERSION, Changes, Store, db_status, db_upgrade, schema
 from caxton.store.models import MODELS
-from store.world import accept, commit, message
 
 
 def shape(connection: sqlite3.Connection) -> set[str]:

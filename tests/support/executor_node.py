@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
 from caxton.protocol.agents import EffectiveLimits, Instance, Profile, Shape
 from caxton.protocol.control import FromSupervisor, Hello, Prepare, Prepared, WorkerUp
 from caxton.protocol.execution import AgentSpec, Execute, Load, Result, WorkerFrame, WorkerStats

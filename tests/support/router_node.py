@@ -21,6 +21,8 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 import msgspec
+from wasmtime import wat2wasm
+
 from caxton.config import Config, load
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, Limits, Retry, Shape
 from caxton.protocol.errors import ErrorBody
@@ -32,7 +34,6 @@ from caxton.router.agents import Agent, Registry
 from caxton.router.core import Core
 from caxton.router.rows import agent_of, agent_row
 from caxton.store import Changes, MessageRow, Store
-from wasmtime import wat2wasm
 
 APP = Path(__file__).resolve().parents[2] / "app"
 PATIENCE = 20.0

@@ -50,7 +50,8 @@ def row_values(seq: int, accept: Accept, state: str, end: EndValues | None) -> t
         seq, message.message_id, str(message.performative), message.sender, message.receiver, message.content,
         message.conversation_id, message.priority, message.reply_with, message.in_reply_to, message.reply_by,
         message.protocol, message.ontology, message.language, message.traceparent,
-        state, accept.accepted_at, accept.digest, DELIVERIES.get(accept.delivery, accept.delivery), attempts, None, finished_at, outcome,
+        state, accept.accepted_at, accept.digest, DELIVERIES.get(accept.delivery, accept.delivery), attempts, None,
+        finished_at, outcome,
     )  # fmt: skip
 
 
