@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from caxton.store import Changes, Store, integrity_check
 from store.world import accept, commit, message, settle
 

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from caxton.protocol.errors import Code
 from caxton.store import Accept, Changes, CommitResult, FailedAttempt, Store
 from store.world import ANSWER_SECONDS, accept, agent_row, commit, message, outcome, settle

@@ -6,11 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from caxton.protocol.ids import derived_id
-from caxton.store import Changes, Retention, Store
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from caxton.protocol.ids import derived_id
+from caxton.store import Changes, Retention, Store
 from store.world import accept, commit, message, settle, sweep
 
 NUMBERS = st.integers(0, 12)

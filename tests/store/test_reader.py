@@ -6,6 +6,7 @@ import sqlite3
 import threading
 
 import pytest
+
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.store import ApiKeyRow, Changes, ExecutionRow, JobRow, LogRow, Store
 from store.world import accept, agent_row, commit, message, settle

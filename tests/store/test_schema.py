@@ -8,6 +8,7 @@ from pathlib import Path
 
 import peewee as pw
 import pytest
+
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.store import SCHEMA_VERSION, Changes, Store, db_status, db_upgrade, schema
 from caxton.store.models import MODELS

@@ -16,7 +16,7 @@ from typing import Final
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.store.apply import Applier
 from caxton.store.changes import Changes, CommitResult
-from caxton.store.checkpoint import ROWS_BETWEEN, Checkpointer, checkpoint
+from caxton.store.checkpoint import PAGES_BETWEEN, PAGES_PER_COMMIT, PAGES_PER_ROW, Checkpointer, checkpoint
 from caxton.store.connect import open_peewee, raw, storage_error
 from caxton.store.retention import Sweeper
 from caxton.store.rows import Retention, Swept
@@ -51,11 +51,11 @@ class Writer:
         self._queue: list[tuple[Changes, Done]] = []
         self._sweeps: list[Sweep] = []
         self._closing = False
-        self._written_at_checkpoint = self._connection.total_changes
         self.deliver: Callable[[Answers], None] | None = None
         self.failed: CaxtonError | None = None
         self.commits = 0
         self.last_commit_seconds = 0.0
+        self._pages_at_checkpoint = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -193,13 +193,18 @@ class Writer:
                 checkpoint(self._connection)
             except sqlite3.Error as error:
                 self._fail(error)
-        elif self._connection.total_changes - self._written_at_checkpoint > ROWS_BETWEEN:
+        elif self._pages_written() - self._pages_at_checkpoint > PAGES_BETWEEN:
             self._move_log()
 
     def _move_log(self) -> None:
-        if self._connection.total_changes != self._written_at_checkpoint:
-            self._written_at_checkpoint = self._connection.total_changes
+        written = self._pages_written()
+        if written != self._pages_at_checkpoint:
+            self._pages_at_checkpoint = written
             self._checkpointer.request()
+
+    def _pages_written(self) -> float:
+        """About how many pages went into the log so far."""
+        return self._connection.total_changes * PAGES_PER_ROW + self.commits * PAGES_PER_COMMIT
 
 
 _CLOSED: Final = CaxtonError(Code.NOT_READY, "the store is closed")
