@@ -38,6 +38,8 @@ STOPPED = {
     "functions": bombs.many_functions(100_001, 1),
     "parameters": bombs.loops_with_parameters(1, 256),
     "results": bombs.calls_with_results(1, 17),
+    "name": bombs.long_names(1, 4_097),
+    "names": bombs.long_names(2_000, 4_000),
     "code": bombs.module([bombs.body(b"\x20\x00" + b"\x01" * 999_000)] * 57),
 }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from support.worker_harness import STACK_BYTES, Harness
-from support.worker_modules import reactor
 from wasmtime import Module, WasmtimeError
 
 from caxton.executor.engine import make_engine
 from caxton.protocol.agents import Profile
+from support.worker_harness import STACK_BYTES, Harness
+from support.worker_modules import reactor
 
 OFF = {
     "memory64": "(module (memory i64 1))",

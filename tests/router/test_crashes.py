@@ -8,9 +8,8 @@ import random
 import signal
 
 import pytest
-
 from support import router_agents as agents
-from support.router_node import Node, message, running_node, until
+from support.router_node import Limits, Node, Retry, message, running_node, until
 
 
 def worker_pids(node: Node) -> list[int]:
@@ -35,6 +34,30 @@ def test_a_killed_worker_costs_only_the_culprit_an_attempt() -> None:
             assert agent.isolated
             await until(lambda: any(worker["tag"] == "spin" for worker in node.core.stats()["workers"]))
             await node.core.cancel(spin.message_id)
+            await node.assert_balanced()
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_cannot_be_stopped_is_killed_and_the_attempt_counts() -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("good", agents.sleeper(4.0))
+            limits = Limits(execution_timeout_seconds=2.0)
+            await node.deploy("stuck", agents.SPIN, limits=limits, retry=Retry(max_deliveries=1))
+            good, stuck = message("good"), message("stuck")
+            await node.send(good)
+            await until(lambda: node.core.in_flight(good.message_id))
+            await node.send(stuck)
+            await until(lambda: node.core.in_flight(stuck.message_id))
+            await asyncio.sleep(0.2)  # it spins now: a worker that is stopped outside a guest is nobody's fault
+            os.kill(worker_pids(node)[0], signal.SIGSTOP)  # nothing but a kill ends it now
+            assert await node.settled(stuck.message_id) == ["dead"]
+            assert node.store.reader.attempts(stuck.message_id)[0].code == "EXECUTION_TIMEOUT"
+            assert node.registry.require("stuck").isolated
+            assert not node.registry.require("good").isolated
+            assert await node.settled(good.message_id) == ["done"]
+            assert node.row(good.message_id).attempts == 0
             await node.assert_balanced()
 
     asyncio.run(run())

@@ -7,7 +7,6 @@ import time
 
 import msgspec
 import pytest
-
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Delivery
 from support import router_agents as agents

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from caxton.router.mailbox import Entry, Mailbox, Place
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-
-from caxton.router.mailbox import Entry, Mailbox, Place
 
 
 def entry(number: int, conversation: str, priority: int = 5, reply_by: float | None = None) -> Entry:

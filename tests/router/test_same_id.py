@@ -7,7 +7,6 @@ import dataclasses
 
 import msgspec
 import pytest
-
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery

@@ -7,7 +7,6 @@ import time
 
 import msgspec
 import pytest
-
 from caxton.protocol.agents import Instance, Limits
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.messages import Delivery
@@ -103,8 +102,6 @@ def test_a_request_ends_when_its_execution_has_no_time_left() -> None:
             assert caught.value.code == "EXECUTION_TIMEOUT"
 
     asyncio.run(run())
-
-
 
 
 def test_a_timer_fires_once_and_survives_the_router() -> None:

@@ -159,3 +159,15 @@ def nested_tries(depth: int, calls: int) -> bytes:
 def typed_blocks(count: int, arity: int) -> bytes:
     code = b"\x20\x00" * arity + b"\x02\x02\x20\x00\x0d\x00" * count + b"\x0b" * count + b"\x1a" * arity + b"\x20\x00"
     return module([body(code)], function_type(arity, arity))
+
+
+def long_names(count: int, length: int) -> bytes:
+    exports = [name("_start") + b"\x00\x00", *(name(f"{i:x<{length}}") + b"\x00\x00" for i in range(count))]
+    return b"\0asm\1\0\0\0" + b"".join(
+        (
+            section(1, vector([function_type(0, 0)])),
+            section(3, vector([b"\x00"])),
+            section(7, vector(exports)),
+            section(10, vector([body(b"")])),
+        )
+    )

@@ -1,4 +1,4 @@
-"""The agents that the router's tests deploy, as WebAssembly text. A message lies at 32768; below is the test's own."""
+"""The agents that the router's tests deploy, in text form. A message lies at 32768, below is the test's own."""
 
 from __future__ import annotations
 

@@ -21,8 +21,6 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 import msgspec
-from wasmtime import wat2wasm
-
 from caxton.config import Config, load
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, Limits, Retry, Shape
 from caxton.protocol.errors import ErrorBody
@@ -34,6 +32,7 @@ from caxton.router.agents import Agent, Registry
 from caxton.router.core import Core
 from caxton.router.rows import agent_of, agent_row
 from caxton.store import Changes, MessageRow, Store
+from wasmtime import wat2wasm
 
 APP = Path(__file__).resolve().parents[2] / "app"
 PATIENCE = 20.0
@@ -148,7 +147,9 @@ class Node:
         idempotent = fields.pop("idempotent", False)
         delivery = fields.pop("delivery", Delivery.EPHEMERAL)
         timeout = fields.pop("timeout", PATIENCE)
-        return await self.core.invoke(Invoke(message(receiver, content, **fields), timeout, delivery, False, idempotent))
+        return await self.core.invoke(
+            Invoke(message(receiver, content, **fields), timeout, delivery, False, idempotent)
+        )
 
     def row(self, message_id: str) -> MessageRow:
         row = self.store.reader.message(message_id)

@@ -18,7 +18,9 @@ from caxton.router.pressure import Pressures
 from caxton.router.waiters import Waiters
 from caxton.store import CommitResult
 
-_FAILED = Outcome(State.DEAD, code=Code.INTERNAL_ERROR, detail="the node could not write to its disk and is restarting")
+_FAILED = Outcome(
+    State.DEAD, code=Code.INTERNAL_ERROR, detail="the node could not write to its disk and is restarting"
+)
 
 
 @dataclass(slots=True)

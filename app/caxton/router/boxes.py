@@ -48,6 +48,8 @@ class Flight:
     box: Box
     entry: Entry | None
     worker: Worker
+    incarnation: int
+    """The number of a fresh instance, should the worker have to start one for it."""
     dispatched_at: float
     reply_to: Message | None = None
     sleeping: bool = False
@@ -77,6 +79,10 @@ class Box:
     """Ephemeral messages accepted and not settled yet: nothing of them is on disk."""
     full: bool = False
     resident: bool = False
+    quick: bool = False
+    """A persistent agent whose last execution was over in no time."""
+    floor: int = 0
+    """No fresh instance may get this incarnation or an earlier one."""
     alarm: asyncio.TimerHandle | None = None
     recent: deque[ExecutionRow] = field(default_factory=lambda: deque(maxlen=RECENT_EXECUTIONS))
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,7 +92,29 @@ class Box:
     @property
     def can_run(self) -> bool:
         """Whether an execution of this agent may start now."""
-        return self.open and self.mailbox.has_ready and len(self.running) < self.agent.max_concurrency
+        if not (self.open and self.mailbox.has_ready):
+            return False
+        return len(self.running) < self.agent.max_concurrency or (self.quick and self._may_follow())
+
+    def first(self) -> Flight | None:
+        """The execution that has the persistent instance; the others are queued behind it in the worker."""
+        return next(iter(self.running.values()), None)
+
+    def _may_follow(self) -> bool:
+        """Whether the next message may be sent right behind the one that runs, to wait in the worker.
+
+        Only behind one that neither sleeps nor is likely to take long, and none with a deadline: what is
+        sent cannot expire any more. `take` gives messages of other conversations only.
+        """
+        first = self.first()
+        following = self.mailbox.peek()
+        return (
+            len(self.running) == 1
+            and first is not None
+            and not first.sleeping
+            and following is not None
+            and following.reply_by is None
+        )
 
     @property
     def load(self) -> int:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 from caxton.config import Config
 from caxton.protocol.agents import AgentStatus, ModuleInfo, Profile
@@ -23,12 +22,13 @@ from caxton.protocol.views import InvokeView, ItemView
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
 from caxton.router.alarms import Alarms
-from caxton.router.boxes import Box, Boxes, Flight
+from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
+from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.keys import Keys
@@ -45,21 +45,10 @@ from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 
 BODY_BUDGET_BYTES: Final = 256 * 1024 * 1024
+STOP_GRACE_SECONDS: Final = 20.0
 _HOUSEKEEPING_SECONDS: Final = 1.0
 _STOPPED: Final = Outcome(State.DEAD, code=Code.NOT_READY, detail="the node is stopping")
 _RECOVERED: Final = frozenset({AgentStatus.RUNNING, AgentStatus.QUARANTINED})
-
-
-class MailboxCounts(msgspec.Struct, frozen=True):
-    """What the router holds of one agent's messages now. `bytes`: their size in memory.
-
-    `unsaved`: ephemeral messages that are on no side of the stored ledger yet (counted in the others too).
-    """
-
-    pending: int = 0
-    in_flight: int = 0
-    bytes: int = 0
-    unsaved: int = 0
 
 
 class Core:
@@ -74,7 +63,12 @@ class Core:
         self._boxes = Boxes(config, BODY_BUDGET_BYTES)
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
-        self._executor = Executor(config, self._received, self._lost, self._workers_changed)
+        self._executor = Executor(
+            config,
+            lambda worker, frames: self._dispatch.received(worker, frames),
+            lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
+            self._workers_changed,
+        )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
         self._keys = Keys(store.reader, self._commits, self._aftermath)
@@ -85,18 +79,19 @@ class Core:
         )
         self._scheduler = Scheduler(
             self._executor.place,
-            self._begin,
+            lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
             self._outcomes.expired,
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
         self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
+        self._make_services(store)
+        self._housekeeping: asyncio.TimerHandle | None = None
+
+    def _make_services(self, store: Store) -> None:
         results = Results(self._outcomes, self._timers)
-        self._hostcalls = HostCalls(
-            self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader
-        )
-        self._connect_parts(results)
+        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -109,12 +104,7 @@ class Core:
             self._commits,
             store.reader,
         )
-        self._calls = Calls(
-            self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry
-        )
-        self._housekeeping: asyncio.TimerHandle | None = None
-
-    def _connect_parts(self, results: Results) -> None:
+        self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
         self._outcomes.alarms = self._alarms
         self._outcomes.wake = self._wake
         self._outcomes.isolate = self._isolate
@@ -135,8 +125,10 @@ class Core:
         """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
         self._scheduler.paused = True
         self._timers.stop()
-        for box in self._boxes:
-            await box.idle.wait()
+        with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
+            async with asyncio.timeout(STOP_GRACE_SECONDS):
+                for box in self._boxes:
+                    await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         if self._commits.failed is None:
@@ -218,15 +210,9 @@ class Core:
         """Moves what waits for the agent to the dead letters, or forgets it; gives how many."""
         return await self._tenancy.discard_pending(agent, purge=purge)
 
-    # ---- views -----------------------------------------------------------------------------------
-
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
-        box = self._boxes.get(name)
-        if box is None:
-            return MailboxCounts()
-        out = box.mailbox.out + box.settling
-        return MailboxCounts(box.mailbox.count - box.mailbox.out, out, box.mailbox.byte_count, box.unsaved)
+        return counts_of(self._boxes.get(name))
 
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
@@ -235,28 +221,13 @@ class Core:
 
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""
-        workers = self._executor.workers.all()
         return {
             "executions": self._dispatch.executions,
             "runnable": self._scheduler.runnable,
-            "in_flight": sum(len(worker.flights) for worker in workers),
-            "queued": self._boxes.queued,
-            "queued_bytes": self._boxes.queued_bytes,
-            "timers": len(self._timers),
             "paused": self._scheduler.paused,
+            "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "workers": [
-                {
-                    "worker_id": worker.worker_id,
-                    "pid": worker.pid,
-                    "tag": worker.tag,
-                    "in_flight": len(worker.flights),
-                    "resident": worker.stats.resident if worker.stats else 0,
-                    "suspended": worker.stats.suspended if worker.stats else 0,
-                    "rss_bytes": worker.stats.rss_bytes if worker.stats else 0,
-                }
-                for worker in workers
-            ],
+            **figures(self._boxes, self._executor.workers.all()),
         }
 
     def pause(self) -> None:
@@ -278,15 +249,6 @@ class Core:
         return [name for name, holds in found.items() if holds]
 
     # ---- between the parts -------------------------------------------------------------------------
-
-    def _received(self, worker: Any, frames: Any) -> None:
-        self._dispatch.received(worker, frames)
-
-    def _lost(self, flight: Flight, reason: str, culprit: bool) -> None:
-        self._dispatch.lost(flight, reason, culprit)
-
-    def _begin(self, box: Box, entry: Entry, worker: Any) -> None:
-        self._dispatch.begin(box, entry, worker)
 
     def _wake(self, box: Box) -> None:
         if box.mailbox.next_event() is not None:
@@ -335,5 +297,3 @@ class Core:
         if self._outcomes.noted and self._commits.failed is None:
             self._outcomes.flush_notes()
         self._housekeeping = asyncio.get_running_loop().call_later(_HOUSEKEEPING_SECONDS, self._keep_house)
-
-

@@ -37,6 +37,8 @@ from caxton.store.reader import Reader
 
 _encoder = msgspec.msgpack.Encoder()
 
+_QUICK_SECONDS = 0.005
+
 
 class Dispatch:
     """Starts executions and takes them off their workers again."""
@@ -59,13 +61,16 @@ class Dispatch:
         message = entry.message or self._read_again(entry)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
+        if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
+            flight.sleeping = True  # it waits in the worker, behind the one that has the instance
+            self._scheduler.runnable -= 1
         entry.exec_id = flight.exec_id
         assert worker.link is not None
         worker.link.send(
             Execute(
                 flight.exec_id,
                 box.handle,
-                _next_incarnation(box),
+                flight.incarnation,
                 _encoder.encode(message),
                 _timer_id(entry.sender),
                 _seed(box, entry.message_id),
@@ -78,7 +83,7 @@ class Dispatch:
         flight.started = asyncio.get_running_loop().create_future()
         self._scheduler.runnable += 1
         assert worker.link is not None
-        worker.link.send(Start(flight.exec_id, box.handle, _next_incarnation(box)))
+        worker.link.send(Start(flight.exec_id, box.handle, flight.incarnation))
         return flight.started
 
     def cancel(self, flight: Flight) -> None:
@@ -121,8 +126,7 @@ class Dispatch:
         self._take_off(flight)
         box = flight.box
         box.resident = False
-        if box.agent.instance is Instance.PERSISTENT:
-            box.agent.incarnation = _next_incarnation(box)  # the dead instance may have had this number
+        box.floor = max(box.floor, flight.incarnation)  # the dead instance may have had this number
         if flight.started is None:
             self.on_lost(flight, reason, culprit)
         elif not flight.started.done():
@@ -132,7 +136,15 @@ class Dispatch:
     def _ended(self, flight: Flight, result: Result) -> None:
         self._take_off(flight)
         self.executions += 1
-        flight.box.resident = result.resident
+        box = flight.box
+        box.resident = result.resident
+        box.quick = (
+            result.status == "ok"
+            and box.agent.instance is Instance.PERSISTENT
+            and result.usage.duration_seconds < _QUICK_SECONDS
+        )
+        if result.status == "error":  # the one behind it may start an instance of its own
+            box.floor = max([box.floor, *(other.incarnation for other in box.running.values())])
         if result.status == "unknown_handle":
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
@@ -142,7 +154,7 @@ class Dispatch:
 
     def _flight(self, box: Box, entry: Entry | None, worker: Worker) -> Flight:
         self._workers.load(worker, box)
-        flight = Flight(next(self._numbers), box, entry, worker, time.time())
+        flight = Flight(next(self._numbers), box, entry, worker, _next_incarnation(box), time.time())
         worker.flights[flight.exec_id] = flight
         box.running[flight.exec_id] = flight
         box.idle.clear()
@@ -153,12 +165,22 @@ class Dispatch:
             self.on_awake(flight)
         flight.worker.flights.pop(flight.exec_id, None)
         running = flight.box.running
+        had_instance = flight.box.first() is flight
         running.pop(flight.exec_id, None)
         if not running:
             flight.box.idle.set()
+        elif had_instance and flight.box.agent.instance is Instance.PERSISTENT:
+            self._promote(flight.box)
         if not flight.sleeping:
             self._scheduler.runnable -= 1
         self._scheduler.plan()
+
+    def _promote(self, box: Box) -> None:
+        """The execution that waited in the worker has the instance now."""
+        following = box.first()
+        if following is not None and following.sleeping:
+            following.sleeping = False
+            self._scheduler.runnable += 1
 
     def _instance_gone(self, gone: Gone) -> None:
         box = self._boxes.by_handle(gone.handle)
@@ -174,7 +196,10 @@ class Dispatch:
 
 
 def _next_incarnation(box: Box) -> int:
-    return box.agent.incarnation + 1 if box.agent.instance is Instance.PERSISTENT else 0
+    """Above every number that an instance has had, or may yet get from an execution that is under way."""
+    if box.agent.instance is not Instance.PERSISTENT:
+        return 0
+    return max(box.agent.incarnation, box.floor) + 1 + len(box.running)
 
 
 def _timer_id(sender: str) -> int | None:

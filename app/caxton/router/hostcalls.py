@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
 from caxton.protocol.messages import Message, Outcome, State
@@ -119,6 +120,9 @@ class HostCalls:
 
     def _waits_on(self, flight: Flight) -> list[Flight] | None:
         """The executions of which one must end before this one goes on; None = it can go on by itself."""
+        first = flight.box.first()
+        if first is not None and first is not flight and flight.box.agent.instance is Instance.PERSISTENT:
+            return [first]  # it waits in the worker for the instance
         entry = self._boxes.live.get(flight.waits_for) if flight.waits_for is not None else None
         box = self._boxes.get(entry.agent) if entry is not None else None
         if entry is None or box is None:

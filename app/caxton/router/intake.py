@@ -116,7 +116,7 @@ class Intake:
             if receiver.startswith((CAPABILITY_PREFIX, TOPIC_PREFIX)):
                 raise CaxtonError(
                     Code.INVALID_REQUEST,
-                    f"receiver: {receiver[:80]!r}: capabilities and topics are not offered by this node yet; name an agent",
+                    f"receiver: {receiver[:80]!r}: this node offers no capabilities or topics yet; name an agent",
                     path="receiver",
                 )
             raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {receiver[:128]!r}", name=receiver[:128])
@@ -177,7 +177,9 @@ class Intake:
 def conflict(message_id: str) -> CaxtonError:
     """The same id was used for something else."""
     return CaxtonError(
-        Code.CONFLICT, "this message_id was used for another message; give a new message a new id", message_id=message_id
+        Code.CONFLICT,
+        "this message_id was used for another message; give a new message a new id",
+        message_id=message_id,
     )
 
 

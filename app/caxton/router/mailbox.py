@@ -123,6 +123,13 @@ class Mailbox:
                 return entry
         return None
 
+    def peek(self) -> Entry | None:
+        """What `take` would give."""
+        ready = self._ready
+        while ready and ready[0][2].place is not Place.READY:
+            heappop(ready)
+        return ready[0][2] if ready else None
+
     def settle(self, entry: Entry) -> None:
         """An entry that was out is finished; its conversation goes on."""
         self.out -= 1

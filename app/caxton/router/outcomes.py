@@ -146,9 +146,7 @@ class Outcomes:
             next_at = now + delay * backoff ** (entry.attempts - 1) * random.uniform(1 - _JITTER, 1 + _JITTER)
         if entry.delivery != EPHEMERAL or entry.idempotent:
             self.commits.changes.attempts.append(
-                FailedAttempt(
-                    entry.message_id, entry.attempts, now, code, detail, backtrace, duration, next_at
-                )
+                FailedAttempt(entry.message_id, entry.attempts, now, code, detail, backtrace, duration, next_at)
             )
         if next_at is None:
             self._dead(box, entry, code, detail, backtrace)
@@ -235,7 +233,14 @@ class Outcomes:
             assert entry.message is not None  # ephemeral messages keep their body
             self.commits.changes.accept.append(
                 Accept(
-                    entry.message, entry.accepted_at, entry.digest, EPHEMERAL, outcome.state, outcome, entry.attempts, now
+                    entry.message,
+                    entry.accepted_at,
+                    entry.digest,
+                    EPHEMERAL,
+                    outcome.state,
+                    outcome,
+                    entry.attempts,
+                    now,
                 )
             )
             self.aftermath.finish(box, entry, outcome)
@@ -246,5 +251,3 @@ class Outcomes:
 
 def _cancelled() -> Outcome:
     return Outcome(State.CANCELLED, code=Code.MESSAGE_CANCELLED, detail="the message was cancelled")
-
-

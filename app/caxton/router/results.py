@@ -7,7 +7,6 @@ one out before its commit.
 from __future__ import annotations
 
 import secrets
-import time
 from functools import partial
 from typing import Final
 

@@ -77,7 +77,9 @@ class Tenancy:
         self._commits.changes.incarnations[agent.name] = agent.incarnation
         if result.status != "ok":
             raise CaxtonError(
-                Code(result.code) if result.code is not None and result.code in Code.__members__ else Code.AGENT_FAILED,
+                Code(result.code)
+                if result.code is not None and result.code in Code.__members__
+                else Code.AGENT_FAILED,
                 result.detail or "the agent could not be started",
                 exit_code=result.exit_code,
                 backtrace=result.backtrace,
@@ -253,5 +255,3 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-

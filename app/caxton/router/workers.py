@@ -158,7 +158,9 @@ class Workers:
         worker.flights.clear()
         known = any(flight.exec_id == culprit for flight in flights)
         for flight in flights:  # youngest first: each goes back to the head, so the oldest ends up first
-            self._lost(flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit)
+            self._lost(
+                flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit
+            )
         self._changed()
 
     def _own(self, box: Box) -> Worker | None:

@@ -19,6 +19,9 @@ MAX_MODULE_BYTES: Final = 100_000_000
 MAX_FUNCTIONS: Final = 100_000
 MAX_ITEMS: Final = 100_000
 """Types, imports, exports, globals, elements, data segments, tags: each."""
+MAX_NAME_BYTES: Final = 4_096
+MAX_NAMES_BYTES: Final = 4_000_000
+"""All names of imports and exports together: they travel to the router and are kept there."""
 MAX_CODE_BYTES: Final = 56_000_000
 """42 MB of code took 1.4 GB to compile."""
 MAX_BODY_BYTES: Final = 1_000_000
@@ -49,6 +52,7 @@ def check_counts(module: Module) -> None:
     counts = {"types": len(module.types), "imports": len(module.imports), "exports": len(module.exports)}
     for what, found in (counts | module.counts).items():
         _cap(what, found, MAX_ITEMS)
+    _check_names(module)
     for index, kind in enumerate(module.types):
         if kind:
             _cap("parameters", len(kind.params), MAX_PARAMETERS, type=index)
@@ -58,6 +62,13 @@ def check_counts(module: Module) -> None:
         place = {"function": module.imported_functions + index, "offset": body.start}
         _cap("body", body.end - body.start, MAX_BODY_BYTES, **place)
         _cap("locals", body.locals, MAX_LOCALS, **place)
+
+
+def _check_names(module: Module) -> None:
+    names = [name for item in module.imports for name in (item.module, item.name)]
+    names += [export.name for export in module.exports]
+    _cap("name", max((len(name.encode()) for name in names), default=0), MAX_NAME_BYTES)
+    _cap("names", sum(len(name.encode()) for name in names), MAX_NAMES_BYTES)
 
 
 def check_bodies(data: bytes, module: Module) -> float:
