@@ -131,18 +131,19 @@ def test_the_log_level(client: RouterClient) -> None:
 
 
 def test_without_an_executor_the_node_is_not_ready_and_comes_back() -> None:
-    with RouterNode() as node:
+    with RouterNode() as node, node.client() as client, node.client() as reader:
         assert node.executor is not None
+        reader.send("events", Events(["node.ready", "node.not_ready"], last_id=0))
+        seen = [_event(reader)["type"]]
+        while seen[-1] != "node.ready":
+            seen.append(_event(reader)["type"])
         node.executor.send_signal(signal.SIGKILL)
         node.executor.wait(10)
-        with node.client() as client, node.client() as reader:
-            reader.send("events", Events(["node.ready", "node.not_ready"]))
-            until(lambda: "executor" in client.call("ready")["reasons"])
-            node.start_executor()
-            until(lambda: client.call("ready")["ready"])
-            types = [_event(reader)["type"]]
-            while types[-1] != "node.ready" or "node.not_ready" not in types:
-                types.append(_event(reader)["type"])
+        until(lambda: "executor" in client.call("ready")["reasons"])
+        assert _event(reader)["type"] == "node.not_ready"
+        node.start_executor()
+        until(lambda: client.call("ready")["ready"])
+        assert _event(reader)["type"] == "node.ready"
 
 
 def test_a_low_disk_is_named_and_stops_acceptance() -> None:
