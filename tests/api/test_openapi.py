@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from api.checks import SCHEMATHESIS
 from api.nodes import Node
 from caxton import config
 from caxton.api.app import create_admin_app, create_app
@@ -77,5 +78,6 @@ def test_the_node_behaves_as_its_document_says(node: Node, echo: str) -> None:
         "--seed",
         "7",
     ]
+    (node.home / "schemathesis.toml").write_text(SCHEMATHESIS)
     done = subprocess.run(command, capture_output=True, text=True, cwd=node.home, timeout=110)
     assert done.returncode == 0, done.stdout[-6000:]

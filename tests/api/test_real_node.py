@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.checks import problem
+from api.checks import SCHEMATHESIS, problem
 from support.served_node import ECHO, TRAP, ServedNode
 
 GOOD = {"performative": "inform", "receiver": "real", "content": 1}
@@ -151,5 +151,6 @@ def test_the_running_node_behaves_as_its_document_says(served: ServedNode, http:
     command += ["--checks", "all", "--exclude-checks", "ignored_auth,unsupported_method,positive_data_acceptance"]
     command += ["--exclude-path-regex", "events|logs", "--phases", "coverage,fuzzing", "--max-examples", "4"]
     command += ["--request-timeout", "30", "--suppress-health-check", "all", "--seed", "7"]
+    (served.directory / "schemathesis.toml").write_text(SCHEMATHESIS)
     done = subprocess.run(command, capture_output=True, text=True, cwd=served.directory, timeout=115)
     assert done.returncode == 0, done.stdout[-6000:]

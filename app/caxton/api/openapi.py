@@ -21,9 +21,18 @@ from caxton.protocol.names import MAX_NAME_LENGTH
 from caxton.protocol.views import LogView, NodeEvent
 
 REF: Final = "#/components/schemas/{name}"
-EVERYWHERE: Final = (Code.INVALID_REQUEST, Code.INTERNAL_ERROR, Code.METHOD_NOT_ALLOWED, Code.NOT_FOUND)
+EVERYWHERE: Final = (
+    Code.HEADERS_TOO_LARGE,
+    Code.INTERNAL_ERROR,
+    Code.INVALID_REQUEST,
+    Code.METHOD_NOT_ALLOWED,
+    Code.NOT_FOUND,
+    Code.REQUEST_TIMEOUT,
+)
+TOO_LONG: Final = "414"
+"""The one status that shares its code with another: a request line over the limit."""
 AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.NOT_READY)
-WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.REQUEST_TIMEOUT)
+WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
 _PATH_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
@@ -157,7 +166,8 @@ def _errors(spec: Operation) -> dict[str, Any]:
     codes |= set() if spec.public else set(AUTHENTICATED)
     codes |= set(WITH_BODY) if spec.body is not None or spec.media else set()
     statuses = sorted({HTTP_STATUS[code] for code in codes})
-    return {str(status): _error(code for code in codes if HTTP_STATUS[code] == status) for status in statuses}
+    made = {str(status): _error(code for code in codes if HTTP_STATUS[code] == status) for status in statuses}
+    return {**made, TOO_LONG: _error([Code.HEADERS_TOO_LARGE])}
 
 
 def _error(codes: Iterable[Code]) -> dict[str, Any]:

@@ -99,6 +99,9 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             self._refuse(client, error)
         except OSError as error:
             self.log.debug("connection ended: %s", error)
+        except Exception:
+            # An answer broke while it was sent: all that is left is to end the connection.
+            self.log.exception("an answer failed")
         finally:
             if request is None or request.must_close:
                 _linger(client)
