@@ -1,0 +1,247 @@
+"""A real node in a directory of its own: `caxton serve` on free loopback ports.
+
+Owns starting, finding and ending its processes. Must never signal a process that it did not start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+APP = Path(__file__).resolve().parents[2] / "app"
+READY_SECONDS = 45.0
+KINDS = {
+    "worker": "caxton.executor.worker",
+    "executor": "caxton.executor",
+    "router": "caxton.router",
+    "admin": "--admin",
+    "api": "caxton.api",
+}
+"""Process kinds by what their command line holds; the first that matches counts."""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Any, seconds: float, what: str) -> Any:
+    """Polls until `condition()` is true and returns its value; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def _children(pid: int) -> list[int]:
+    """All descendants of a process, by /proc."""
+    parents: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                stat = Path(f"/proc/{entry}/stat").read_text()
+                parents.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+    found, todo = [], [pid]
+    while todo:
+        for child in parents.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def _kind(pid: int) -> str | None:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return None
+    return next((kind for kind, mark in KINDS.items() if mark in line), None)
+
+
+@dataclass
+class Node:
+    """One node. `home` holds its configuration, data and log."""
+
+    home: Path
+    port: int
+    settings: dict[str, dict[str, Any]]
+    process: subprocess.Popen[bytes] | None = None
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def config_file(self) -> Path:
+        return self.home / "caxton.toml"
+
+    def start(self) -> None:
+        """Starts the node and waits until it is ready."""
+        self.config_file.write_text(self.toml())
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "caxton", "--config", str(self.config_file), "serve"],
+                cwd=self.home,
+                env={**os.environ, "PYTHONPATH": str(APP), "PYTHONWARNINGS": "default"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.wait_ready()
+
+    def toml(self) -> str:
+        """The node's configuration file."""
+        return _toml(self.settings)
+
+    def wait_ready(self) -> None:
+        """Waits until GET /ready answers 200."""
+
+        def ready() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            with contextlib.suppress(httpx.TransportError):
+                return self.client.get("/ready").status_code == 200
+            return False
+
+        until(ready, READY_SECONDS, "node ready: " + self.log.read_text()[-2000:])
+
+    def pids(self, kind: str) -> list[int]:
+        """Processes of this kind (see KINDS) below the node's foreground command."""
+        assert self.process is not None
+        return sorted(pid for pid in _children(self.process.pid) if _kind(pid) == kind)
+
+    def kill(self, kind: str) -> int:
+        """SIGKILL to the last started process of this kind (of a gunicorn, a worker); returns its pid."""
+        pid = int(until(lambda: self.pids(kind), 20, f"a {kind} to kill")[-1])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process of the node at once, as a power cut would."""
+        assert self.process is not None
+        for pid in [self.process.pid, *_children(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code of the foreground command."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.kill_everything()
+            raise
+
+    # ---- shorthand over the public API ---------------------------------------------------------
+
+    def deploy(self, name: str, wat: str, **config: Any) -> dict[str, Any]:
+        """Deploys WAT text and returns the agent."""
+        answer = self.client.post("/api/v1/agents", json={"name": name, "wat": wat, **config})
+        assert answer.status_code in (201, 202), answer.text
+        if answer.status_code == 202:
+            return self.finished(answer.headers["Location"])["result"]
+        return dict(answer.json())
+
+    def finished(self, location: str, seconds: float = 240.0) -> dict[str, Any]:
+        """Waits for a job to end and returns it; fails unless it is done."""
+        path = location if location.startswith("/api/") else "/api/v1" + location
+
+        def ended() -> Any:
+            job = self.client.get(path).json()
+            return job if job["state"] in ("done", "failed") else None
+
+        job = until(ended, seconds, f"job {location}")
+        assert job["state"] == "done", job
+        return dict(job)
+
+    def invoke(self, name: str, content: Any, **options: Any) -> httpx.Response:
+        """POST …/invoke."""
+        return self.client.post(f"/api/v1/agents/{name}/invoke", json={"content": content, **options})
+
+    def ledger(self) -> dict[str, Any]:
+        """GET /ledger."""
+        return dict(self.client.get("/api/v1/ledger").json())
+
+    def settled(self, seconds: float = 60.0) -> dict[str, Any]:
+        """Waits until nothing is pending or in flight; returns the node's ledger row."""
+
+        def quiet() -> Any:
+            with contextlib.suppress(httpx.TransportError, KeyError):
+                row = self.ledger()["node"]
+                return row if row["pending"] == 0 and row["in_flight"] == 0 else None
+            return None
+
+        return dict(until(quiet, seconds, "an empty mailbox everywhere"))
+
+
+def _toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    def value(one: Any) -> str:
+        if isinstance(one, bool):
+            return str(one).lower()
+        if isinstance(one, list):
+            return "[" + ", ".join(value(item) for item in one) + "]"
+        return str(one) if isinstance(one, int | float) else '"' + str(one) + '"'
+
+    return "\n".join(
+        f"[{section}]\n" + "\n".join(f"{key} = {value(one)}" for key, one in keys.items())
+        for section, keys in settings.items()
+    )
+
+
+def make_node(home: Path, **sections: dict[str, Any]) -> Node:
+    """A node that is not started yet: loopback ports, data below `home`; `sections` override."""
+    port = free_port()
+    settings: dict[str, dict[str, Any]] = {
+        "runtime": {"executor_workers": 2},
+        "networking": {
+            "bind_address": f"127.0.0.1:{port}",
+            "metrics_address": f"127.0.0.1:{free_port()}",
+            "admin_address": f"127.0.0.1:{free_port()}",
+            "workers": 1,
+        },
+        "coordination": {"local_state_path": str(home / "data" / "local.db")},
+        "messaging": {"low_disk_bytes": "1MB"},
+        "security": {"auth_enabled": False},
+    }
+    for section, keys in sections.items():
+        settings.setdefault(section, {}).update(keys)
+    return Node(home, port, settings)
+
+
+@contextlib.contextmanager
+def running_node(**sections: dict[str, Any]) -> Iterator[Node]:
+    """A started node in a short temporary directory; ended and removed afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
+    node = make_node(home, **sections)
+    try:
+        node.start()
+        yield node
+    finally:
+        if node.process is not None and node.process.poll() is None:
+            node.stop()
+        node.client.close()
+        shutil.rmtree(home, ignore_errors=True)

