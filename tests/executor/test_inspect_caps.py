@@ -40,6 +40,8 @@ STOPPED = {
     "results": bombs.calls_with_results(1, 17),
     "name": bombs.long_names(1, 4_097),
     "names": bombs.long_names(2_000, 4_000),
+    "data-spread": bombs.spread_data(9_000, 400_000),
+    "data-segments": bombs.spread_data(10_001, 1),
     "code": bombs.module([bombs.body(b"\x20\x00" + b"\x01" * 999_000)] * 57),
 }
 
@@ -61,6 +63,8 @@ PASSED = {
     "blocks at the cap": bombs.nested_blocks(4_990),
     "many branches": bombs.branchy_blocks(10_000, 200),
     "a big jump table": bombs.branch_tables(60_000, 2),
+    "a few data segments far apart": bombs.spread_data(900, 4_000_000),
+    "many data segments close together": bombs.spread_data(9_900, 6_400),
     "tries": bombs.nested_tries(500, 200),
     "typed blocks at the cap": bombs.typed_blocks(60, 8),
     "calls with results": bombs.calls_with_results(2_000, 4),

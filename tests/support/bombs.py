@@ -171,3 +171,26 @@ def long_names(count: int, length: int) -> bytes:
             section(10, vector([body(b"")])),
         )
     )
+
+
+def signed_leb(number: int) -> bytes:
+    out = bytearray()
+    while True:
+        low, number = number & 0x7F, number >> 7
+        if number == -(low >> 6):
+            return bytes((*out, low))
+        out.append(low | 0x80)
+
+
+def spread_data(segments: int, stride: int) -> bytes:
+    """Data segments of one byte each, `stride` bytes apart, in a memory of 4 GiB."""
+    places = (i * stride - (2**32 if i * stride >= 2**31 else 0) for i in range(segments))
+    return (
+        b"\0asm\1\0\0\0"
+        + section(1, vector([function_type(0, 0)]))
+        + section(3, vector([b"\x00"]))
+        + section(5, b"\x01\x00" + leb(65_536))
+        + section(7, vector([name("_start") + b"\x00\x00"]))
+        + section(10, vector([body(b"")]))
+        + section(11, vector(b"\x00\x41" + signed_leb(place) + b"\x0b\x01x" for place in places))
+    )

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Final
 
 from caxton.executor.inspect.instructions import BLOCK, END, IF, LOOP, TRY_TABLE, Control, control_of
-from caxton.executor.inspect.model import Body, Module
+from caxton.executor.inspect.model import Body, Module, Spread
 from caxton.executor.inspect.reader import refuse
 
 MAX_MODULE_BYTES: Final = 100_000_000
@@ -22,6 +22,11 @@ MAX_ITEMS: Final = 100_000
 MAX_NAME_BYTES: Final = 4_096
 MAX_NAMES_BYTES: Final = 4_000_000
 """All names of imports and exports together: they travel to the router and are kept there."""
+MAX_SEGMENTS: Final = 10_000
+"""The compiler is quadratic in them: 60,000 took 19 s."""
+FEW_SEGMENTS: Final = 1_000
+MAX_SPREAD_BYTES: Final = 64_000_000
+"""300 KB with 30,000 segments of one byte each took the compiler 7 s, 650 KB all of its memory."""
 MAX_CODE_BYTES: Final = 56_000_000
 """42 MB of code took 1.4 GB to compile."""
 MAX_BODY_BYTES: Final = 1_000_000
@@ -53,6 +58,7 @@ def check_counts(module: Module) -> None:
     for what, found in (counts | module.counts).items():
         _cap(what, found, MAX_ITEMS)
     _check_names(module)
+    _check_spread(module.spread)
     for index, kind in enumerate(module.types):
         if kind:
             _cap("parameters", len(kind.params), MAX_PARAMETERS, type=index)
@@ -69,6 +75,13 @@ def _check_names(module: Module) -> None:
     names += [export.name for export in module.exports]
     _cap("name", max((len(name.encode()) for name in names), default=0), MAX_NAME_BYTES)
     _cap("names", sum(len(name.encode()) for name in names), MAX_NAMES_BYTES)
+
+
+def _check_spread(spread: Spread) -> None:
+    """Many segments far apart: the image of memory that is built from them would be mostly holes."""
+    _cap("data-segments", spread.segments, MAX_SEGMENTS)
+    if spread.segments > FEW_SEGMENTS:
+        _cap("data-spread", spread.high - spread.low, MAX_SPREAD_BYTES + 4 * spread.data_bytes)
 
 
 def check_bodies(data: bytes, module: Module) -> float:

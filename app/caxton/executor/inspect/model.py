@@ -67,6 +67,15 @@ class Body(NamedTuple):
     locals: int
 
 
+class Spread(NamedTuple):
+    """Where the data segments with a constant offset lie: from `low` to `high`, `data_bytes` altogether."""
+
+    segments: int = 0
+    low: int = 1 << 64
+    high: int = 0
+    data_bytes: int = 0
+
+
 @dataclass(slots=True)
 class Module:
     """A module as its bytes say, not yet validated."""
@@ -80,7 +89,9 @@ class Module:
     exports: list[Export] = field(default_factory=list)
     bodies: list[Body] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    """Items of every section that is only counted: table, global, element, data, tag."""
+    """Items of every section that is only counted: table, global, element, data segments, tag."""
+
+    spread: Spread = field(default_factory=Spread)
 
     def function_type(self, index: int) -> FunctionType | None:
         """The type of a function, or None when an index leads nowhere (validation will say so)."""

@@ -22,6 +22,7 @@ from caxton.executor.inspect.model import (
     Import,
     MemoryType,
     Module,
+    Spread,
 )
 from caxton.executor.inspect.reader import Reader, refuse
 
@@ -32,6 +33,7 @@ SECTION_NAMES: Final = (
     "custom", "type", "import", "function", "table", "memory", "global",
     "export", "start", "element", "code", "data", "data count", "tag",
 )  # fmt: skip
+_CONSTANT_ARITHMETIC: Final = frozenset((0x6A, 0x6B, 0x6C, 0x7C, 0x7D, 0x7E))
 _ORDER: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 13: 6, 6: 7, 7: 8, 8: 9, 9: 10, 12: 11, 10: 12, 11: 13}
 
 
@@ -177,6 +179,40 @@ def _code(reader: Reader, module: Module) -> None:
         module.bodies.append(Body(body.position, body.end, declared))
 
 
+def _data(reader: Reader, module: Module) -> None:
+    number = module.counts["data"] = reader.count(2)
+    low, high, total = Spread().low, 0, 0
+    for _ in range(number):
+        flags = reader.u32()
+        if flags == 2:
+            reader.u32()
+        offset = _constant(reader) if flags != 1 else None
+        length = len(reader.take(reader.u32()))
+        total += length
+        if offset is not None:
+            low, high = min(low, offset), max(high, offset + length)
+    module.spread = Spread(number, low, high, total)
+
+
+def _constant(reader: Reader) -> int | None:
+    """The value of a constant expression of one i32.const or i64.const; None for any other, which is stepped over."""
+    value: int | None = None
+    operations = 0
+    while (opcode := reader.byte()) != 0x0B:
+        operations += 1
+        if opcode in (0x41, 0x42):
+            start = reader.position
+            reader.skip_leb()
+            encoded = reader.data[start : reader.position]
+            value = sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(encoded))
+            value &= 0xFFFF_FFFF if opcode == 0x41 else 0xFFFF_FFFF_FFFF_FFFF
+        elif opcode == 0x23:
+            reader.u32()
+        elif opcode not in _CONSTANT_ARITHMETIC:
+            reader.bad("offset", f"uses the instruction {opcode:#x}", reader.position - 1)
+    return value if operations == 1 else None
+
+
 def _ignore(reader: Reader, module: Module) -> None:
     """Start and data count: one number each, checked by validation."""
 
@@ -192,7 +228,7 @@ _SECTIONS: Final[dict[int, Callable[[Reader, Module], None]]] = {
     8: _ignore,
     9: _count_only("element"),
     10: _code,
-    11: _count_only("data"),
+    11: _data,
     12: _ignore,
     13: _count_only("tag"),
 }

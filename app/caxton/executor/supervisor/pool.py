@@ -55,17 +55,24 @@ class Pool:
 
     def spawn(self, tag: str) -> None:
         """Starts a worker of its own; it is not replaced when it ends."""
-        self._run(self._one(tag))
+        self._run(self._tagged(tag))
 
-    def kill(self, worker_id: int, reason: str, *, replace: bool = True) -> None:
-        """Ends a worker; an unknown one has ended already."""
+    def kill(self, worker_id: int) -> None:
+        """SIGKILLs a worker; an unknown one has ended already. A pool worker is replaced, a tagged one is not."""
         worker = self._workers.get(worker_id)
         if worker:
-            if not replace:
-                self._unreplaced.add(worker_id)
-            elif worker.tag:  # whoever asks for another of its kind means a tagged one too
-                self.spawn(worker.tag)
-            worker.kill(reason)
+            worker.kill("killed")
+
+    def recycle(self, worker_id: int, *, replace: bool) -> None:
+        """Ends a worker that its router has drained, and starts another of its tag if `replace`."""
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return
+        if worker.tag and replace:
+            self.spawn(worker.tag)
+        elif not worker.tag and not replace:
+            self._unreplaced.add(worker_id)
+        worker.kill("recycled")
 
     def resident_bytes(self) -> dict[int, int]:
         """Resident memory of every worker by id, read now: what a ceiling on it would look at."""
@@ -85,6 +92,7 @@ class Pool:
                 event("worker cannot be started", detail=str(error))
                 worker_id, down = 0, Down("crashed", None, 0, 0.0)
             if worker_id in self._unreplaced:
+                self._unreplaced.discard(worker_id)
                 return
             if down.reason == "crashed" and down.lived_seconds < YOUNG_SECONDS:
                 pause = min(FIRST_PAUSE_SECONDS * 2**self._early_deaths, LONGEST_PAUSE_SECONDS)
@@ -92,6 +100,13 @@ class Pool:
                 await asyncio.sleep(pause)
             else:
                 self._early_deaths = 0
+
+    async def _tagged(self, tag: str) -> None:
+        try:
+            await self._one(tag)
+        except OSError as error:  # whoever asked may ask again
+            event("worker cannot be started", tag=tag, detail=str(error))
+            self._send(WorkerDown(next(_ids), tag, "crashed", None, 0), None)
 
     async def _one(self, tag: str) -> tuple[int, Down]:
         """One worker from its start to its end."""

@@ -86,9 +86,9 @@ class Session:
         elif isinstance(frame, SpawnWorker):
             self._pool.spawn(frame.tag)
         elif isinstance(frame, KillWorker):
-            self._pool.kill(frame.worker_id, "killed")
+            self._pool.kill(frame.worker_id)
         elif isinstance(frame, RecycleWorker):
-            self._pool.kill(frame.worker_id, "recycled", replace=frame.replace)
+            self._pool.recycle(frame.worker_id, replace=frame.replace)
 
     def _hello(self, hello: Hello) -> None:
         if not 0 <= hello.workers <= MAX_WORKERS:
