@@ -1,4 +1,4 @@
-"""The HTTP border: Flask blueprints, authentication, problem+json, OpenAPI.
+"""The HTTP API: one module per resource, served by gunicorn with gevent workers.
 
-Owns parse, authorise, one call, serialise. Must never import peewee, sqlite3 or wasmtime, or keep state.
+Owns HTTP: parsing, authentication, problem bodies. Must never run wasm, read the database or keep state.
 """

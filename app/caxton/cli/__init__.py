@@ -2,3 +2,7 @@
 
 Owns words, tables and exit codes. Must never hold logic that another program would need.
 """
+
+from caxton.cli.root import main
+
+__all__ = ["main"]

@@ -1,4 +1,53 @@
 """Configuration: one frozen model per TOML section; load, check, show.
 
-Owns every key of production.toml. Must never import another Caxton package.
+Owns every key of production.toml. Must never import another Caxton package, `caxton.protocol.errors` excepted.
 """
+
+from caxton.config.kinds import split_address
+from caxton.config.loading import Loaded, load
+from caxton.config.paths import Paths
+from caxton.config.rules import is_loopback, serf_profile
+from caxton.config.sections import (
+    RELOADABLE,
+    Backup,
+    Config,
+    Coordination,
+    Messaging,
+    Networking,
+    Observability,
+    Runtime,
+    Security,
+    changed,
+    defaults,
+    reloaded,
+)
+from caxton.config.show import MASK, Shown, show
+from caxton.config.units import format_duration, format_size, parse_duration, parse_size
+
+__all__ = [
+    "MASK",
+    "RELOADABLE",
+    "Backup",
+    "Config",
+    "Coordination",
+    "Loaded",
+    "Messaging",
+    "Networking",
+    "Observability",
+    "Paths",
+    "Runtime",
+    "Security",
+    "Shown",
+    "changed",
+    "defaults",
+    "format_duration",
+    "format_size",
+    "is_loopback",
+    "load",
+    "parse_duration",
+    "parse_size",
+    "reloaded",
+    "serf_profile",
+    "show",
+    "split_address",
+]

@@ -5,6 +5,7 @@ Owns how an id is made (spec/messages.md, "Delivery"). Must never look an id up.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from hashlib import blake2b
@@ -16,7 +17,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 def new_id() -> str:
     """A random UUID (version 4) in canonical lower case."""
-    return str(uuid.uuid4())
+    digits = os.urandom(16).hex()  # uuid.uuid4 takes five times as long, three times a request
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def derived_id(parent_id: str, ordinal: int, content: bytes = b"") -> str:

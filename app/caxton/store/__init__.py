@@ -1,4 +1,62 @@
 """SQLite behind one interface: models, migrations, the single writer, readers.
 
-Owns every line of SQL. Must never know why a row changes: the router decides.
+Owns every line of SQL. Must never know why a row changes: the router decides. What is exported here is the
+whole interface; nothing else of this package is imported from outside.
 """
+
+from caxton.store.changes import Changes, CommitResult
+from caxton.store.health import disk_free, integrity_check
+from caxton.store.reader import Reader
+from caxton.store.rows import (
+    Accept,
+    AgentRow,
+    ApiKeyRow,
+    ExecutionRow,
+    FailedAttempt,
+    JobRow,
+    KeyRow,
+    Known,
+    LogRow,
+    MessageRow,
+    Mismatch,
+    Retention,
+    Settle,
+    Sizes,
+    Slice,
+    Swept,
+    TimerRow,
+)
+from caxton.store.schema import SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade
+from caxton.store.store import Store
+from caxton.store.writer import Writer
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Accept",
+    "AgentRow",
+    "ApiKeyRow",
+    "Changes",
+    "CommitResult",
+    "ExecutionRow",
+    "FailedAttempt",
+    "JobRow",
+    "KeyRow",
+    "Known",
+    "LogRow",
+    "MessageRow",
+    "Mismatch",
+    "Reader",
+    "Retention",
+    "SchemaStatus",
+    "Settle",
+    "Sizes",
+    "Slice",
+    "Store",
+    "Swept",
+    "TimerRow",
+    "Writer",
+    "db_status",
+    "db_upgrade",
+    "disk_free",
+    "integrity_check",
+]

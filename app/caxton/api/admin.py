@@ -1,0 +1,79 @@
+"""Administration of one node, on the admin address only.
+
+Owns the routes below /admin. Must never be reachable from outside: the application checks the address.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from caxton.api import body
+from caxton.api.answers import KeyPage
+from caxton.api.gateway import ask
+from caxton.api.operation import Operation, answer, operation, query
+from caxton.api.queries import NoQuery, PageQuery
+from caxton.protocol.errors import Code
+from caxton.protocol.jsontext import decode
+from caxton.protocol.operations import Affected, KeyCreate, Listing, Named, Nothing, SetLogLevel
+from caxton.protocol.requests import KeyBody, LogLevelBody
+from caxton.protocol.views import KeyView
+
+blueprint = Blueprint("admin", __name__)
+_key_decoder = msgspec.json.Decoder(KeyBody)
+_level_decoder = msgspec.json.Decoder(LogLevelBody)
+
+
+@blueprint.post("/admin/pause")
+@operation(Operation("Start no further executions", {200: Nothing}, query=NoQuery))
+def pause() -> Response:
+    """Messages are still accepted; pausing twice is no error."""
+    query(NoQuery)
+    return answer(ask("node.pause", Nothing()))
+
+
+@blueprint.post("/admin/resume")
+@operation(Operation("Go on after a pause", {200: Nothing}, query=NoQuery))
+def resume() -> Response:
+    """Resuming twice is no error."""
+    query(NoQuery)
+    return answer(ask("node.resume", Nothing()))
+
+
+@blueprint.post("/admin/log-level")
+@operation(Operation("Set the log level", {200: Nothing}, body=LogLevelBody))
+def log_level() -> Response:
+    """Until the next restart."""
+    return answer(ask("node.log_level", SetLogLevel(decode(body.read_json(request.environ), _level_decoder).level)))
+
+
+@blueprint.post("/admin/gc")
+@operation(Operation("End idle instances", {200: Affected}, query=NoQuery))
+def collect() -> Response:
+    """`count` is how many instances ended."""
+    query(NoQuery)
+    return answer(ask("node.gc", Nothing()))
+
+
+@blueprint.get("/admin/keys")
+@operation(Operation("List API keys", {200: KeyPage}, query=PageQuery))
+def keys() -> Response:
+    """Without their secrets."""
+    asked = query(PageQuery)
+    return answer(ask("key.list", Listing(limit=asked.limit, cursor=asked.cursor)))
+
+
+@blueprint.post("/admin/keys")
+@operation(Operation("Make an API key", {201: KeyView}, body=KeyBody))
+def create_key() -> Response:
+    """The answer holds the key; it is shown this once."""
+    asked = decode(body.read_json(request.environ), _key_decoder)
+    return answer(ask("key.create", KeyCreate(asked.subject, asked.ttl_seconds)), 201, Cache_Control="no-store")
+
+
+@blueprint.delete("/admin/keys/<key_id>")
+@operation(Operation("Revoke an API key", {200: KeyView}, query=NoQuery, errors=(Code.KEY_NOT_FOUND,)))
+def revoke_key(key_id: str) -> Response:
+    """Every worker refuses it within a second."""
+    query(NoQuery)
+    return answer(ask("key.revoke", Named(key_id[:128])))

@@ -1,0 +1,114 @@
+"""Models of answers that exist in HTTP only.
+
+Owns their fields. Must never compute a value.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from caxton.protocol.agents import AgentStatus
+from caxton.protocol.operations import Affected
+from caxton.protocol.views import (
+    AgentView,
+    ExecutionView,
+    ItemView,
+    KeyView,
+    LogView,
+    MessageView,
+    StateView,
+)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Answer of GET /health."""
+
+    status: str = "ok"
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """One version of an agent."""
+
+    version: int
+    status: AgentStatus
+    module_sha256: str
+    module_bytes: int
+    deployed_at: str
+
+
+class Items(msgspec.Struct, frozen=True):
+    """Answer of POST /messages for a batch, in the order of the request."""
+
+    items: list[ItemView]
+
+
+class AgentPage(msgspec.Struct, frozen=True):
+    """One page of agents."""
+
+    items: list[AgentView]
+    next_cursor: str | None = None
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """One page of messages or dead letters."""
+
+    items: list[MessageView]
+    next_cursor: str | None = None
+
+
+class VersionPage(msgspec.Struct, frozen=True):
+    """One page of versions."""
+
+    items: list[VersionView]
+    next_cursor: str | None = None
+
+
+class LogPage(msgspec.Struct, frozen=True):
+    """The last lines of a log."""
+
+    items: list[LogView]
+    next_cursor: str | None = None
+
+
+class StatePage(msgspec.Struct, frozen=True):
+    """One page of an agent's keys."""
+
+    items: list[StateView]
+    next_cursor: str | None = None
+
+
+class ExecutionPage(msgspec.Struct, frozen=True):
+    """One page of executions."""
+
+    items: list[ExecutionView]
+    next_cursor: str | None = None
+
+
+class KeyPage(msgspec.Struct, frozen=True):
+    """One page of API keys."""
+
+    items: list[KeyView]
+    next_cursor: str | None = None
+
+
+class DeployForm(msgspec.Struct, frozen=True):
+    """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
+
+    wasm: bytes
+    config: str
+
+
+__all__ = [
+    "Affected",
+    "AgentPage",
+    "DeployForm",
+    "ExecutionPage",
+    "Health",
+    "Items",
+    "KeyPage",
+    "LogPage",
+    "MessagePage",
+    "StatePage",
+    "VersionPage",
+    "VersionView",
+]

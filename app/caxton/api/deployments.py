@@ -1,0 +1,113 @@
+"""POST /agents: a module and its configuration, in three forms.
+
+Owns how a deployment is sent. Must never look into a module.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from caxton.api import body, etags, hot
+from caxton.api.answers import DeployForm
+from caxton.api.converters import RESERVED
+from caxton.api.gateway import ask, gateway
+from caxton.api.operation import JSON, Operation, answer, operation
+from caxton.protocol.agents import AgentConfig
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.jsontext import decode
+from caxton.protocol.names import require_agent_name
+from caxton.protocol.operations import Deploy
+from caxton.protocol.requests import DeployBody, module_from_base64
+from caxton.protocol.views import AgentView, JobView
+
+blueprint = Blueprint("deployments", __name__)
+WAIT_SECONDS = 1.0
+JSON_BYTES = body.MODULE_BYTES * 4 // 3 + body.SMALL_BYTES
+_config_decoder = msgspec.json.Decoder(AgentConfig)
+_body_decoder = msgspec.json.Decoder(DeployBody)
+
+
+class _Deployed(msgspec.Struct):
+    agent: msgspec.Raw = msgspec.Raw(b"")
+    job: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Job(msgspec.Struct):
+    job_id: str
+
+
+@blueprint.post("/agents")
+@operation(
+    Operation(
+        "Deploy an agent",
+        {201: AgentView, 202: JobView},
+        media={JSON: DeployBody, body.MULTIPART: DeployForm},
+        headers=("Prefer",),
+        errors=(
+            Code.AGENT_ALREADY_EXISTS,
+            Code.AGENT_FAILED,
+            Code.COMPILE_LIMIT,
+            Code.DRAINING,
+            Code.EXECUTION_TIMEOUT,
+            Code.INVALID_WASM,
+            Code.MEMORY_LIMIT,
+            Code.PAYLOAD_TOO_LARGE,
+            Code.RESOURCE_LIMIT_EXCEEDED,
+            Code.SIGNATURE_REFUSED,
+            Code.STORAGE_FULL,
+        ),
+    )
+)
+def deploy() -> Response:
+    """201 when it runs; 202 with a job when that takes longer than a second."""
+    config, module = _parse()
+    wait = 0.0 if hot.prefers_job(request.environ) else WAIT_SECONDS
+    result = ask("agent.deploy", Deploy(config, module, wait), timeout=gateway().timeout)
+    return _answer(msgspec.json.decode(result, type=_Deployed), config.name)
+
+
+def _parse() -> tuple[AgentConfig, bytes]:
+    environ = request.environ
+    if body.require_type(environ, JSON, body.MULTIPART) == body.MULTIPART:
+        form = body.read_form(environ)
+        config, module = decode(form.config, _config_decoder), form.module
+    else:
+        given = decode(body.read(environ, JSON_BYTES), _body_decoder)
+        config, module = _config_of(given), _module_of(given)
+    require_agent_name(config.name)
+    if config.name.partition("/")[2] in RESERVED:
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            f"name: {config.name!r} would shadow a route",
+            path="name",
+            expected=f"a second part other than {', '.join(sorted(RESERVED))}",
+        )
+    return config, module
+
+
+def _config_of(given: DeployBody) -> AgentConfig:
+    return AgentConfig(**{name: getattr(given, name) for name in AgentConfig.__struct_fields__})
+
+
+def _module_of(given: DeployBody) -> bytes:
+    if (given.wasm_module is None) == (given.wat is None):
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            "wasm_module: exactly one of wasm_module and wat is needed",
+            path="wasm_module",
+            expected="wasm_module (base64) or wat (text)",
+        )
+    return given.wat.encode() if given.wat is not None else module_from_base64(given.wasm_module or "")
+
+
+def _answer(deployed: _Deployed, name: str) -> Response:
+    if bytes(deployed.agent):
+        response = etags.tagged(bytes(deployed.agent))
+        response.status_code = 201
+        response.headers["Location"] = f"/api/v1/agents/{name}"
+        return response
+    if not bytes(deployed.job):
+        raise CaxtonError(Code.INTERNAL_ERROR, "the router answered neither an agent nor a job")
+    text = bytes(deployed.job)
+    return answer(text, 202, Location=f"/api/v1/jobs/{msgspec.json.decode(text, type=_Job).job_id}")

@@ -1,0 +1,35 @@
+"""The API's description: /openapi.json, and a page that shows it.
+
+Owns these two routes. Must never load anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from flask import Blueprint, Response, current_app
+
+from caxton.api import openapi
+from caxton.api.operation import Operation, answer, operation
+
+blueprint = Blueprint("documents", __name__)
+_PAGE: Final = (Path(__file__).parent / "docs.html").read_text("utf-8")
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+
+
+@blueprint.get("/openapi.json")
+@operation(Operation("The description of this API", {200: dict}, public=True))
+def description() -> Response:
+    """OpenAPI 3.1, made of the models that validate the requests."""
+    return answer(msgspec.json.encode(openapi.document(current_app)))
+
+
+@blueprint.get("/docs")
+@operation(Operation("This description as a page", {200: str}, answer_media="text/html", public=True))
+def page() -> Response:
+    """One self-contained page."""
+    response = Response(_PAGE, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response

@@ -1,0 +1,74 @@
+"""The query parameters of lists, as typed models.
+
+Owns which filters a list takes. Must never apply one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Limit = Annotated[int, Meta(ge=1, le=200)]
+Cursor = Annotated[str, Meta(min_length=1, max_length=2048)]
+Filter = Annotated[str, Meta(min_length=1, max_length=256)]
+MessageState = Annotated[str, Meta(pattern="^(?:pending|in_flight|done|dead|expired|cancelled|forwarded)$")]
+AgentState = Annotated[str, Meta(pattern="^(?:deploying|running|draining|stopped|failed|quarantined)$")]
+
+
+class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page of a list."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class AgentsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /agents."""
+
+    status: AgentState | None = None
+    capability: Filter | None = None
+
+
+class MailboxQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /agents/{name}/messages."""
+
+    conversation_id: Filter | None = None
+    state: MessageState | None = None
+
+
+class MessagesQuery(MailboxQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /messages."""
+
+    agent: Filter | None = None
+
+
+class DeadQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /dead-letters."""
+
+    agent: Filter | None = None
+
+
+class LogsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of GET /agents/{name}/logs."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    follow: bool = False
+
+
+class RemoveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of DELETE /agents/{name}."""
+
+    purge: bool = False
+
+
+class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of GET /events: comma-separated globs, and where to resume."""
+
+    types: Annotated[str, Meta(min_length=1, max_length=1024)] = "*"
+    last_event_id: Annotated[int, Meta(ge=0)] | None = None
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """No parameters."""

@@ -1,0 +1,93 @@
+"""Gunicorn, set up from the configuration: the public API, or the admin server.
+
+Owns every gunicorn setting. Must never be imported before gevent has patched the process (`__main__`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from caxton import config as configuration
+from caxton.api.app import create_admin_app, create_app
+from caxton.api.front import Front
+from caxton.api.worker_class import CaxtonWorker
+from caxton.config import Config
+from caxton.telemetry import set_up_logging
+
+LINE_BYTES = 8190
+HEADER_BYTES = 8190
+HEADERS = 100
+SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
+"""`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
+GRACEFUL_SECONDS = 30
+"""The most that requests under way may take when a worker is told to end."""
+
+
+def settings(config: Config, *, admin: bool) -> dict[str, Any]:
+    """Gunicorn's settings by name."""
+    net = config.networking
+    workers = 1 if admin else net.workers
+    binds = [net.admin_address, net.metrics_address] if admin else [net.bind_address]
+    return {
+        "bind": binds if config.observability.enable_metrics or not admin else binds[:1],
+        "workers": workers,
+        "worker_class": _worker_class(config),
+        "worker_connections": max(1, net.max_connections // workers),
+        "keepalive": int(net.keepalive_timeout),
+        "timeout": 60,
+        "graceful_timeout": min(int(net.request_timeout) + 1, GRACEFUL_SECONDS),
+        "limit_request_line": LINE_BYTES,
+        "limit_request_fields": HEADERS,
+        "limit_request_field_size": HEADER_BYTES,
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
+        "preload_app": True,
+        "control_socket_disable": True,
+        "proc_name": "caxton-admin" if admin else "caxton-api",
+        "accesslog": None,
+        "errorlog": "-",
+        "loglevel": "warning",
+        "forwarded_allow_ips": ",".join(config.security.trusted_proxies),
+        "reuse_port": False,
+    }
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
+    """One gunicorn master. On HUP it reads the configuration again and replaces its workers."""
+
+    def __init__(self, path: Path | None, *, admin: bool) -> None:
+        self._path = path
+        self._admin = admin
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Called at start and on HUP."""
+        self._config = configuration.load(self._path, os.environ).config
+        set_up_logging(self._config.observability, "admin" if self._admin else "api")
+        self.callable = None
+        for name, value in settings(self._config, admin=self._admin).items():
+            if value is not None:
+                self.cfg.set(name, value)
+
+    def load(self) -> Front:
+        """The WSGI callable; no connection is opened here, so it may be made before the fork."""
+        if self._admin:
+            return create_admin_app(self._config)
+        return create_app(self._config, short_cut=os.environ.get(SHORT_CUT_VARIABLE) != "off")
+
+
+def serve(path: Path | None, *, admin: bool) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    Server(path, admin=admin).run()
+
+
+def _worker_class(config: Config) -> type[CaxtonWorker]:
+    """The worker with this configuration's deadlines: gunicorn has no setting that could carry them."""
+    net = config.networking
+    deadlines = {"connection_seconds": net.connection_timeout, "request_seconds": net.request_timeout}
+    return type("ConfiguredWorker", (CaxtonWorker,), deadlines)

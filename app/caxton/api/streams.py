@@ -1,0 +1,100 @@
+"""Streams to a client: server-sent events or NDJSON, with a heartbeat.
+
+Owns the framing of elements that the router sends. Must never choose which elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+from flask import Response, request
+
+from caxton.api.gateway import client_fd, gateway, trace
+from caxton.api.problems import render
+from caxton.api.router_client import ClientGoneError, Elements
+from caxton.api.worker_class import ENVIRON_WORKER
+from caxton.protocol.errors import CaxtonError
+
+TICK_SECONDS: Final = 1.0
+"""How soon a silent stream notices that its worker is to end."""
+HEARTBEAT_TICKS: Final = 15
+ERROR_SECONDS: Final = 0.3
+"""How long a stream waits for its first element, or an error, before it sends its headers."""
+SSE: Final = "text/event-stream"
+NDJSON: Final = "application/x-ndjson"
+Frame = Callable[[bytes], bytes]
+
+
+class _Numbered(msgspec.Struct):
+    id: int
+    type: str
+
+
+_numbered = msgspec.json.Decoder(_Numbered).decode
+
+
+def collect(op: str, args: msgspec.Struct) -> bytes:
+    """All elements of a stream that ends by itself, as a page."""
+    patience = gateway().timeout
+    elements = gateway().router.stream(op, args, fd=client_fd(request.environ), first=patience, idle=patience)
+    return b'{"items":[' + b",".join(item for item in elements if item is not None) + b'],"next_cursor":null}'
+
+
+def wants_sse() -> bool:
+    """Whether the client asked for server-sent events."""
+    return SSE in request.headers.get("Accept", "")
+
+
+def event_frame(item: bytes) -> bytes:
+    """A node event: its id, so that the client can resume, its type and its JSON."""
+    head = _numbered(item)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (head.id, head.type.encode(), item)
+
+
+def data_frame(item: bytes) -> bytes:
+    """An element without an id."""
+    return b"data: %b\n\n" % item
+
+
+def line_frame(item: bytes) -> bytes:
+    """An element as one line of NDJSON."""
+    return item + b"\n"
+
+
+def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Response:
+    """The open response; every element leaves as soon as it is there. Early errors are raised, not streamed."""
+    elements = gateway().router.stream(
+        op, args, fd=client_fd(request.environ), first=ERROR_SECONDS, idle=TICK_SECONDS
+    )
+    first = next(elements, None)
+    chunks = _chunks(first, elements, frame, media_type, trace().trace_id, request.environ.get(ENVIRON_WORKER))
+    response = Response(chunks, mimetype=media_type)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _chunks(
+    first: bytes | None, elements: Elements, frame: Frame, media_type: str, trace_id: str, worker: Any
+) -> Iterator[bytes]:
+    heartbeat = b": alive\n\n" if media_type == SSE else b"\n"
+    silent = 0
+    try:
+        yield heartbeat if first is None else frame(first)
+        for element in elements:
+            silent = silent + 1 if element is None else 0
+            if element is not None:
+                yield frame(element)
+            elif worker is not None and not worker.alive:
+                return
+            elif silent % HEARTBEAT_TICKS == 0:
+                yield heartbeat
+    except CaxtonError as error:
+        problem = render(error, trace_id).body
+        yield b"event: error\ndata: %b\n\n" % problem if media_type == SSE else problem + b"\n"
+    except ClientGoneError:
+        return
+    finally:
+        elements.close()

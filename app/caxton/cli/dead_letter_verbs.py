@@ -1,0 +1,86 @@
+"""`caxton dlq …`: messages that nobody could handle.
+
+Owns the verbs of dead letters. Must never throw one away unasked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from caxton.cli.client import connect, segment
+from caxton.cli.message_verbs import COLUMNS, DETAILS
+from caxton.cli.render import emit_json, emit_one, emit_rows, note
+from caxton.cli.state import State, output_options, pass_state
+
+
+@click.group()
+def dlq() -> None:
+    """Look after dead letters."""
+
+
+@dlq.command("list")
+@click.option("--agent", help="Only those of this agent.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--cursor", help="Where the page before ended.")
+@output_options
+@pass_state
+def list_verb(state: State, **query: Any) -> None:
+    """List dead letters, newest first."""
+    with connect(state) as client:
+        page = client.get("/dead-letters", **query)
+    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+
+
+@dlq.command()
+@click.argument("message_id")
+@output_options
+@pass_state
+def show(state: State, message_id: str) -> None:
+    """Show a dead letter and why it died."""
+    with connect(state) as client:
+        emit_one(state, client.get(f"/dead-letters/{segment(message_id)}"), DETAILS)
+
+
+@dlq.command()
+@click.argument("message_ids", nargs=-1)
+@click.option("--agent", help="All of this agent.")
+@click.option("--to", help="Into this agent's mailbox instead.")
+@output_options
+@pass_state
+def replay(state: State, message_ids: tuple[str, ...], agent: str | None, to: str | None) -> None:
+    """Put dead letters back into their mailboxes."""
+    if bool(message_ids) == (agent is not None):
+        raise click.UsageError("give ids of messages, or --agent NAME")
+    body = {"message_ids": list(message_ids), "agent": agent, "to": to}
+    with connect(state) as client:
+        answer = client.post("/dead-letters/replay", {key: value for key, value in body.items() if value})
+    _count(state, answer, "replayed")
+
+
+@dlq.command()
+@click.argument("message_ids", nargs=-1)
+@click.option("--agent", help="All of this agent.")
+@click.option("--all", "everything", is_flag=True, help="All of the node.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_options
+@pass_state
+def purge(state: State, message_ids: tuple[str, ...], agent: str | None, everything: bool, yes: bool) -> None:
+    """Throw dead letters away for good."""
+    if sum((bool(message_ids), agent is not None, everything)) != 1:
+        raise click.UsageError("give ids of messages, or --agent NAME, or --all")
+    if not yes:
+        whose = f"{len(message_ids)} dead letters" if message_ids else f"all dead letters of {agent or 'the node'}"
+        click.confirm(f"throw {whose} away for good?", abort=True, err=True)
+    body = {"message_ids": list(message_ids), "agent": agent, "everything": everything}
+    with connect(state) as client:
+        answer = client.post("/dead-letters/purge", {key: value for key, value in body.items() if value})
+    _count(state, answer, "purged")
+
+
+def _count(state: State, answer: dict[str, int], done: str) -> None:
+    if state.as_json:
+        emit_json(answer)
+    else:
+        note(state, f"{answer['count']} {done}")

@@ -1,0 +1,98 @@
+"""`caxton`: the options that every verb shares, and the exit codes.
+
+Owns the list of verbs. Must never do a verb's work.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from caxton import __version__
+from caxton.cli.failures import EXIT_FAILED, exit_code_of, explain
+from caxton.cli.lazy import LazyGroup
+from caxton.cli.state import State, output_options
+from caxton.protocol.errors import CaxtonError
+
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "serve": ("caxton.cli.serve_verb:serve", "Run a node in the foreground"),
+    "config": ("caxton.cli.config_verbs:config", "Check or show the configuration"),
+    "agent": ("caxton.cli.agent_verbs:agent", "Deploy and use agents"),
+    "message": ("caxton.cli.message_verbs:message", "Send and follow messages"),
+    "dlq": ("caxton.cli.dead_letter_verbs:dlq", "Look after dead letters"),
+    "ledger": ("caxton.cli.ledger_verb:ledger", "Account for every message"),
+    "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
+    "key": ("caxton.cli.key_verbs:key", "API keys of the node on this host"),
+    "token": ("caxton.cli.token_verbs:token", "Tokens signed with the node's secret"),
+    "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
+}
+
+EPILOG: Final = """
+The node: --url, $CAXTON_URL, or a context of ~/.config/caxton/config.toml; http://127.0.0.1:8080 otherwise.
+Credentials: $CAXTON_API_KEY, $CAXTON_TOKEN, or the context's api_key, api_key_file, token.
+
+\b
+Completion:  bash  eval "$(_CAXTON_COMPLETE=bash_source caxton)"
+             zsh   eval "$(_CAXTON_COMPLETE=zsh_source caxton)"
+             fish  _CAXTON_COMPLETE=fish_source caxton | source
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 node not reachable.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    verbs=VERBS,
+    aliases={"agents": "agent", "messages": "message", "dead-letters": "dlq"},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EPILOG,
+)
+@click.option(
+    "--config", "config", type=click.Path(path_type=Path), help="The node's TOML file; alone it means serve."
+)
+@click.option("--url", help="The node's address, e.g. https://caxton.example.com.")
+@click.option("--context", "context", help="A context of ~/.config/caxton/config.toml.")
+@output_options
+@click.version_option(__version__, prog_name="caxton", message="%(prog)s %(version)s")
+@click.pass_context
+def caxton(ctx: click.Context, config: Path | None, url: str | None, context: str | None) -> None:
+    """Run WebAssembly agents behind durable mailboxes."""
+    state = ctx.ensure_object(State)
+    state.config_file, state.url, state.context = config, url, context
+    if ctx.invoked_subcommand is None:
+        if config is None:
+            click.echo(ctx.get_help())
+            return
+        from caxton.cli.serve_verb import serve
+
+        ctx.invoke(serve)
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 done, 1 failed, 2 wrong usage, 3 node not reachable."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line; answers its exit code. Nothing but an exit code and text leaves here."""
+    try:
+        result = caxton.main(arguments, prog_name="caxton", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CaxtonError as error:
+        click.echo(explain(error), err=True)
+        return exit_code_of(error)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has enough of it
+        return EXIT_FAILED
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,262 @@
+"""What must hold between keys, and against the host: refusals and warnings.
+
+Owns every check that needs more than one value. Must never change a value, but for clamping to the host (`fit_host`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from caxton.config.kinds import split_address
+from caxton.config.problems import Problem
+from caxton.config.sections import CORES, Config
+from caxton.config.units import format_duration, format_size
+
+MIN_SECRET_BYTES: Final = 32
+MAX_SOCKET_PATH: Final = 107
+_PLACEHOLDERS: Final = (
+    "your-jwt",
+    "your_jwt",
+    "jwt_secret",
+    "jwt-secret",
+    "changeme",
+    "change-me",
+    "change_me",
+    "placeholder",
+    "example",
+    "xxxx",
+)
+SERF_PROFILES: Final = {"lan": (0.2, 1.0), "wan": (0.5, 5.0), "local": (0.1, 1.0)}
+"""serf's timing profiles: gossip interval and probe interval in seconds (memberlist's own defaults)."""
+
+
+def check(config: Config) -> list[Problem]:
+    """Everything that makes these values, each good by itself, unacceptable together."""
+    return [
+        *_security(config),
+        *_listeners(config),
+        *_tls(config),
+        *_cluster(config),
+        *_tracing(config),
+        *_sockets(config),
+    ]
+
+
+def warnings(config: Config, origins: dict[str, str]) -> list[str]:
+    """What is accepted but is not what was asked for; sentences for people."""
+    return [
+        *_profile_warning(config),
+        *_jaeger_warning(config),
+        *_host_warnings(config, origins),
+        *_missing_files(config),
+    ]
+
+
+def fit_host(config: Config) -> Config:
+    """`cpu_quota` and `memory_limit` are at most what the host has."""
+    runtime = config.runtime
+    fitted = dataclasses.replace(
+        runtime, cpu_quota=min(runtime.cpu_quota, float(CORES)), memory_limit=min(runtime.memory_limit, host_memory())
+    )
+    return dataclasses.replace(config, runtime=fitted)
+
+
+def host_memory() -> int:
+    """Bytes of memory that this host has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` can be reached from this host only; a name counts when it is `localhost`."""
+    host, _ = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serf_profile(gossip_interval: float, probe_interval: float) -> str | None:
+    """The serf profile nearest to both intervals (seconds), or None when none is within a factor of two."""
+
+    def factor(profile: str) -> float:
+        pairs = zip((gossip_interval, probe_interval), SERF_PROFILES[profile], strict=True)
+        return max(max(asked / given, given / asked) for asked, given in pairs)
+
+    nearest = min(SERF_PROFILES, key=factor)
+    return nearest if factor(nearest) <= 2 else None
+
+
+def _security(config: Config) -> list[Problem]:
+    security = config.security
+    problems: list[Problem] = []
+    secret = security.jwt_secret
+    if secret is not None:
+        problems += _secret_problems(secret)
+    if not security.auth_enabled and not is_loopback(config.networking.bind_address):
+        problems.append(
+            Problem(
+                "security.auth_enabled",
+                f"false with networking.bind_address {config.networking.bind_address}",
+                "true, unless the node listens on a loopback address",
+                "set auth_enabled = true, or bind_address = 127.0.0.1:8080",
+            )
+        )
+    if "*" in security.cors_origins and len(security.cors_origins) > 1:
+        problems.append(Problem("security.cors_origins", '"*" beside others', '"*" alone, or origins'))
+    for network in security.trusted_proxies:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            problems.append(Problem("security.trusted_proxies", network, "IP addresses or networks"))
+    return problems
+
+
+def _secret_problems(secret: str) -> list[Problem]:
+    length = len(secret.encode())
+    hint = "make one: openssl rand -base64 48"
+    placeholder = any(word in secret.lower() for word in _PLACEHOLDERS) or len(set(secret)) < 5
+    if placeholder:
+        return [Problem("security.jwt_secret", "a placeholder", "a random secret", hint)]
+    if length < MIN_SECRET_BYTES:
+        return [Problem("security.jwt_secret", f"{length} bytes", f"at least {MIN_SECRET_BYTES} bytes", hint)]
+    return []
+
+
+def _listeners(config: Config) -> list[Problem]:
+    problems: list[Problem] = []
+    seen: dict[int, str] = {}
+    for name in ("bind_address", "metrics_address", "admin_address"):
+        address = getattr(config.networking, name)
+        _, port = split_address(address)
+        if port in seen:
+            problems.append(
+                Problem(f"networking.{name}", address, "a port of its own", f"networking.{seen[port]} has {port} too")
+            )
+        seen[port] = name
+    if not is_loopback(config.networking.admin_address):
+        problems.append(
+            Problem(
+                "networking.admin_address",
+                config.networking.admin_address,
+                "a loopback address such as 127.0.0.1:8081",
+            )
+        )
+    return problems
+
+
+def _tls(config: Config) -> list[Problem]:
+    if not config.networking.tls_enabled:
+        return []
+    needed = ("tls_cert_path", "tls_key_path")
+    return [
+        Problem(f"networking.{name}", "nothing", "a path, because tls_enabled = true")
+        for name in needed
+        if getattr(config.networking, name) is None
+    ]
+
+
+def _cluster(config: Config) -> list[Problem]:
+    own = config.coordination
+    if serf_profile(own.gossip_interval, own.probe_interval) is not None:
+        return []
+    found = f"gossip {format_duration(own.gossip_interval)}, probe {format_duration(own.probe_interval)}"
+    known = ", ".join(f"{name} {g:g}s/{p:g}s" for name, (g, p) in SERF_PROFILES.items())
+    expected = f"within a factor of 2 of a profile of serf ({known})"
+    return [Problem("coordination.gossip_interval", found, expected)]
+
+
+def _tracing(config: Config) -> list[Problem]:
+    endpoint = config.observability.otlp_endpoint
+    if endpoint is None:
+        needs = config.observability.enable_tracing
+        return (
+            [Problem("observability.otlp_endpoint", "nothing", "a URL, because enable_tracing = true")]
+            if needs
+            else []
+        )
+    try:
+        url = urlsplit(endpoint)
+        port, host = url.port, url.hostname
+    except ValueError:
+        port, host = None, None
+    if not host:
+        return [Problem("observability.otlp_endpoint", endpoint, 'a URL such as "http://collector:4318/v1/traces"')]
+    if port == 4317:
+        better = _http_endpoint(endpoint)
+        return [
+            Problem("observability.otlp_endpoint", f"{endpoint} (OTLP over gRPC)", "OTLP over HTTP", f"use {better}")
+        ]
+    return []
+
+
+def _sockets(config: Config) -> list[Problem]:
+    paths = config.paths
+    longest = max((paths.router_socket, paths.executor_socket), key=lambda path: len(os.fsencode(path)))
+    length = len(os.fsencode(longest))
+    if length <= MAX_SOCKET_PATH:
+        return []
+    found = f"a directory that makes the socket {longest} {length} bytes long"
+    hint = "use a shorter path, or set CAXTON_RUN_DIR to a short directory"
+    return [Problem("coordination.local_state_path", found, f"at most {MAX_SOCKET_PATH} bytes", hint)]
+
+
+def _http_endpoint(endpoint: str) -> str:
+    url = urlsplit(endpoint)
+    host = f"[{url.hostname}]" if url.hostname and ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{host}:4318/v1/traces"
+
+
+def _profile_warning(config: Config) -> list[str]:
+    own = config.coordination
+    profile = serf_profile(own.gossip_interval, own.probe_interval)
+    if profile is None or SERF_PROFILES[profile] == (own.gossip_interval, own.probe_interval):
+        return []
+    gossip, probe = SERF_PROFILES[profile]
+    return [
+        f"coordination.gossip_interval, probe_interval: serf has profiles only; chosen: {profile} "
+        f"(gossip {format_duration(gossip)}, probe {format_duration(probe)})"
+    ]
+
+
+def _jaeger_warning(config: Config) -> list[str]:
+    endpoint = config.observability.otlp_endpoint
+    if endpoint is None:
+        return []
+    url = urlsplit(endpoint)
+    if url.port != 14_268 and not url.path.endswith("/api/traces"):
+        return []
+    better = _http_endpoint(endpoint)
+    return [f"observability.otlp_endpoint: {endpoint} is Jaeger's own format, not OTLP; use {better}"]
+
+
+def _host_warnings(config: Config, origins: dict[str, str]) -> list[str]:
+    found = []
+    if config.runtime.cpu_quota > CORES and origins.get("runtime.cpu_quota") != "default":
+        found.append(
+            f"runtime.cpu_quota: {config.runtime.cpu_quota:g} asked for, this host has {CORES} cores; {CORES} hold"
+        )
+    memory = host_memory()
+    if config.runtime.memory_limit > memory and origins.get("runtime.memory_limit") != "default":
+        asked, given = format_size(config.runtime.memory_limit), format_size(memory)
+        found.append(f"runtime.memory_limit: {asked} asked for, this host has {given}; {given} hold")
+    return found
+
+
+def _missing_files(config: Config) -> list[str]:
+    if not config.networking.tls_enabled:
+        return []
+    names = ("tls_cert_path", "tls_key_path", "tls_ca_path")
+    given = [(name, getattr(config.networking, name)) for name in names]
+    return [f"networking.{name}: {path} cannot be read" for name, path in given if path and not _readable(path)]
+
+
+def _readable(path: str) -> bool:
+    try:
+        return Path(path).is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,42 @@
+"""What the supervisor needs to know of a node.
+
+Owns its start-up values. Must never read a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from caxton.config import Config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes in bytes, times in seconds. `worker_module`: what a worker process runs as `__main__`."""
+
+    socket: Path
+    artifacts: Path
+    scratch: Path
+    stack_bytes: int
+    wasm_features: tuple[str, ...]
+    temp_storage_limit_bytes: int
+    idle_timeout_seconds: float
+    worker_module: str = "caxton.executor.worker"
+    poll_seconds: float = 0.05
+    ready_seconds: float = 30.0
+    """A worker that is not ready by then is taken for dead."""
+
+
+def from_config(config: Config) -> Settings:
+    """The supervisor's part of the configuration."""
+    runtime, paths = config.runtime, config.paths
+    return Settings(
+        socket=paths.executor_socket,
+        artifacts=paths.artifacts,
+        scratch=paths.scratch,
+        stack_bytes=runtime.wasm_stack_limit,
+        wasm_features=tuple(runtime.wasm_features),
+        temp_storage_limit_bytes=runtime.temp_storage_limit,
+        idle_timeout_seconds=runtime.agent_idle_timeout,
+    )

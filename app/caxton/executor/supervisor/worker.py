@@ -1,0 +1,158 @@
+"""One worker process as the supervisor sees it: its descriptors, its pulse, its end.
+
+Owns the start of a worker and the verdict on how it ended. Must never decide whether it is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from caxton.executor import processes
+from caxton.executor.artifacts import ArtifactCache
+from caxton.executor.pulse import Beat, Pulse, create_pulse
+from caxton.executor.settings import WorkerSettings
+from caxton.executor.supervisor.link import Link
+from caxton.executor.supervisor.settings import Settings
+from caxton.protocol.control import Artifact, Fetch, Ready
+from caxton.telemetry.logs import event
+
+_MAX_FRAME_BYTES = 65_536
+_frames = msgspec.msgpack.Decoder(Fetch | Ready)
+
+
+class Down(NamedTuple):
+    """How a worker ended: see `caxton.protocol.control.WorkerDown`. `lived_seconds` since its start."""
+
+    reason: str
+    culprit: int | None
+    status: int
+    lived_seconds: float
+
+
+class Worker:
+    """A running worker. `up(worker)` is called when its self-check has passed; `watch()` ends with it."""
+
+    def __init__(
+        self,
+        worker_id: int,
+        tag: str,
+        node: str,
+        settings: Settings,
+        cache: ArtifactCache,
+        up: Callable[[Worker], None],
+    ) -> None:
+        self.worker_id = worker_id
+        self.tag = tag
+        self.ready = False
+        self.reason = "crashed"  # unless somebody here ends it for another
+        self._cache = cache
+        self._up = up
+        self._started = time.monotonic()
+        self._culprit: int | None = None
+        self._last = Beat(0, 0, 0.0, 0.0)
+        self._fetches: set[asyncio.Task[None]] = set()
+        control, control_far = socket.socketpair()
+        self.router_end, router_far = socket.socketpair()
+        pulse = create_pulse()
+        os.set_inheritable(pulse, False)
+        self._pulse = Pulse(pulse)
+        passed = (control_far.fileno(), router_far.fileno(), pulse)
+        try:
+            self.pid = processes.start(
+                settings.worker_module, [_settings_json(worker_id, tag, node, settings, passed)], passed
+            )
+        finally:
+            control_far.close()
+            router_far.close()
+            os.close(pulse)
+        self._control = Link(control, self._received, self._control_lost, _MAX_FRAME_BYTES)
+        self._deadline = self._started + settings.ready_seconds
+
+    async def watch(self) -> Down:
+        """Waits for the worker's end, frees what it had, and gives the verdict."""
+        try:
+            ended = await processes.wait(self.pid)
+        finally:
+            self._control.close()
+            self.router_end.close()
+            for task in self._fetches:
+                task.cancel()
+        culprit = self._culprit
+        if self.reason == "crashed":
+            culprit = self._pulse.read().exec_id or None
+        return Down(self.reason, culprit, ended.status, time.monotonic() - self._started)
+
+    def kill(self, reason: str) -> None:
+        """SIGKILL; the first reason given stays."""
+        if self.reason == "crashed":
+            self.reason = reason
+        processes.kill(self.pid)
+
+    def check(self, now: float) -> bool:
+        """Reads the pulse (`now` by CLOCK_MONOTONIC); kills when the same execution overstays on two reads.
+
+        Returns whether it killed.
+        """
+        if not self.ready:
+            if now > self._deadline:
+                event("worker not ready in time", worker=self.worker_id, pid=self.pid)
+                self.kill("crashed")
+            return False
+        beat, last = self._pulse.read(), self._last
+        self._last = beat
+        if not beat.exec_id or now <= beat.leave_by or (beat.sequence, beat.exec_id) != (last.sequence, last.exec_id):
+            return False
+        self._culprit = beat.exec_id
+        self.kill("killed_timeout")
+        return True
+
+    def _received(self, body: bytes) -> None:
+        frame = _frames.decode(body)
+        if isinstance(frame, Fetch):
+            task = asyncio.ensure_future(self._answer(frame))
+            self._fetches.add(task)
+            task.add_done_callback(self._fetches.discard)
+        elif frame.error is not None:
+            event("worker refuses to start", worker=self.worker_id, detail=frame.error)
+            self.kill("crashed")
+        elif not self.ready:
+            self.ready = True
+            self._up(self)
+
+    async def _answer(self, fetch: Fetch) -> None:
+        loaded = await self._cache.load(fetch.sha256, fetch.profile)
+        if loaded is None:
+            self._control.send(Artifact(fetch.sha256, fetch.profile, missing=True))
+        else:
+            self._control.send(Artifact(fetch.sha256, fetch.profile), loaded.fd)
+
+    def _control_lost(self, why: str) -> None:
+        """A worker without its control socket is ending or broken: either way it ends now."""
+        if why != "closed":
+            event("worker broke its protocol", worker=self.worker_id, pid=self.pid, detail=why)
+        processes.kill(self.pid)
+
+
+def _settings_json(worker_id: int, tag: str, node: str, settings: Settings, passed: tuple[int, int, int]) -> str:
+    control_fd, router_fd, pulse_fd = passed
+    chosen = WorkerSettings(
+        worker_id=worker_id,
+        tag=tag,
+        node=node,
+        control_fd=control_fd,
+        router_fd=router_fd,
+        pulse_fd=pulse_fd,
+        stack_bytes=settings.stack_bytes,
+        wasm_features=list(settings.wasm_features),
+        scratch_directory=str(settings.scratch),
+        temp_storage_limit_bytes=settings.temp_storage_limit_bytes,
+        idle_timeout_seconds=settings.idle_timeout_seconds,
+    )
+    return msgspec.json.encode(chosen).decode()

@@ -1,0 +1,71 @@
+"""What an earlier life of the router left: agents, jobs, module files.
+
+Owns the way from rows to a running desk. Must never wait for agents: the node is ready before they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from caxton.protocol.agents import AgentStatus
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.router import async_invoke, deployments, lifecycle
+from caxton.router.agents import Agent, Registry
+from caxton.router.deployments import needed_modules
+from caxton.router.desk import Desk
+from caxton.router.jobs import DEPLOY, INVOKE, RUNNING
+from caxton.router.rows import agent_of, agent_row
+from caxton.store import Changes, JobRow, Store
+
+log = logging.getLogger(__name__)
+
+
+def fill_registry(store: Store) -> Registry:
+    """All deployed agents. One that was draining has stopped: nothing of it runs any more."""
+    registry = Registry()
+    for row in store.reader.agents():
+        agent = agent_of(row, store.reader.state_bytes(row.name))
+        if agent.status is AgentStatus.DRAINING:
+            agent.status = AgentStatus.STOPPED
+        registry.add(agent)
+    return registry
+
+
+async def resume(desk: Desk) -> None:
+    """Corrects rows, takes up jobs, then brings agents up in the background."""
+    stopped = [agent_row(agent) for agent in desk.registry if agent.status is AgentStatus.STOPPED]
+    if stopped:
+        await desk.core.commit(Changes(agents=stopped))
+    for row in await desk.read(desk.store.reader.jobs, state=RUNNING):
+        await _take_up(desk, row)
+    await desk.modules.collect(needed_modules(desk))
+    running = [agent for agent in desk.registry if agent.status is AgentStatus.RUNNING]
+    if running:
+        desk.spawn(_bring_up(desk, running))
+
+
+async def _take_up(desk: Desk, row: JobRow) -> None:
+    job = desk.jobs.resume(row)
+    try:
+        if row.kind == DEPLOY:
+            deployments.resume(desk, job)
+        elif row.kind == INVOKE:
+            await async_invoke.resume(desk, job)
+        else:
+            raise CaxtonError(Code.INTERNAL_ERROR, f"this release knows no job of kind {row.kind!r}")
+    except CaxtonError as error:
+        await desk.jobs.fail(job, error)
+    except msgspec.ValidationError as error:
+        await desk.jobs.fail(job, CaxtonError(Code.INTERNAL_ERROR, f"this release cannot read the job: {error}"))
+
+
+async def _bring_up(desk: Desk, agents: list[Agent]) -> None:
+    try:
+        await lifecycle.bring_up(desk, agents)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("bringing up agents failed")

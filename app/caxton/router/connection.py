@@ -1,0 +1,204 @@
+"""One connection to the router's socket: frames in, calls in flight, answers out.
+
+Owns flow control and the life of a call. Must never die of what a client sends: it answers or closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from caxton.protocol.errors import CaxtonError, Code, ErrorBody
+from caxton.protocol.frames import FrameDecoder, encode_frame
+from caxton.protocol.ids import new_id
+from caxton.protocol.operations import Call, Fail, Hangup, Item, Reply, ToRouter
+
+MAX_CALLS_IN_FLIGHT: Final = 16_384
+MAX_BYTES_IN_FLIGHT: Final = 512 * 1024 * 1024
+WRITE_HIGH_BYTES: Final = 4 * 1024 * 1024
+WRITE_LOW_BYTES: Final = 1024 * 1024
+
+log = logging.getLogger(__name__)
+_decode_frame = msgspec.msgpack.Decoder(ToRouter).decode
+_encode_json = msgspec.json.encode
+
+
+class Sink:
+    """Where a stream puts its items; waits while the client does not read."""
+
+    def __init__(self, connection: Connection, call_id: int) -> None:
+        self._connection = connection
+        self._call_id = call_id
+
+    async def put(self, item: Any) -> None:
+        """Sends one item as soon as the client has room for it; every other call gets its turn in between."""
+        await self._connection.writable()
+        self._connection.send(Item(self._call_id, _encode_json(item)))
+        await asyncio.sleep(0)  # the flush, and with it the transport's word on how full it is
+
+
+Handler = Callable[[Any, Sink], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How one operation's arguments are decoded and who answers it."""
+
+    decode: Callable[[bytes], Any]
+    handler: Handler
+
+
+Operations = Mapping[str, Operation]
+
+
+class Connection(asyncio.Protocol):
+    """One client. Calls run side by side; their answers leave together once per turn of the loop."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        opened: Callable[[Connection], bool],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self._operations = operations
+        self._opened, self._closed = opened, closed
+        self._frames = FrameDecoder()
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._bytes_in_flight = 0
+        self._out: list[bytes] = []
+        self._flushing = False
+        self._loop = asyncio.get_running_loop()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Calls that have no answer yet."""
+        return len(self._calls)
+
+    # ---- asyncio's side ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The client is there."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+        self._transport = transport
+        if not self._opened(self):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: nobody waits for its calls any more."""
+        self._transport = None
+        self._closed(self)
+        self._writable.set()
+        for task in list(self._calls.values()):
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; every whole frame in them is taken."""
+        try:
+            for body in self._frames.feed(data):
+                self._take(_decode_frame(body))
+        except (CaxtonError, msgspec.DecodeError) as error:
+            log.warning("connection closed: malformed frame: %s", error)
+            self.abort()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: take nothing more from it until it has read."""
+        self._writable.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._writable.set()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # ---- our side ----------------------------------------------------------------------------------
+
+    async def writable(self) -> None:
+        """Returns when the client has room; raises CancelledError by way of the task when it is gone."""
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    def send(self, frame: Reply | Fail | Item) -> None:
+        """Queues a frame; all of one turn of the loop leave in one write."""
+        if self._transport is None:
+            return
+        self._out.append(encode_frame(frame))
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        """Sends what is queued, then ends the connection."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._transport is not None and self._out:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _take(self, frame: Call | Hangup) -> None:
+        if isinstance(frame, Hangup):
+            task = self._calls.get(frame.call_id)
+            if task is not None:
+                task.cancel()
+            return
+        if frame.call_id in self._calls:
+            raise CaxtonError(Code.INVALID_REQUEST, f"call {frame.call_id} is already in flight")
+        size = len(frame.args)
+        if len(self._calls) >= MAX_CALLS_IN_FLIGHT or self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
+            self.send(Fail(frame.call_id, _busy()))
+            return
+        self._bytes_in_flight += size
+        self._calls[frame.call_id] = self._loop.create_task(self._answer(frame.call_id, frame.op, frame.args))
+
+    async def _answer(self, call_id: int, op: str, args: bytes) -> None:
+        size = len(args)
+        try:
+            operation = self._operations.get(op)
+            if operation is None:
+                raise CaxtonError(Code.INVALID_REQUEST, f"no operation is called {op[:64]!r}", path="op")
+            result = await operation.handler(operation.decode(args), Sink(self, call_id))
+            self.send(Reply(call_id, _encode_json(result)))
+        except CaxtonError as error:
+            self.send(Fail(call_id, error.body()))
+        except msgspec.DecodeError as error:
+            self.send(Fail(call_id, ErrorBody(Code.INVALID_REQUEST, f"{op}: {error}")))
+        except asyncio.CancelledError:
+            log.debug("call %d (%s) cancelled", call_id, op)  # the caller hung up: nobody is told
+        except Exception:
+            self.send(Fail(call_id, _unexpected(op)))
+        finally:
+            self._bytes_in_flight -= size
+            self._calls.pop(call_id, None)
+
+
+def _busy() -> ErrorBody:
+    return ErrorBody(
+        Code.NOT_READY, "too many calls are in flight on this connection; try again", {"retry_after_seconds": 1}
+    )
+
+
+def _unexpected(op: str) -> ErrorBody:
+    trace_id = new_id().replace("-", "")
+    log.exception("operation %s failed unexpectedly; trace id %s", op, trace_id)
+    return ErrorBody(
+        Code.INTERNAL_ERROR, "the node failed to answer this; its log has the details", {"trace_id": trace_id}
+    )

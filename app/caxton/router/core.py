@@ -1,0 +1,299 @@
+"""The router's hot half in one piece: mailboxes, scheduling, execution, settlement.
+
+Owns how the parts are put together, and nothing else. Must never answer an operation itself (the desk
+does), know SQL, or run wasm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from caxton.config import Config
+from caxton.protocol.agents import AgentStatus, ModuleInfo, Profile
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import Result
+from caxton.protocol.messages import Delivery, Message, Outcome, State
+from caxton.protocol.operations import Invoke
+from caxton.protocol.views import InvokeView, ItemView
+from caxton.router.aftermath import Aftermath
+from caxton.router.agents import Agent, Registry
+from caxton.router.alarms import Alarms
+from caxton.router.boxes import Box, Boxes
+from caxton.router.calls import Calls
+from caxton.router.commits import Commits
+from caxton.router.dispatch import Dispatch
+from caxton.router.ephemeral import Tally
+from caxton.router.executor import Executor
+from caxton.router.figures import MailboxCounts, counts_of, figures
+from caxton.router.hostcalls import HostCalls
+from caxton.router.intake import DURABLE, Intake
+from caxton.router.keys import Keys
+from caxton.router.mailbox import Entry, Place
+from caxton.router.outcomes import Outcomes
+from caxton.router.pressure import Pressures
+from caxton.router.replies import timer_message
+from caxton.router.results import Results
+from caxton.router.rows import agent_row
+from caxton.router.scheduler import Scheduler
+from caxton.router.tenancy import Tenancy
+from caxton.router.timers import Timers
+from caxton.router.waiters import Waiters
+from caxton.store import Changes, CommitResult, Store
+
+BODY_BUDGET_BYTES: Final = 256 * 1024 * 1024
+STOP_GRACE_SECONDS: Final = 20.0
+_HOUSEKEEPING_SECONDS: Final = 1.0
+_STOPPED: Final = Outcome(State.DEAD, code=Code.NOT_READY, detail="the node is stopping")
+_RECOVERED: Final = frozenset({AgentStatus.RUNNING, AgentStatus.QUARANTINED})
+
+
+class Core:
+    """To be made inside a running loop. `failed` is set when a commit fails: the process must end then."""
+
+    def __init__(
+        self, config: Config, store: Store, registry: Registry, emit: Callable[[str, dict[str, Any]], None]
+    ) -> None:
+        self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._registry = registry
+        self._emit = emit
+        self._boxes = Boxes(config, BODY_BUDGET_BYTES)
+        self._waiters = Waiters()
+        self._commits = Commits(store.writer, self._store_failed)
+        self._executor = Executor(
+            config,
+            lambda worker, frames: self._dispatch.received(worker, frames),
+            lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
+            self._workers_changed,
+        )
+        self._pressures = Pressures(self._boxes, self._executor.workers.press)
+        self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
+        self._keys = Keys(store.reader, self._commits, self._aftermath)
+        self._tally = Tally(self._commits)
+        self._intake = Intake(self._boxes, self._commits, self._aftermath, self._pressures, self._wake)
+        self._outcomes = Outcomes(
+            self._commits, self._aftermath, self._intake, self._keys, self._tally, store.reader, emit
+        )
+        self._scheduler = Scheduler(
+            self._executor.place,
+            lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
+            self._outcomes.expired,
+            lambda: self._boxes.config.runtime.max_concurrent_executions,
+        )
+        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader)
+        self._alarms = Alarms(self._wake, self._outcomes.expired)
+        self._timers = Timers(self._timer_due)
+        self._make_services(store)
+        self._housekeeping: asyncio.TimerHandle | None = None
+
+    def _make_services(self, store: Store) -> None:
+        results = Results(self._outcomes, self._timers)
+        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        self._tenancy = Tenancy(
+            self._boxes,
+            self._executor,
+            self._scheduler,
+            self._dispatch,
+            self._outcomes,
+            self._pressures,
+            self._alarms,
+            self._timers,
+            self._commits,
+            store.reader,
+        )
+        self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
+        self._outcomes.alarms = self._alarms
+        self._outcomes.wake = self._wake
+        self._outcomes.isolate = self._isolate
+        self._dispatch.on_result = results.ended
+        self._dispatch.on_host_call = self._hostcalls.called
+        self._dispatch.on_awake = self._hostcalls.awake
+        self._dispatch.on_lost = self._outcomes.lost
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
+        self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
+        self._executor.start()
+        self._keep_house()
+
+    async def stop(self) -> None:
+        """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
+        self._scheduler.paused = True
+        self._timers.stop()
+        with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
+            async with asyncio.timeout(STOP_GRACE_SECONDS):
+                for box in self._boxes:
+                    await box.idle.wait()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        if self._commits.failed is None:
+            self._tally.flush()
+            self._outcomes.flush_notes()
+            await self._commits.drain()
+        await self._executor.stop()
+        for box in self._boxes:
+            if box.alarm is not None:
+                box.alarm.cancel()
+        self._waiters.fail_all(_STOPPED)
+
+    def reconfigure(self, config: Config) -> None:
+        """Limits for what is accepted and started from now on."""
+        self._boxes.config = config
+        self._scheduler.plan()
+
+    # ---- messages --------------------------------------------------------------------------------
+
+    async def submit(self, messages: list[Message], *, delivery: Delivery = Delivery.DURABLE) -> list[ItemView]:
+        """Accepts each message on its own; durable (unless ephemeral) when the answer arrives."""
+        return await self._calls.submit(messages, delivery)
+
+    async def invoke(self, args: Invoke) -> InvokeView:
+        """Accepts one message and waits for its reply; raises `CaxtonError` with the code of its failure."""
+        return await self._calls.invoke(args)
+
+    async def cancel(self, message_id: str) -> None:
+        """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
+        entry = self._boxes.live.get(message_id)
+        if entry is None or entry.place is Place.GONE:
+            await self._calls.refuse_cancel(message_id)
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._waiters.add(message_id, lambda outcome: None if done.done() else done.set_result(outcome))
+        self._cancel_entry(entry)
+        outcome = await done
+        if outcome.state is not State.CANCELLED:
+            raise CaxtonError(Code.CONFLICT, f"the message ended as {outcome.state} before it could be cancelled")
+
+    def in_flight(self, message_id: str) -> bool:
+        """Whether the message is being handled now."""
+        entry = self._boxes.live.get(message_id)
+        return entry is not None and entry.place is Place.OUT
+
+    async def commit(self, changes: Changes) -> CommitResult:
+        """Writes the desk's own changes; raises when they cannot be written."""
+        return await self._commits.apart(changes)
+
+    # ---- agents ----------------------------------------------------------------------------------
+
+    async def prepare(
+        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
+    ) -> ModuleInfo:
+        """Has a module compiled unless it is; `progress` gets the CPU seconds used. Raises what was refused."""
+        return await self._executor.prepare(sha256, profile, module, progress)
+
+    async def start_agent(self, agent: Agent) -> Result:
+        """Starts an instance of the agent; raises what `agent_init` failed with."""
+        return await self._tenancy.start(agent)
+
+    def attach(self, agent: Agent) -> None:
+        """Opens the agent's mailbox; what is pending is scheduled."""
+        self._tenancy.attach(agent)
+
+    async def drain(self, agent: Agent, grace_seconds: float) -> None:
+        """Lets the agent's executions end, cancels those that take longer, and ends its instance."""
+        await self._tenancy.drain(agent, grace_seconds)
+
+    def detach(self, agent: Agent) -> None:
+        """Forgets the agent."""
+        self._tenancy.detach(agent)
+
+    async def revive(self, message_ids: list[str]) -> int:
+        """Puts dead letters back into their mailboxes; gives how many."""
+        return await self._tenancy.revive(message_ids)
+
+    async def discard_pending(self, agent: Agent, *, purge: bool) -> int:
+        """Moves what waits for the agent to the dead letters, or forgets it; gives how many."""
+        return await self._tenancy.discard_pending(agent, purge=purge)
+
+    def counts(self, name: str) -> MailboxCounts:
+        """What is in this agent's mailbox now."""
+        return counts_of(self._boxes.get(name))
+
+    def resident(self, name: str) -> bool:
+        """Whether the agent has a warm instance."""
+        box = self._boxes.get(name)
+        return box is not None and box.resident
+
+    def stats(self) -> dict[str, Any]:
+        """Figures for /metrics and `stats`: counts, bytes, per worker."""
+        return {
+            "executions": self._dispatch.executions,
+            "runnable": self._scheduler.runnable,
+            "paused": self._scheduler.paused,
+            "timers": len(self._timers),
+            "executor_available": self._executor.available,
+            **figures(self._boxes, self._executor.workers.all()),
+        }
+
+    def pause(self) -> None:
+        """Starts no execution until `resume`; messages are accepted on."""
+        self._scheduler.paused = True
+
+    def resume(self) -> None:
+        """Ends a pause."""
+        self._scheduler.resume()
+
+    def ready_reasons(self) -> list[str]:
+        """Why this node should get no traffic now, as names; empty = ready."""
+        found = {
+            "store_failed": self._commits.failed is not None,
+            "executor_unavailable": not self._executor.available,
+            "paused": self._scheduler.paused,
+            "low_disk": self._intake.low_disk,
+        }
+        return [name for name, holds in found.items() if holds]
+
+    # ---- between the parts -------------------------------------------------------------------------
+
+    def _wake(self, box: Box) -> None:
+        if box.mailbox.next_event() is not None:
+            self._alarms.set(box)
+        self._scheduler.wake(box)
+
+    def _workers_changed(self) -> None:
+        self._scheduler.workers_changed()
+        self._tenancy.workers_changed()
+
+    def _timer_due(self, agent: str, timer_id: int) -> None:
+        box = self._boxes.get(agent)
+        if box is None or not box.open:
+            return  # it is on disk: attaching the agent reads it again
+        self._commits.changes.timers_cleared.append((agent, timer_id))
+        message = timer_message(agent, box.agent.agent_id, timer_id)
+        if message.message_id not in self._boxes.live:
+            self._intake.enter(box, message, DURABLE)
+
+    def _cancel_entry(self, entry: Entry) -> None:
+        box = self._boxes.get(entry.agent)
+        if box is None or entry.place is Place.GONE:
+            return
+        if entry.place is not Place.OUT:
+            self._outcomes.cancel_waiting(box, entry)
+            return
+        entry.cancelled = True
+        flight = box.running.get(entry.exec_id)
+        if flight is not None:
+            self._dispatch.cancel(flight)
+
+    def _isolate(self, box: Box) -> None:
+        """An agent that forced a kill runs in a worker of its own from now on."""
+        if not box.agent.isolated:
+            box.agent.isolated = True
+            self._executor.workers.unpin(box)
+            self._commits.changes.agents.append(agent_row(box.agent))
+            self._emit("agent.isolated", {"name": box.agent.name})
+
+    def _store_failed(self, error: Exception) -> None:
+        self._scheduler.paused = True
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    def _keep_house(self) -> None:
+        if self._outcomes.noted and self._commits.failed is None:
+            self._outcomes.flush_notes()
+        self._housekeeping = asyncio.get_running_loop().call_later(_HOUSEKEEPING_SECONDS, self._keep_house)

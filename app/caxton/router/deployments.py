@@ -1,0 +1,211 @@
+"""Deploying: bytes and a configuration become a running agent, or leave nothing behind.
+
+Owns the steps, and that a crash between any two of them is taken up again at the next start: the job's row holds
+all that is needed, and the agent's row is written with the job's end, in one transaction. Must never compile or run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from typing import Final
+
+import msgspec
+
+from caxton.protocol.agents import AgentConfig, AgentStatus, ModuleInfo
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import Result
+from caxton.protocol.ids import new_id
+from caxton.protocol.operations import Deploy, Deployed
+from caxton.protocol.views import AgentView
+from caxton.router import admission
+from caxton.router.agents import Agent
+from caxton.router.desk import Desk
+from caxton.router.jobs import DEPLOY, Job
+from caxton.router.readiness import require_accepting, require_disk
+from caxton.router.rows import agent_row
+from caxton.router.selftest import self_test
+from caxton.router.views import agent_view
+from caxton.store import Changes
+
+COMPILE_HALF_SECONDS: Final = 20.0
+"""CPU seconds of compilation after which half of that phase's progress is shown."""
+
+log = logging.getLogger(__name__)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A deployment as its job keeps it."""
+
+    config: AgentConfig
+    sha256: str
+    agent_id: str
+
+
+async def deploy(desk: Desk, args: Deploy) -> Deployed:
+    """Checks, keeps the module, makes the job durable, and answers with whatever is true after `wait_seconds`."""
+    require_accepting(desk)
+    require_disk(desk)
+    admission.check_config(args.config, desk.config)
+    admission.check_module_size(len(args.module))
+    _require_free(desk, args.config.name)
+    _require_room(desk)
+    sha256 = await desk.modules.put(args.module)
+    try:
+        order = Order(args.config, sha256, new_id())
+        job = await desk.jobs.create(DEPLOY, order)
+    except BaseException:
+        _let_go(desk, sha256)
+        raise
+    return await _answer(desk, job, desk.spawn(run(desk, job, order)), args.wait_seconds)
+
+
+def resume(desk: Desk, job: Job) -> None:
+    """Goes on with a deployment that a crash or a restart interrupted."""
+    order = msgspec.convert(job.order, Order)
+    desk.modules.hold(order.sha256)
+    desk.spawn(run(desk, job, order))
+
+
+async def run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
+    """The whole deployment, one at a time per name. Cancelled (the router stops), the next start takes it up."""
+    try:
+        async with desk.lock(order.config.name):
+            view = await _install(desk, job, order)
+        _let_go(desk, order.sha256)
+        return view
+    except CaxtonError as error:
+        failure = error
+    except Exception:
+        trace_id = new_id().replace("-", "")
+        log.exception("deployment of %s failed unexpectedly; trace id %s", order.config.name, trace_id)
+        failure = CaxtonError(Code.INTERNAL_ERROR, "the node failed to deploy this", trace_id=trace_id)
+    await desk.jobs.fail(job, failure)
+    _let_go(desk, order.sha256)  # only now: until the job has failed for good, a restart needs the file
+    desk.events.publish("agent.failed", {"name": order.config.name, "code": failure.code, "job_id": job.job_id})
+    return failure
+
+
+async def _answer(desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonError], wait_seconds: float) -> Deployed:
+    done, _ = await asyncio.wait({task}, timeout=max(0.0, wait_seconds))
+    if not done:
+        return Deployed(job=desk.jobs.running(job.job_id))
+    result = task.result()
+    if isinstance(result, CaxtonError):
+        raise result
+    return Deployed(agent=result)
+
+
+async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
+    config = order.config
+    limits = admission.check_config(config, desk.config)  # again: a restart may have brought another configuration
+    _require_free(desk, config.name)
+    path = desk.modules.path(order.sha256)
+    job.advance(0.05, "compiling")
+    module = await desk.core.prepare(order.sha256, config.profile, path, lambda used: job.advance(_compiling(used)))
+    admission.check_module(config, limits, module)
+    _require_room(desk)
+    agent = _agent(order, module, desk)
+    desk.registry.add(agent)
+    try:
+        return await _launch(desk, job, agent)
+    except Exception:
+        await _take_back(desk, agent)
+        raise
+
+
+async def _launch(desk: Desk, job: Job, agent: Agent) -> AgentView:
+    job.advance(0.85, "starting")
+    describe(agent, await desk.core.start_agent(agent))
+    desk.core.attach(agent)
+    if agent.config.self_test is not None:
+        job.advance(0.95, "self-test")
+        agent.status = AgentStatus.RUNNING  # it takes messages from here on: the test is one
+        await self_test(desk.core, agent, agent.config.self_test)
+    row = msgspec.structs.replace(agent_row(agent), status=AgentStatus.RUNNING)
+    view = msgspec.structs.replace(await agent_view(desk, agent), status=AgentStatus.RUNNING)
+    await desk.jobs.finish(job, view, Changes(agents=[row]))
+    agent.status = AgentStatus.RUNNING
+    desk.events.publish(
+        "agent.deployed", {"name": agent.name, "version": agent.version, "module_sha256": agent.module.sha256}
+    )
+    return view
+
+
+async def _take_back(desk: Desk, agent: Agent) -> None:
+    """Nothing of a failed deployment stays; what it was sent during its self-test becomes dead letters."""
+    agent.status = AgentStatus.FAILED
+    if not desk.core.failed.done():
+        await desk.core.drain(agent, 0.0)
+        await desk.core.discard_pending(agent, purge=False)
+    desk.core.detach(agent)
+    desk.registry.drop(agent.name)
+
+
+def describe(agent: Agent, result: Result) -> None:
+    """Takes over what `get_capabilities` said; what is no JSON object is only kept out, the agent may run."""
+    agent.descriptor = None
+    named: list[str] = []
+    if result.capabilities:
+        try:
+            agent.descriptor = msgspec.json.decode(result.capabilities)
+            named = msgspec.json.decode(result.capabilities, type=_Descriptor).capabilities
+        except (msgspec.DecodeError, RecursionError):
+            log.warning("agent %s: get_capabilities gave no usable descriptor", agent.name)
+    agent.capabilities = list(dict.fromkeys([*agent.config.capabilities, *named]))
+
+
+class _Descriptor(msgspec.Struct, frozen=True):
+    capabilities: list[str] = []
+
+
+def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
+    config = order.config
+    instance = admission.instance_of(config, module.shape)
+    return Agent(
+        name=config.name,
+        agent_id=order.agent_id,
+        version=1,
+        config=config,
+        module=module,
+        limits=admission.effective_limits(config.limits, config.profile, desk.config),
+        shape=module.shape,
+        instance=instance,
+        max_concurrency=admission.concurrency_of(config, instance),
+        deployed_at=time.time(),
+        isolated=bool(config.grants.dirs),
+    )
+
+
+def _require_free(desk: Desk, name: str) -> None:
+    if desk.registry.get(name) is not None:
+        raise CaxtonError(Code.AGENT_ALREADY_EXISTS, f"an agent called {name!r} is already deployed", name=name)
+
+
+def _require_room(desk: Desk) -> None:
+    maximum = desk.config.runtime.max_agents
+    if len(desk.registry) >= maximum:
+        raise CaxtonError(
+            Code.RESOURCE_LIMIT_EXCEEDED,
+            f"this node runs {len(desk.registry)} agents, max_agents is {maximum}; remove one first",
+            limit="max_agents",
+            found=len(desk.registry),
+            maximum=maximum,
+        )
+
+
+def _compiling(cpu_seconds: float) -> float:
+    """0.05 to 0.8; nobody knows how long a compilation takes, so it nears its end and never claims it."""
+    return 0.05 + 0.75 * (1 - math.exp2(-cpu_seconds / COMPILE_HALF_SECONDS))
+
+
+def _let_go(desk: Desk, sha256: str) -> None:
+    desk.modules.release(sha256)
+    desk.modules.discard(sha256, needed_modules(desk))
+
+
+def needed_modules(desk: Desk) -> set[str]:
+    """The modules that deployed agents are made of."""
+    return {agent.module.sha256 for agent in desk.registry}

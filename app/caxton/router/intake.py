@@ -1,0 +1,189 @@
+"""Accepting messages: who may still get one, and what makes two submissions the same.
+
+Owns the checks at acceptance, backpressure and the digest for deduplication. Must never run anything, and
+must never say "accepted" before the commit that carries the message.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from caxton.config import Config
+from caxton.protocol.agents import AgentStatus
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.messages import Message
+from caxton.protocol.names import CAPABILITY_PREFIX, TOPIC_PREFIX
+from caxton.router.aftermath import Aftermath
+from caxton.router.boxes import Box, Boxes
+from caxton.router.commits import Commits
+from caxton.router.mailbox import Entry
+from caxton.router.pressure import Pressures
+from caxton.store import Accept
+
+EPHEMERAL: Final = "ephemeral"
+DURABLE: Final = "durable"
+REQUEST: Final = "request"
+"""Durable; its reply goes to the guest that waits for it, never into a mailbox."""
+
+_ENTRY_BYTES: Final = 200  # what a message costs beside its content, roughly
+_DISK_CHECK_SECONDS: Final = 2.0
+_NOT_TAKING: Final = frozenset({AgentStatus.DRAINING, AgentStatus.STOPPED, AgentStatus.FAILED})
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+def digest_of(message: Message) -> bytes:
+    """16 bytes over everything that a sender chose; not over ids and defaults that the node makes up."""
+    chosen = (
+        message.performative,
+        message.sender,
+        message.receiver,
+        message.content,
+        message.reply_with,
+        message.in_reply_to,
+        message.protocol,
+        message.ontology,
+        message.language,
+    )
+    return blake2b(_encoder.encode(chosen), digest_size=16).digest()
+
+
+def new_entry(message: Message, delivery: str, now: float, digest: bytes) -> Entry:
+    """The mailbox's view of a message."""
+    return Entry(
+        message_id=message.message_id,
+        agent=message.receiver,
+        conversation_id=message.conversation_id,
+        priority=message.priority,
+        reply_by=message.reply_by,
+        sender=message.sender,
+        size=len(message.content) + _ENTRY_BYTES,
+        message=message,
+        delivery=delivery,
+        digest=digest,
+        accepted_at=now,
+    )
+
+
+class Intake:
+    """Takes messages from clients, from guests and from timers."""
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        commits: Commits,
+        aftermath: Aftermath,
+        pressure: Pressures,
+        wake: Callable[[Box], None],
+    ) -> None:
+        self._boxes = boxes
+        self._commits = commits
+        self._aftermath = aftermath
+        self._wake = wake
+        self._low_disk = False
+        self._disk_checked = 0.0
+        self._pressure = pressure
+        self.live = boxes.live
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._boxes.config
+
+    def offer(self, message: Message, delivery: str) -> Entry:
+        """Begins to accept a client's message; raises the refusal. Durable after this turn's commit.
+
+        A live message of the same id is joined: the entry that is given back is the first one's.
+        """
+        known = self._boxes.live.get(message.message_id)
+        if known is not None:
+            if known.digest != digest_of(message):
+                raise conflict(message.message_id)
+            return known
+        box = self.receiving_box(message.receiver)
+        self._require_room(box, message)
+        return self.enter(box, message, delivery)
+
+    def receiving_box(self, receiver: str) -> Box:
+        """The box of an agent that takes messages now, or the refusal."""
+        box = self._boxes.get(receiver)
+        if box is None:
+            if receiver.startswith((CAPABILITY_PREFIX, TOPIC_PREFIX)):
+                raise CaxtonError(
+                    Code.INVALID_REQUEST,
+                    f"receiver: {receiver[:80]!r}: this node offers no capabilities or topics yet; name an agent",
+                    path="receiver",
+                )
+            raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {receiver[:128]!r}", name=receiver[:128])
+        if not box.open or box.agent.status in _NOT_TAKING:
+            status = str(box.agent.status)
+            raise CaxtonError(
+                Code.AGENT_STOPPED, f"agent {receiver!r} is {status}; start it first", name=receiver, status=status
+            )
+        return box
+
+    def enter(self, box: Box, message: Message, delivery: str) -> Entry:
+        """Puts a message on its way into the mailbox, without any check: effects of an execution may not fail."""
+        now = time.time()
+        entry = new_entry(message, delivery, now, digest_of(message))
+        if delivery == EPHEMERAL:
+            self._boxes.remember(entry)
+            box.unsaved += 1
+            box.mailbox.put(entry)
+            self._wake(box)
+        else:
+            self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery))
+            self._aftermath.arrive(box, entry)
+        self._pressure.grown(box)
+        return entry
+
+    @property
+    def low_disk(self) -> bool:
+        """Whether the disk is below its mark: running work still commits, nothing new is accepted."""
+        now = time.monotonic()
+        if now - self._disk_checked > _DISK_CHECK_SECONDS:
+            self._disk_checked = now
+            found = os.statvfs(self._boxes.config.paths.data)
+            self._low_disk = found.f_bavail * found.f_frsize < self._boxes.config.messaging.low_disk_bytes
+        return self._low_disk
+
+    def _require_room(self, box: Box, message: Message) -> None:
+        limits = self._boxes.config.messaging
+        if len(message.content) > limits.max_message_size:
+            raise CaxtonError(
+                Code.PAYLOAD_TOO_LARGE,
+                f"content: {len(message.content)} bytes, at most {limits.max_message_size} are taken",
+                path="content",
+                found_bytes=len(message.content),
+                limit_bytes=limits.max_message_size,
+            )
+        if box.load >= limits.mailbox_size:
+            raise _full(f"the mailbox of {box.agent.name!r}", limits.mailbox_size)
+        if self._boxes.queued >= limits.queue_size:
+            raise _full("the node's queue", limits.queue_size)
+        if self.low_disk:
+            raise CaxtonError(
+                Code.STORAGE_FULL,
+                "the node's disk is below its low mark; nothing new is accepted until there is room",
+                low_disk_bytes=limits.low_disk_bytes,
+            )
+
+
+def conflict(message_id: str) -> CaxtonError:
+    """The same id was used for something else."""
+    return CaxtonError(
+        Code.CONFLICT,
+        "this message_id was used for another message; give a new message a new id",
+        message_id=message_id,
+    )
+
+
+def _full(what: str, limit: int) -> CaxtonError:
+    return CaxtonError(
+        Code.MAILBOX_FULL, f"{what} is full ({limit} messages); try again later", retry_after_seconds=1, limit=limit
+    )

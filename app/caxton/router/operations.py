@@ -1,0 +1,86 @@
+"""The table of operations: which function answers what.
+
+Owns the pairing of protocol/operations.py with handlers. Must never hold logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from caxton.protocol.operations import OPERATIONS, Named
+from caxton.protocol.views import AgentView
+from caxton.router import (
+    deployments,
+    lifecycle,
+    ops_agents,
+    ops_deadletters,
+    ops_keys,
+    ops_messages,
+    ops_node,
+)
+from caxton.router.connection import Operation, Operations, Sink
+from caxton.router.desk import Desk
+
+Answer = Callable[[Desk, Any], Awaitable[Any]]
+Stream = Callable[[Desk, Any, Sink], Awaitable[Any]]
+
+
+async def _start(desk: Desk, args: Named) -> AgentView:
+    return await lifecycle.start(desk, args.name)
+
+
+ANSWERS: Final[dict[str, Answer]] = {
+    "submit": ops_messages.submit,
+    "invoke": ops_messages.invoke,
+    "message.get": ops_messages.get,
+    "message.list": ops_messages.list_messages,
+    "message.cancel": ops_messages.cancel,
+    "agent.deploy": deployments.deploy,
+    "agent.get": ops_agents.get,
+    "agent.list": ops_agents.list_agents,
+    "agent.stop": lifecycle.stop,
+    "agent.start": _start,
+    "agent.remove": lifecycle.remove,
+    "agent.state": ops_agents.state,
+    "agent.executions": ops_agents.executions,
+    "job.get": ops_node.job,
+    "dead.list": ops_deadletters.list_dead,
+    "dead.get": ops_deadletters.get,
+    "dead.replay": ops_deadletters.replay,
+    "dead.purge": ops_deadletters.purge,
+    "ledger": ops_node.ledger,
+    "ready": ops_node.ready,
+    "stats": ops_node.stats,
+    "key.create": ops_keys.create,
+    "key.list": ops_keys.list_keys,
+    "key.revoke": ops_keys.revoke,
+    "key.lookup": ops_keys.lookup,
+    "node.pause": ops_node.pause,
+    "node.resume": ops_node.resume,
+    "node.log_level": ops_node.log_level,
+    "node.gc": ops_node.gc,
+}
+STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
+
+
+def make_operations(desk: Desk) -> Operations:
+    """Every operation of the protocol, bound to `desk`."""
+    table: dict[str, Operation] = {}
+    for name, (arguments, _result) in OPERATIONS.items():
+        decode = msgspec.msgpack.Decoder(arguments).decode
+        if name in STREAMS:
+            table[name] = Operation(decode, _streaming(STREAMS[name], desk))
+        else:
+            table[name] = Operation(decode, _answering(ANSWERS[name], desk))
+    return table
+
+
+def _answering(answer: Answer, desk: Desk) -> Callable[[Any, Sink], Awaitable[Any]]:
+    return lambda args, _sink: answer(desk, args)
+
+
+def _streaming(stream: Stream, desk: Desk) -> Callable[[Any, Sink], Awaitable[Any]]:
+    return lambda args, sink: stream(desk, args, sink)

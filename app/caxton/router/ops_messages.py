@@ -1,0 +1,103 @@
+"""Messages: submit, invoke, show, list, cancel.
+
+Owns the way from the socket to the core, and how a message is looked up. Must never decide when one runs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.ids import is_uuid
+from caxton.protocol.messages import State
+from caxton.protocol.operations import Invoke, Invoked, Listing, Named, Submit
+from caxton.protocol.views import ItemView, MessageView, Page
+from caxton.router.async_invoke import begin
+from caxton.router.desk import Desk
+from caxton.router.paging import check_limit
+from caxton.router.readiness import require_accepting
+from caxton.router.views import message_view
+
+MAX_TIMEOUT_SECONDS: Final = 86_400.0
+
+
+async def submit(desk: Desk, args: Submit) -> list[ItemView]:
+    """Accepts messages; each item has its own answer."""
+    require_accepting(desk)
+    return await desk.core.submit(args.messages)
+
+
+async def invoke(desk: Desk, args: Invoke) -> Invoked:
+    """Sends one message and waits for its outcome, or answers with the job that waits."""
+    require_accepting(desk)
+    if not 0 < args.timeout_seconds <= MAX_TIMEOUT_SECONDS:  # NaN too, which would upset the loop's timers
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            f"timeout_seconds: more than 0, at most {MAX_TIMEOUT_SECONDS:g}",
+            path="timeout_seconds",
+            found=repr(args.timeout_seconds),
+        )
+    if args.as_job:
+        return Invoked(job=await begin(desk, args))
+    return Invoked(reply=await desk.core.invoke(args))
+
+
+async def get(desk: Desk, args: Named) -> MessageView:
+    """One message with its attempts."""
+    return await find(desk, args.name)
+
+
+async def list_messages(desk: Desk, args: Listing) -> Page:
+    """Messages, newest first, by agent, conversation, state. Attempts are in the single view only."""
+    limit, state = check_limit(args.limit), args.state
+    if state is not None and state not in set(State):
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            f"state: {state[:64]!r} is none",
+            path="state",
+            found=state[:64],
+            expected=list(State),
+        )
+    on_disk = State.PENDING.value if state == State.IN_FLIGHT else state
+    found = await desk.read(
+        desk.store.reader.messages,
+        agent=args.name,
+        conversation_id=args.conversation_id,
+        state=on_disk,
+        limit=limit,
+        cursor=args.cursor,
+    )
+    items = [message_view(row, [], in_flight=desk.core.in_flight(row.message.message_id)) for row in found.rows]
+    if state is not None:  # what is pending on disk may be in flight, and the other way round
+        items = [item for item in items if item.state == state]
+    return Page(items, found.next_cursor)
+
+
+async def cancel(desk: Desk, args: Named) -> MessageView:
+    """Ends a message that is not done yet."""
+    await desk.core.cancel(_require_id(args.name))
+    return await find(desk, args.name)
+
+
+async def find(desk: Desk, message_id: str) -> MessageView:
+    """The message, or `MESSAGE_NOT_FOUND`."""
+    row = await desk.read(desk.store.reader.message, _require_id(message_id))
+    if row is None:
+        raise unknown(message_id)
+    attempts = await desk.read(desk.store.reader.attempts, message_id) if row.attempts else []
+    return message_view(row, attempts, in_flight=desk.core.in_flight(message_id))
+
+
+def unknown(message_id: str) -> CaxtonError:
+    """The error for an id that nobody here knows (any more)."""
+    return CaxtonError(
+        Code.MESSAGE_NOT_FOUND,
+        f"no message has the id {message_id[:64]!r}, or it was forgotten",
+        message_id=message_id[:64],
+    )
+
+
+def _require_id(message_id: str) -> str:
+    if not is_uuid(message_id):
+        raise unknown(message_id)
+    return message_id

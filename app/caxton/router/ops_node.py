@@ -1,0 +1,139 @@
+"""The node: ledger, readiness, numbers, events, jobs, pause, log level, clean-up.
+
+Owns what is shown about the node as a whole. Must never touch a message.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from typing import Any, Final
+
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.operations import Affected, Events, Named, Nothing, SetLogLevel
+from caxton.protocol.views import Counts, JobView, Ledger, LedgerRow, Readiness
+from caxton.router import readiness, retention
+from caxton.router.connection import Sink
+from caxton.router.desk import Desk
+from caxton.router.jobs import job_view
+from caxton.telemetry import set_level
+
+LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
+
+log = logging.getLogger(__name__)
+
+
+async def ledger(desk: Desk, _: Nothing) -> Ledger:
+    """The accounting of every agent that ever took a message, and their sum."""
+    counted = await desk.read(desk.store.reader.ledger)
+    rows = [_row(name, counts, desk.core.counts(name).in_flight) for name, counts in sorted(counted.items())]
+    return Ledger(_sum(desk.node, rows), rows)
+
+
+def _row(name: str, counts: Counts, running: int) -> LedgerRow:
+    """What is in flight is pending on disk; ephemeral messages in flight are on no side of the books yet."""
+    in_flight = min(running, counts.pending)
+    return LedgerRow(
+        name=name,
+        accepted=counts.accepted,
+        done=counts.done,
+        dead=counts.dead,
+        expired=counts.expired,
+        cancelled=counts.cancelled,
+        pending=counts.pending - in_flight,
+        in_flight=in_flight,
+        forwarded=counts.forwarded,
+        imbalance=counts.imbalance,
+    )
+
+
+def _sum(name: str, rows: list[LedgerRow]) -> LedgerRow:
+    return LedgerRow(
+        name=name,
+        accepted=sum(row.accepted for row in rows),
+        done=sum(row.done for row in rows),
+        dead=sum(row.dead for row in rows),
+        expired=sum(row.expired for row in rows),
+        cancelled=sum(row.cancelled for row in rows),
+        pending=sum(row.pending for row in rows),
+        in_flight=sum(row.in_flight for row in rows),
+        forwarded=sum(row.forwarded for row in rows),
+        imbalance=sum(row.imbalance for row in rows),
+    )
+
+
+async def ready(desk: Desk, _: Nothing) -> Readiness:
+    """Whether the node takes work."""
+    return readiness.readiness(desk)
+
+
+async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
+    """Numbers for metrics and for people: plain names, seconds, bytes, counts."""
+    sizes = await desk.read(desk.store.reader.sizes)
+    books = await ledger(desk, Nothing())
+    return {
+        "node": desk.node,
+        "uptime_seconds": time.time() - desk.started_at,
+        "ready": readiness.readiness(desk),
+        "agents": dict(Counter(agent.status.value for agent in desk.registry)),
+        "jobs_running": len(desk.jobs),
+        "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
+        "store": sizes,
+        "ledger": books.node,
+        "agents_ledger": books.agents,
+        "core": desk.core.stats(),
+    }
+
+
+async def events(desk: Desk, args: Events, sink: Sink) -> Nothing:
+    """Events as they happen, until the caller hangs up, lags behind, or the router stops."""
+    subscription = desk.events.subscribe(args.patterns, args.last_id)
+    try:
+        async for event in subscription:
+            await sink.put(event)
+    finally:
+        desk.events.unsubscribe(subscription)
+    return Nothing()
+
+
+async def job(desk: Desk, args: Named) -> JobView:
+    """One job, for 24 hours after its end."""
+    running = desk.jobs.running(args.name)
+    if running is not None:
+        return running
+    row = await desk.read(desk.store.reader.job, args.name)
+    if row is None:
+        raise CaxtonError(Code.JOB_NOT_FOUND, f"no job has the id {args.name[:64]!r}, or it was forgotten")
+    return job_view(row)
+
+
+async def pause(desk: Desk, _: Nothing) -> Nothing:
+    """Starts no execution until `resume`; messages are accepted on."""
+    desk.core.pause()
+    desk.events.publish("node.paused", {"node": desk.node})
+    return Nothing()
+
+
+async def resume(desk: Desk, _: Nothing) -> Nothing:
+    """Ends a pause."""
+    desk.core.resume()
+    desk.events.publish("node.resumed", {"node": desk.node})
+    return Nothing()
+
+
+async def log_level(desk: Desk, args: SetLogLevel) -> Nothing:
+    """Changes the log level until the next restart."""
+    level = args.level.lower()
+    if level not in LEVELS:
+        raise CaxtonError(
+            Code.INVALID_REQUEST, f"level: {args.level[:32]!r} is none", path="level", expected=sorted(LEVELS)
+        )
+    set_level(level)
+    log.warning("log level is now %s", level)
+    return Nothing()
+
+
+async def gc(desk: Desk, _: Nothing) -> Affected:
+    """Forgets now what may be forgotten, instead of at the next interval; answers how many rows and files."""
+    return Affected(await retention.sweep(desk))

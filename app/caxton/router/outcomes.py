@@ -1,0 +1,253 @@
+"""How messages end, and how they are tried again.
+
+Owns every change of a message's state after its acceptance: done, dead, expired, cancelled, retry, back to
+the head; and the failure replies that go with it. Must never run anything.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.router.aftermath import Aftermath
+from caxton.router.alarms import Alarms
+from caxton.router.boxes import Box, Flight
+from caxton.router.commits import Commits
+from caxton.router.ephemeral import Tally
+from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake
+from caxton.router.keys import Keys
+from caxton.router.mailbox import Entry
+from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
+from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
+from caxton.store.reader import Reader
+
+_JITTER: Final = 0.25
+_UNKNOWN_KILLS: Final = 3  # crashes of a worker without a culprit that one message may be part of
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+class Outcomes:
+    """Changes of state; `wake(box)` is called when the mailbox may have become ready."""
+
+    def __init__(
+        self,
+        commits: Commits,
+        aftermath: Aftermath,
+        intake: Intake,
+        keys: Keys,
+        tally: Tally,
+        reader: Reader,
+        emit: Emit,
+    ) -> None:
+        self.commits = commits
+        self.aftermath = aftermath
+        self.keys = keys
+        self._intake = intake
+        self._tally = tally
+        self._reader = reader
+        self._emit = emit
+        self.alarms: Alarms
+        self.wake: Callable[[Box], None]
+        self.isolate: Callable[[Box], None]
+        self.noted: dict[str, Box] = {}
+        """Agents with executions that are not written yet."""
+
+    def note(self, box: Box, row: ExecutionRow) -> None:
+        """Keeps an execution for the list of recent ones."""
+        box.recent.append(row)
+        self.noted[row.agent] = box
+
+    def flush_notes(self) -> None:
+        """Writes the recent executions with this turn's commit."""
+        noted, self.noted = self.noted, {}
+        for box in noted.values():
+            self.commits.changes.executions.extend(box.recent)
+            box.recent.clear()
+
+    # ---- ends ------------------------------------------------------------------------------------
+
+    def finish(self, box: Box, entry: Entry, outcome: Outcome, effects: bool) -> None:
+        """A message that is out ends as `outcome`; with `effects` its end is part of their commit."""
+        box.mailbox.settle(entry)
+        self._record(box, entry, outcome, effects)
+        self.wake(box)
+
+    def expired(self, box: Box, entry: Entry) -> None:
+        """A message that left the mailbox because its deadline passed before it was started."""
+        detail = "reply_by passed before the message could be started"
+        self._tell_sender(entry, failure_content(Code.MESSAGE_EXPIRED, detail))
+        self._record(box, entry, Outcome(State.EXPIRED, code=Code.MESSAGE_EXPIRED, detail=detail), False)
+        self._emit("message.expired", {"message_id": entry.message_id, "agent": box.agent.name})
+
+    def cancel_waiting(self, box: Box, entry: Entry) -> None:
+        """A message that is not out is cancelled."""
+        box.mailbox.remove(entry)
+        self._record(box, entry, _cancelled(), False)
+        self.wake(box)
+
+    def cancelled(self, box: Box, entry: Entry) -> None:
+        """An execution was cancelled: by request the message ends, else (a drain) it waits for the next start."""
+        if entry.cancelled:
+            self.finish(box, entry, _cancelled(), False)
+        elif entry.delivery == EPHEMERAL:
+            outcome = Outcome(State.DEAD, code=Code.AGENT_STOPPED, detail="the agent was stopped")
+            self.finish(box, entry, outcome, False)
+        else:
+            self.again(box, entry)
+
+    def give_up(self, box: Box, entry: Entry, code: Code, detail: str) -> None:
+        """A message that is not out becomes a dead letter."""
+        box.mailbox.remove(entry)
+        self._tell_sender(entry, failure_content(code, detail))
+        self._record(box, entry, Outcome(State.DEAD, code=code, detail=detail), False)
+
+    # ---- attempts --------------------------------------------------------------------------------
+
+    def again(self, box: Box, entry: Entry) -> None:
+        """A message that was out, through no fault of its own, is the head of its conversation again."""
+        box.mailbox.put_back(entry)
+        self.wake(box)
+
+    def lost(self, flight: Flight, reason: str, culprit: bool) -> None:
+        """The worker ended under this execution. Only the culprit pays for it."""
+        box, entry = flight.box, flight.entry
+        assert entry is not None
+        if culprit:
+            self.isolate(box)
+        elif reason == "crashed_unknown":
+            entry.kills += 1
+        if culprit or entry.kills >= _UNKNOWN_KILLS:
+            timed_out = reason == "killed_timeout"
+            code = Code.EXECUTION_TIMEOUT if timed_out else Code.AGENT_FAILED
+            detail = "held its worker past every limit and was killed" if timed_out else "its worker crashed"
+            self.attempt_failed(box, entry, code, detail, None, time.time() - flight.dispatched_at)
+        elif entry.cancelled:
+            self.finish(box, entry, _cancelled(), False)
+        else:
+            self.again(box, entry)
+
+    def attempt_failed(
+        self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None, duration: float
+    ) -> None:
+        """A delivery that counts: tried again later, or dead."""
+        entry.attempts += 1
+        now = time.time()
+        retry, defaults = box.agent.config.retry, self._intake.config.messaging
+        most = 1 if entry.delivery == EPHEMERAL else retry.max_deliveries or defaults.max_deliveries
+        next_at: float | None = None
+        if entry.attempts < most and not entry.cancelled:
+            delay = defaults.retry_delay if retry.delay_seconds is None else retry.delay_seconds
+            backoff = retry.backoff or defaults.retry_backoff
+            next_at = now + delay * backoff ** (entry.attempts - 1) * random.uniform(1 - _JITTER, 1 + _JITTER)
+        if entry.delivery != EPHEMERAL or entry.idempotent:
+            self.commits.changes.attempts.append(
+                FailedAttempt(entry.message_id, entry.attempts, now, code, detail, backtrace, duration, next_at)
+            )
+        if next_at is None:
+            self._dead(box, entry, code, detail, backtrace)
+        else:
+            box.mailbox.back_off(entry, next_at)
+            self.alarms.set(box)
+            self.wake(box)
+
+    def _dead(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
+        content = failure_content(code, detail)
+        self._tell_sender(entry, content)
+        text = detail if backtrace is None or entry.delivery != EPHEMERAL else f"{detail}\n{backtrace}"
+        self.finish(box, entry, Outcome(State.DEAD, Performative.FAILURE, content, code, text), False)
+        self._emit(
+            "message.dead",
+            {
+                "message_id": entry.message_id,
+                "agent": box.agent.name,
+                "sender": entry.sender,
+                "code": code,
+                "detail": detail,
+                "attempts": entry.attempts,
+            },
+        )
+
+    # ---- sending ---------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """A message of an execution, accepted with its commit; one that cannot be delivered is answered."""
+        if message.message_id in self._intake.live:
+            return  # a second run of the same execution: the first one's message is on its way
+        try:
+            box = self._intake.receiving_box(message.receiver)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return
+        self._intake.enter(box, message, DURABLE)
+
+    def answer_failure(self, handled: Message, content: bytes) -> None:
+        """The automatic failure reply, where one is due."""
+        failure = failure_answer(handled, content)
+        if failure is not None:
+            self.send(failure)
+
+    def _tell_sender(self, entry: Entry, content: bytes) -> None:
+        """The automatic failure reply of a message that will not be handled."""
+        if entry.delivery != REQUEST and is_agent(entry.sender):
+            self.answer_failure(self._message(entry), content)
+
+    def _bounce(self, message: Message, error: CaxtonError) -> None:
+        failure = undeliverable(message, error)
+        self._emit(
+            "message.undeliverable",
+            {
+                "message_id": message.message_id,
+                "sender": message.sender,
+                "receiver": message.receiver,
+                "performative": message.performative,
+                "code": str(error.code),
+            },
+        )
+        if failure is not None:
+            self.send(failure)
+
+    def _message(self, entry: Entry) -> Message:
+        if entry.message is not None:
+            return entry.message
+        row = self._reader.message(entry.message_id)
+        assert row is not None  # accepted messages are on disk
+        return row.message
+
+    def _record(self, box: Box, entry: Entry, outcome: Outcome, effects: bool) -> None:
+        """Writes the end of a message that has left its mailbox; who waits is told when it is durable."""
+        changes_needed = entry.delivery != EPHEMERAL
+        now = time.time()
+        if changes_needed:
+            self.commits.changes.settle.append(
+                Settle(entry.message_id, box.agent.name, outcome.state, now, outcome, entry.attempts)
+            )
+            self.aftermath.finish(box, entry, outcome)
+            return
+        box.unsaved -= 1
+        if effects or entry.idempotent:
+            assert entry.message is not None  # ephemeral messages keep their body
+            self.commits.changes.accept.append(
+                Accept(
+                    entry.message,
+                    entry.accepted_at,
+                    entry.digest,
+                    EPHEMERAL,
+                    outcome.state,
+                    outcome,
+                    entry.attempts,
+                    now,
+                )
+            )
+            self.aftermath.finish(box, entry, outcome)
+        else:
+            self._tally.add(box.agent.name, outcome.state)
+            self.aftermath.tell(entry, outcome)
+
+
+def _cancelled() -> Outcome:
+    return Outcome(State.CANCELLED, code=Code.MESSAGE_CANCELLED, detail="the message was cancelled")

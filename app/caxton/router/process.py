@@ -1,0 +1,108 @@
+"""The life of a router: open, recover, serve, drain, close.
+
+Owns the order of these steps and the exit code. Must never answer a call itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from caxton.config import Config
+from caxton.router import boot, notify, readiness, retention
+from caxton.router.core import Core
+from caxton.router.desk import Desk
+from caxton.router.events import EventBus
+from caxton.router.jobs import Jobs
+from caxton.router.modules import ModuleFiles
+from caxton.router.operations import make_operations
+from caxton.router.reload import reload
+from caxton.router.server import Server
+from caxton.store import Store
+
+EXIT_OK: Final = 0
+EXIT_STORE_FAILED: Final = 70
+STOP_SECONDS: Final = 30.0
+"""How long running executions may take to end after SIGTERM; what is pending waits for the next start."""
+
+log = logging.getLogger(__name__)
+
+
+async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int:
+    """Serves until SIGTERM or SIGINT, or until a commit fails; answers the exit code. SIGHUP: `load` again."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    desk = make_desk(config, store)
+    loop.add_signal_handler(signal.SIGHUP, reload, desk, load)
+    server = Server(make_operations(desk))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_end_tasks, desk)
+        await desk.core.start()
+        await boot.resume(desk)
+        stack.push_async_callback(server.close)
+        await server.start(config.paths.router_socket)
+        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), readiness.watch(desk)):
+            desk.spawn(work)
+        notify.notify("READY=1")
+        desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
+        log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
+        failed = await _until(stop, desk.core)
+        if failed is not None:
+            log.critical("a commit failed, the router ends; everything goes on from the last commit: %s", failed)
+            return EXIT_STORE_FAILED
+        await _drain(desk)
+    return EXIT_OK
+
+
+def make_desk(config: Config, store: Store) -> Desk:
+    """The parts of a router, not started yet."""
+    registry = boot.fill_registry(store)
+    events = EventBus()
+    core = Core(config, store, registry, events.publish)
+    return Desk(
+        config=config,
+        store=store,
+        registry=registry,
+        core=core,
+        events=events,
+        jobs=Jobs(core.commit),
+        modules=ModuleFiles(config.paths.modules),
+        node=socket.gethostname(),
+    )
+
+
+async def _until(stop: asyncio.Event, core: Core) -> Exception | None:
+    """Returns at the stop signal with None, or with the error of the commit that failed."""
+    stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {stopping, core.failed}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return core.failed.result() if core.failed.done() else None
+    finally:
+        stopping.cancel()
+
+
+async def _drain(desk: Desk) -> None:
+    desk.draining = True
+    notify.notify("STOPPING=1")
+    log.info("stopping: running executions have %d s to end", STOP_SECONDS)
+    desk.events.publish("node.draining", {"node": desk.node})
+    try:
+        await asyncio.wait_for(desk.core.stop(), STOP_SECONDS)
+    except TimeoutError:
+        log.warning("executions still ran after %d s; they run again at the next start", STOP_SECONDS)
+    desk.events.close()
+
+
+async def _end_tasks(desk: Desk) -> None:
+    for task in list(desk.tasks):
+        task.cancel()
+    await asyncio.gather(*desk.tasks, return_exceptions=True)
+    desk.readers.shutdown(wait=True)

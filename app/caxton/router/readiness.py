@@ -1,0 +1,65 @@
+"""Whether the node takes work now.
+
+Owns the names of the reasons why not (spec/api.md, `/ready`). Must never say more than names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from typing import Final
+
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.views import Readiness
+from caxton.router.desk import Desk
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS: Final = 0.5
+NAMES: Final = {"store_failed": "store", "executor_unavailable": "executor"}
+
+
+def readiness(desk: Desk) -> Readiness:
+    """Ready, or the reasons: `store`, `executor`, `draining`, `low_disk`, and what else the core names."""
+    reasons = [NAMES.get(reason, reason) for reason in desk.core.ready_reasons()]
+    if desk.draining:
+        reasons.append("draining")
+    if desk.low_disk:
+        reasons.append("low_disk")
+    unique = sorted(set(reasons))
+    return Readiness(not unique, unique)
+
+
+def disk_is_low(desk: Desk) -> bool:
+    """Whether the data directory's file system has less room left than `[messaging] low_disk_bytes`."""
+    return shutil.disk_usage(desk.config.paths.data).free < desk.config.messaging.low_disk_bytes
+
+
+async def watch(desk: Desk) -> None:
+    """Keeps `desk.low_disk` true to the disk, and says when the node becomes ready or stops being it."""
+    before: Readiness | None = None
+    while True:
+        desk.low_disk = await asyncio.to_thread(disk_is_low, desk)
+        now = readiness(desk)
+        if now != before:
+            log.info("readiness: %s", ", ".join(now.reasons) or "ready")
+            desk.events.publish("node.ready" if now.ready else "node.not_ready", {"reasons": now.reasons})
+        before = now
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+def require_accepting(desk: Desk) -> None:
+    """`DRAINING` while the router stops."""
+    if desk.draining:
+        raise CaxtonError(Code.DRAINING, "the node is stopping; try again", retry_after_seconds=2)
+
+
+def require_disk(desk: Desk) -> None:
+    """`STORAGE_FULL` while the disk is low, for what writes beside messages (the core refuses those itself)."""
+    if desk.low_disk:
+        raise CaxtonError(
+            Code.STORAGE_FULL,
+            "the disk below the data directory has less room than [messaging] low_disk_bytes; make room",
+            limit_bytes=desk.config.messaging.low_disk_bytes,
+        )

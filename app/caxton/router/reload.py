@@ -1,0 +1,34 @@
+"""SIGHUP: the configuration is read again, and what can change without a restart does.
+
+Owns what a reload reaches in the router. Must never end the process: a bad file is reported, the old one holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from caxton.config import Config, changed
+from caxton.protocol.errors import CaxtonError
+from caxton.router.desk import Desk
+from caxton.telemetry import set_level
+
+log = logging.getLogger(__name__)
+
+
+def reload(desk: Desk, load: Callable[[], Config]) -> None:
+    """Applies the reloadable keys that changed; names the others."""
+    try:
+        config = load()
+    except CaxtonError as error:
+        log.error("reload refused, the configuration stays as it was: %s", error.message)
+        return
+    applied, waiting = changed(desk.config, config)
+    desk.config = config
+    desk.core.reconfigure(config)
+    if "observability.log_level" in applied:
+        set_level(config.observability.log_level)
+    log.warning("configuration reloaded; changed: %s", ", ".join(applied) or "nothing")
+    if waiting:
+        log.warning("changed, but in force only after a restart: %s", ", ".join(waiting))
+    desk.events.publish("node.reloaded", {"node": desk.node, "applied": applied, "after_restart": waiting})

@@ -1,0 +1,187 @@
+"""What a result means: everything an execution did, as one transaction.
+
+Owns the way from `Result` to `Changes`. Must never perform an effect of an execution that failed, nor let
+one out before its commit.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import Final
+
+from caxton.protocol.agents import Instance
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import Result, Sent
+from caxton.protocol.messages import Execution, Message, Outcome, Performative, State
+from caxton.protocol.names import CLIENT_PREFIX
+from caxton.router.boxes import Box, Flight
+from caxton.router.intake import REQUEST
+from caxton.router.mailbox import Entry
+from caxton.router.outcomes import Outcomes
+from caxton.router.replies import answer, failure_content, is_agent
+from caxton.router.timers import Timers
+from caxton.store import ExecutionRow, LogRow
+
+_BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across restarts
+
+
+class Results:
+    """One call per ended execution; the scheduler has already taken it off its worker."""
+
+    def __init__(self, outcomes: Outcomes, timers: Timers) -> None:
+        self._outcomes = outcomes
+        self._commits = outcomes.commits
+        self._timers = timers
+
+    def ended(self, flight: Flight, result: Result) -> None:
+        """Settles the message, or has it tried again."""
+        box, entry = flight.box, flight.entry
+        assert entry is not None  # starts are answered elsewhere
+        if result.status in ("ok", "failure", "error"):
+            self._note(flight, entry, result)
+        if result.status == "ok":
+            self._handled(flight, entry, result)
+        elif result.status == "failure":
+            content = result.reply or _failure_of(result)
+            self._failed_by_agent(flight, entry, result, content)
+        elif result.status == "error":
+            code = result.code or Code.AGENT_FAILED
+            self._outcomes.attempt_failed(
+                box, entry, str(code), result.detail, result.backtrace, result.usage.duration_seconds
+            )
+        elif result.status == "cancelled":
+            self._outcomes.cancelled(box, entry)
+        else:  # unknown_handle: it is loaded again with the next attempt
+            self._outcomes.again(box, entry)
+
+    def _handled(self, flight: Flight, entry: Entry, result: Result) -> None:
+        box = flight.box
+        handled = flight.reply_to
+        assert handled is not None
+        try:
+            if result.writes:
+                self._outcomes.keys.require_room(box, result.writes)
+        except CaxtonError as error:
+            self._failed_by_agent(flight, entry, result, failure_content(error.code, error.message))
+            return
+        reply = self._send(box, handled, entry, result)
+        effects = bool(result.writes or result.sent or result.timers_set or result.timers_cancelled or result.logs)
+        if result.writes:
+            self._outcomes.keys.write(box.agent.name, result.writes)
+        if result.timers_set or result.timers_cancelled:
+            self._change_timers(box.agent.name, result)
+        if result.logs:
+            self._log(box, entry, result)
+        if effects and _only_answers(result, handled):
+            effects = False
+        outcome = Outcome(
+            State.DONE,
+            reply.performative if reply else None,
+            reply.content if reply else None,
+            execution=_execution(flight, result),
+        )
+        self._outcomes.finish(box, entry, outcome, effects)
+
+    def _send(self, box: Box, handled: Message, entry: Entry, result: Result) -> Message | None:
+        """Sends what the execution sent; gives its reply to the handled message, if there is one."""
+        reply: Message | None = None
+        if result.reply is not None and not any(sent.is_reply for sent in result.sent):
+            reply = answer(handled, Performative.INFORM, result.reply)
+            self._pass_on(box, reply, True, entry)
+        for sent in result.sent:
+            if sent.is_reply:
+                reply = sent.message
+            self._pass_on(box, sent.message, sent.is_reply, entry)
+        return reply
+
+    def _pass_on(self, box: Box, message: Message, is_reply: bool, entry: Entry) -> None:
+        if not is_agent(message.receiver):
+            return  # a client has no mailbox: the reply is the message's outcome
+        if is_reply and entry.delivery == REQUEST:
+            return  # handed to the guest that waits
+        self._outcomes.send(message)
+
+    def _failed_by_agent(self, flight: Flight, entry: Entry, result: Result, content: bytes) -> None:
+        """The agent's own error: done, answered by a failure, nothing else of it stays but its log."""
+        box = flight.box
+        assert flight.reply_to is not None
+        if result.logs:
+            self._log(box, entry, result)
+        if entry.delivery != REQUEST:
+            self._outcomes.answer_failure(flight.reply_to, content)
+        outcome = Outcome(State.DONE, Performative.FAILURE, content, execution=_execution(flight, result))
+        self._outcomes.finish(box, entry, outcome, is_agent(entry.sender))
+
+    def _change_timers(self, agent: str, result: Result) -> None:
+        changes = self._commits.changes
+        for timer in result.timers_set:
+            changes.timers_set.append((agent, timer.timer_id, timer.due))
+        for timer_id in result.timers_cancelled:
+            changes.timers_cleared.append((agent, timer_id))
+        self._outcomes.aftermath.call(partial(self._timers_durable, agent, result))
+
+    def _timers_durable(self, agent: str, result: Result) -> None:
+        for timer in result.timers_set:
+            self._timers.set(agent, timer.timer_id, timer.due)
+        for timer_id in result.timers_cancelled:
+            self._timers.clear(agent, timer_id)
+
+    def _log(self, box: Box, entry: Entry, result: Result) -> None:
+        rows = self._commits.changes.logs
+        for line in result.logs:
+            rows.append(LogRow(box.agent.name, line.at, line.stream, line.text, entry.message_id))
+
+    def _note(self, flight: Flight, entry: Entry, result: Result) -> None:
+        """Keeps what the execution cost, and the number of a fresh instance."""
+        agent, usage = flight.box.agent, result.usage
+        agent.cpu_seconds += usage.cpu_seconds
+        if usage.peak_memory_bytes > agent.peak_memory_bytes:
+            agent.peak_memory_bytes = usage.peak_memory_bytes
+        if agent.instance is Instance.PERSISTENT and result.incarnation > agent.incarnation:
+            agent.incarnation = result.incarnation
+            self._commits.changes.incarnations[agent.name] = result.incarnation
+        self._outcomes.note(
+            flight.box,
+            ExecutionRow(
+                execution_id(flight),
+                agent.name,
+                entry.message_id,
+                flight.dispatched_at,
+                result.status,
+                usage.duration_seconds,
+                usage.cpu_seconds,
+                usage.peak_memory_bytes,
+                result.code,
+                usage.fuel,
+            ),
+        )
+
+
+def execution_id(flight: Flight) -> str:
+    """The public id of an execution: unique across restarts of the router."""
+    return f"{_BOOT}-{flight.exec_id:x}"
+
+
+def _execution(flight: Flight, result: Result) -> Execution:
+    usage = result.usage
+    return Execution(
+        execution_id(flight), usage.duration_seconds, usage.cpu_seconds, usage.peak_memory_bytes, usage.fuel
+    )
+
+
+def _failure_of(result: Result) -> bytes:
+    return failure_content(result.code or Code.AGENT_FAILED, result.detail, exit_code=result.exit_code)
+
+
+def _only_answers(result: Result, handled: Message) -> bool:
+    """Whether all the execution did was to answer a client: the caller gets that, no row needs to."""
+    return (
+        handled.sender.startswith(CLIENT_PREFIX)
+        and all(_to_client(sent) for sent in result.sent)
+        and not (result.writes or result.timers_set or result.timers_cancelled)
+    )
+
+
+def _to_client(sent: Sent) -> bool:
+    return sent.message.receiver.startswith(CLIENT_PREFIX)

@@ -1,0 +1,56 @@
+"""Agents between the registry and the store.
+
+Owns that one translation, both ways. Must never decide what is written.
+"""
+
+from __future__ import annotations
+
+from caxton.router.agents import Agent
+from caxton.store import AgentRow
+
+
+def agent_row(agent: Agent) -> AgentRow:
+    """The agent as it is stored."""
+    return AgentRow(
+        name=agent.name,
+        agent_id=agent.agent_id,
+        version=agent.version,
+        config=agent.config,
+        module=agent.module,
+        limits=agent.limits,
+        shape=agent.shape,
+        instance=agent.instance,
+        max_concurrency=agent.max_concurrency,
+        deployed_at=agent.deployed_at,
+        status=agent.status,
+        status_reason=agent.status_reason,
+        incarnation=agent.incarnation,
+        next_timer_id=agent.next_timer_id,
+        capabilities=agent.capabilities,
+        descriptor=agent.descriptor,
+        isolated=agent.isolated,
+    )
+
+
+def agent_of(row: AgentRow, state_bytes: int) -> Agent:
+    """The agent as the registry holds it. `state_bytes`: its keys and values on disk."""
+    return Agent(
+        name=row.name,
+        agent_id=row.agent_id,
+        version=row.version,
+        config=row.config,
+        module=row.module,
+        limits=row.limits,
+        shape=row.shape,
+        instance=row.instance,
+        max_concurrency=row.max_concurrency,
+        deployed_at=row.deployed_at,
+        status=row.status,
+        status_reason=row.status_reason,
+        incarnation=row.incarnation,
+        next_timer_id=row.next_timer_id,
+        state_bytes=state_bytes,
+        capabilities=list(row.capabilities),
+        descriptor=row.descriptor,
+        isolated=row.isolated,
+    )

@@ -1,0 +1,87 @@
+"""Which agent's next message starts now.
+
+Owns the fairness between agents: a ring of agents that can run, each gets one start per turn of the ring.
+Must never look into a message or speak to a worker itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from caxton.router.boxes import Box, Worker
+from caxton.router.mailbox import Entry, is_late
+
+Place = Callable[[Box], "Worker | None"]
+Begin = Callable[[Box, Entry, Worker], None]
+Expire = Callable[[Box, Entry], None]
+
+
+class Scheduler:
+    """`runnable` counts the executions on workers that do not sleep; at most `bound()` are started."""
+
+    def __init__(self, place: Place, begin: Begin, expire: Expire, bound: Callable[[], int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._place = place
+        self._begin = begin
+        self._expire = expire
+        self._bound = bound
+        self._ring: deque[Box] = deque()
+        self._parked: list[Box] = []
+        self._planned = False
+        self.paused = False
+        self.runnable = 0
+
+    def wake(self, box: Box) -> None:
+        """Something about this agent changed: it may be able to run now."""
+        if not box.queued and box.can_run:
+            box.queued = True
+            self._ring.append(box)
+            self.plan()
+
+    def plan(self) -> None:
+        """Has the ring gone round once more before the loop waits again."""
+        if not self._planned:
+            self._planned = True
+            self._loop.call_soon(self._go_round)
+
+    def workers_changed(self) -> None:
+        """A worker came or went: agents that had none try again."""
+        parked, self._parked = self._parked, []
+        self._ring.extend(parked)
+        self.plan()
+
+    def resume(self) -> None:
+        """Starts executions again after `paused`."""
+        self.paused = False
+        self.plan()
+
+    def _go_round(self) -> None:
+        self._planned = False
+        ring, bound = self._ring, self._bound()
+        while ring and self.runnable < bound and not self.paused:
+            box = ring.popleft()
+            if not box.can_run:
+                box.queued = False
+                continue
+            worker = self._place(box)
+            if worker is None:
+                self._parked.append(box)
+                continue
+            self._start_one(box, worker)
+            if box.can_run:
+                ring.append(box)
+            else:
+                box.queued = False
+
+    def _start_one(self, box: Box, worker: Worker) -> None:
+        while (entry := box.mailbox.take()) is not None:
+            if is_late(entry, time.time()):
+                box.mailbox.settle(entry)
+                self._expire(box, entry)
+                continue
+            self.runnable += 1
+            self._begin(box, entry, worker)
+            return

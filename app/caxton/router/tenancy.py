@@ -1,0 +1,257 @@
+"""Agents moving in and out of the hot half: start, attach, drain, detach, and their waiting messages.
+
+Owns what happens to an agent's mailbox around its life. Must never write an agent's status: deployments do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Final
+
+from caxton.config import Config
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import AgentSpec, End, Result
+from caxton.protocol.messages import State
+from caxton.router.agents import Agent
+from caxton.router.alarms import Alarms
+from caxton.router.boxes import Box, Boxes, Worker
+from caxton.router.commits import Commits
+from caxton.router.dispatch import Dispatch
+from caxton.router.executor import Executor
+from caxton.router.intake import new_entry
+from caxton.router.mailbox import Place
+from caxton.router.outcomes import Outcomes
+from caxton.router.pressure import Pressures
+from caxton.router.scheduler import Scheduler
+from caxton.router.timers import Timers
+from caxton.store import Changes, MessageRow, TimerRow
+from caxton.store.reader import Reader
+
+_PAGE: Final = 1_000
+_KILL_SECONDS: Final = 3.0  # after a cancel: one slice for the willing, a kill by the supervisor for the others
+_REMOVED: Final = "the agent was removed before the message could be handled"
+
+
+class Tenancy:
+    """One call per step of an agent's life; the caller serialises the steps of one agent."""
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        executor: Executor,
+        scheduler: Scheduler,
+        dispatch: Dispatch,
+        outcomes: Outcomes,
+        pressures: Pressures,
+        alarms: Alarms,
+        timers: Timers,
+        commits: Commits,
+        reader: Reader,
+    ) -> None:
+        self._boxes = boxes
+        self._executor = executor
+        self._scheduler = scheduler
+        self._dispatch = dispatch
+        self._outcomes = outcomes
+        self._pressures = pressures
+        self._alarms = alarms
+        self._timers = timers
+        self._commits = commits
+        self._reader = reader
+        self._changed = asyncio.Event()
+
+    def workers_changed(self) -> None:
+        """A worker or a module has become available."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def start(self, agent: Agent) -> Result:
+        """Starts an instance; raises the agent's own error, or `AGENT_FAILED`/`EXECUTION_TIMEOUT`."""
+        box = self._box(agent)
+        timeout = self._boxes.config.runtime.agent_startup_timeout
+        worker = await self._placed(box, timeout)
+        result = await self._dispatch.start(box, worker)
+        agent.incarnation = max(agent.incarnation, result.incarnation)
+        self._commits.changes.incarnations[agent.name] = agent.incarnation
+        if result.status != "ok":
+            raise CaxtonError(
+                Code(result.code)
+                if result.code is not None and result.code in Code.__members__
+                else Code.AGENT_FAILED,
+                result.detail or "the agent could not be started",
+                exit_code=result.exit_code,
+                backtrace=result.backtrace,
+            )
+        return result
+
+    def attach_all(self, agents: list[Agent]) -> None:
+        """Attaches many agents, reading the timers once."""
+        timers: dict[str, list[TimerRow]] = {}
+        for row in self._reader.timers():
+            timers.setdefault(row.agent, []).append(row)
+        for agent in agents:
+            self._open(agent, timers.get(agent.name, []))
+
+    def attach(self, agent: Agent) -> None:
+        """Opens the mailbox: what is pending on disk is scheduled, timers that are due fire."""
+        self._open(agent, [row for row in self._reader.timers() if row.agent == agent.name])
+
+    def _open(self, agent: Agent, timers: list[TimerRow]) -> None:
+        box = self._box(agent)
+        box.open = True
+        for row in timers:
+            self._timers.set(row.agent, row.timer_id, row.due)
+        self._alarms.set(box)
+        self._scheduler.wake(box)
+
+    async def drain(self, agent: Agent, grace_seconds: float) -> None:
+        """No new executions; those that run have `grace_seconds`, then they are cancelled; the instance ends."""
+        box = self._boxes.get(agent.name)
+        if box is None:
+            return
+        box.open = False
+        self._timers.forget(agent.name)
+        if not await _within(box.idle, grace_seconds):
+            for flight in list(box.running.values()):
+                self._dispatch.cancel(flight)
+            if not await _within(box.idle, _KILL_SECONDS):
+                for worker in {flight.worker for flight in box.running.values()}:
+                    self._executor.workers.kill(worker)
+                await box.idle.wait()
+        await self._end_instance(box)
+
+    def detach(self, agent: Agent) -> None:
+        """Forgets the agent; rows on disk stay as they are."""
+        box = self._boxes.get(agent.name)
+        if box is None:
+            return
+        box.open = False
+        self._timers.forget(agent.name)
+        self._forget_on_workers(box, orderly=False)
+        self._executor.workers.retire(agent.name)
+        self._pressures.dropped(box)
+        self._boxes.drop(agent.name)
+
+    async def discard_pending(self, agent: Agent, *, purge: bool) -> int:
+        """Moves all that waits to the dead letters, or forgets it; gives how many messages that were."""
+        box = self._box(agent)
+        await self._commits.drain()
+        gone = [entry for entry in box.mailbox.entries() if entry.place is not Place.OUT]
+        for entry in gone:
+            self._outcomes.give_up(box, entry, Code.AGENT_STOPPED, _REMOVED)
+        if gone:
+            await self._commits.written()
+        if purge and gone:
+            await self._commits.apart(Changes(forget=[entry.message_id for entry in gone]))
+        return len(gone)
+
+    async def revive(self, message_ids: list[str]) -> int:
+        """Puts dead letters of agents that are here back into their mailboxes; gives how many."""
+        rows = (self._reader.message(message_id) for message_id in message_ids)
+        wanted = [
+            row.message.message_id
+            for row in rows
+            if row is not None and row.state is State.DEAD and self._boxes.get(row.message.receiver) is not None
+        ]
+        if not wanted:
+            return 0
+        result = await self._commits.apart(Changes(revive=wanted))
+        revived = [message_id for message_id in wanted if message_id not in result.missed]
+        for message_id in revived:
+            row = self._reader.message(message_id)
+            box = self._boxes.get(row.message.receiver) if row is not None else None
+            if row is not None and box is not None and message_id not in self._boxes.live:
+                self._recover(box, row)
+                self._scheduler.wake(box)
+        return len(revived)
+
+    def _box(self, agent: Agent) -> Box:
+        """The agent's box; a new one gets what is pending on disk."""
+        box = self._boxes.get(agent.name)
+        if box is not None:
+            box.agent = agent
+            return box
+        box = self._boxes.add(agent, spec_of(agent, self._boxes.config))
+        after = 0
+        while rows := self._reader.pending(agent.name, after=after, limit=_PAGE):
+            for row in rows:
+                self._recover(box, row)
+            after = rows[-1].seq
+        return box
+
+    def _recover(self, box: Box, row: MessageRow) -> None:
+        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
+        entry.attempts = row.attempts
+        entry.ready_at = row.next_at if row.next_at is not None and row.next_at > time.time() else 0.0
+        self._boxes.remember(entry)
+        box.mailbox.put(entry)
+        self._alarms.set(box)
+        self._pressures.grown(box)
+
+    async def _placed(self, box: Box, timeout: float) -> Worker:
+        deadline = asyncio.get_running_loop().time() + timeout
+        while (worker := self._executor.place(box)) is None:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or not await _within(self._changed, left):
+                raise CaxtonError(Code.NOT_READY, "no worker of the executor is ready", retry_after_seconds=1)
+        return worker
+
+    async def _end_instance(self, box: Box) -> None:
+        box.gone.clear()
+        orderly = box.resident
+        self._forget_on_workers(box, orderly=orderly)
+        if orderly:
+            await _within(box.gone, self._boxes.config.runtime.agent_shutdown_timeout + _KILL_SECONDS)
+        self._boxes.renumber(box)
+        box.resident = False
+
+    def _forget_on_workers(self, box: Box, *, orderly: bool) -> None:
+        self._executor.workers.unpin(box)
+        for worker in self._executor.workers.all():
+            if box.handle in worker.loaded:
+                worker.loaded.discard(box.handle)
+                if worker.link is not None:
+                    worker.link.send(End(box.handle, orderly, True))
+
+
+def spec_of(agent: Agent, config: Config) -> AgentSpec:
+    """What a worker must know about the agent."""
+    made, grants = agent.config, agent.config.grants
+    return AgentSpec(
+        name=agent.name,
+        version=agent.version,
+        module_sha256=agent.module.sha256,
+        shape=agent.shape,
+        instance=agent.instance,
+        profile=made.profile,
+        limits=agent.limits,
+        node=socket.gethostname(),
+        input=made.input,
+        output=made.output,
+        args=made.args,
+        env=made.env,
+        config=made.config,
+        send=grants.send,
+        kv=grants.kv,
+        clocks=grants.clocks,
+        random=grants.random,
+        scratch=grants.scratch,
+        topics=grants.topics,
+        http=grants.http,
+        secrets=grants.secrets,
+        dirs=grants.dirs,
+        max_message_bytes=config.messaging.max_message_size,
+        startup_timeout_seconds=config.runtime.agent_startup_timeout,
+        shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
+    )
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

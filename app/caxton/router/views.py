@@ -1,0 +1,188 @@
+"""Rows and agents as clients see them (protocol/views.py).
+
+Owns what is shown and how. Must never change anything.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+import msgspec
+
+from caxton.protocol.errors import Code, ErrorBody
+from caxton.protocol.messages import Outcome, State
+from caxton.protocol.views import (
+    AgentView,
+    AttemptView,
+    Counts,
+    ExecutionView,
+    KeyView,
+    LogView,
+    MessageView,
+    ReplyView,
+    Resources,
+    StateView,
+)
+from caxton.router.agents import Agent
+from caxton.router.desk import Desk
+from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow
+
+_NULL: Final = msgspec.Raw(b"null")
+
+
+def etag_of(agent: Agent) -> str:
+    """What changes whenever the agent's module or configuration does."""
+    return f"{agent.agent_id[:13]}-{agent.version}"
+
+
+async def agent_view(desk: Desk, agent: Agent) -> AgentView:
+    """One agent with its ledger."""
+    ledger = await desk.read(desk.store.reader.ledger)
+    return agent_view_with(desk, agent, ledger.get(agent.name, Counts()))
+
+
+def agent_view_with(desk: Desk, agent: Agent, counts: Counts) -> AgentView:
+    """The same where the ledger has been read already."""
+    live = desk.core.counts(agent.name)
+    in_flight = min(live.in_flight, counts.pending)
+    return AgentView(
+        name=agent.name,
+        agent_id=agent.agent_id,
+        version=agent.version,
+        status=agent.status,
+        status_reason=agent.status_reason,
+        shape=agent.shape,
+        instance=agent.instance,
+        module_sha256=agent.module.sha256,
+        module_bytes=agent.module.size_bytes,
+        node=desk.node,
+        limits=agent.limits,
+        grants=agent.config.grants,
+        config=agent.config,
+        capabilities=agent.capabilities,
+        descriptor=agent.descriptor,
+        counters={
+            "accepted": counts.accepted,
+            "done": counts.done,
+            "dead": counts.dead,
+            "expired": counts.expired,
+            "cancelled": counts.cancelled,
+            "pending": counts.pending - in_flight,
+            "in_flight": in_flight,
+        },
+        resources=_resources(agent, live.bytes, resident=desk.core.resident(agent.name)),
+        deployed_at=rfc3339(agent.deployed_at),
+        etag=etag_of(agent),
+    )
+
+
+def _resources(agent: Agent, mailbox_bytes: int, *, resident: bool) -> Resources:
+    return Resources(
+        resident=resident,
+        incarnation=agent.incarnation,
+        state_bytes=agent.state_bytes,
+        mailbox_bytes=mailbox_bytes,
+        cpu_seconds=agent.cpu_seconds,
+        peak_memory_bytes=agent.peak_memory_bytes,
+    )
+
+
+def message_view(row: MessageRow, attempts: list[FailedAttempt], *, in_flight: bool = False) -> MessageView:
+    """A stored message with what became of it. `in_flight`: it runs now (on disk it is pending)."""
+    message, outcome = row.message, row.outcome
+    state = State.IN_FLIGHT if in_flight and row.state is State.PENDING else row.state
+    return MessageView(
+        message_id=message.message_id,
+        state=state.value,
+        performative=message.performative,
+        sender=message.sender,
+        receiver=message.receiver,
+        content=raw(message.content),
+        conversation_id=message.conversation_id,
+        accepted_at=rfc3339(row.accepted_at),
+        priority=message.priority,
+        finished_at=rfc3339_or_none(row.finished_at),
+        reply_with=message.reply_with,
+        in_reply_to=message.in_reply_to,
+        reply_by=rfc3339_or_none(message.reply_by),
+        protocol=message.protocol,
+        ontology=message.ontology,
+        language=message.language,
+        trace_context=message.traceparent,
+        delivery=row.delivery,
+        attempts=[attempt_view(attempt) for attempt in attempts],
+        reply=_reply(outcome),
+        error=_error(outcome),
+        execution=None if outcome is None else outcome.execution,
+    )
+
+
+def raw(content: bytes | None) -> msgspec.Raw:
+    """Stored JSON text, passed on as it is; what retention has dropped is null."""
+    return msgspec.Raw(content) if content else _NULL
+
+
+def _reply(outcome: Outcome | None) -> ReplyView | None:
+    if outcome is None or outcome.performative is None:
+        return None
+    return ReplyView(outcome.performative, raw(outcome.content))
+
+
+def _error(outcome: Outcome | None) -> ErrorBody | None:
+    if outcome is None or outcome.code is None:
+        return None
+    return ErrorBody(Code(outcome.code), outcome.detail or outcome.code)
+
+
+def attempt_view(attempt: FailedAttempt) -> AttemptView:
+    """One failed delivery."""
+    return AttemptView(
+        attempt.number,
+        rfc3339(attempt.at),
+        attempt.code,
+        attempt.detail,
+        attempt.backtrace,
+        attempt.duration_seconds,
+    )
+
+
+def execution_view(row: ExecutionRow) -> ExecutionView:
+    """One execution."""
+    return ExecutionView(
+        id=row.id,
+        message_id=row.message_id,
+        at=rfc3339(row.at),
+        status=row.status,
+        duration_seconds=row.duration_seconds,
+        cpu_seconds=row.cpu_seconds,
+        peak_memory_bytes=row.peak_memory_bytes,
+        code=row.code,
+        fuel=row.fuel,
+    )
+
+
+def log_view(row: LogRow) -> LogView:
+    """One line of a log."""
+    return LogView(row.seq, rfc3339(row.at), row.stream, row.text, row.message_id)
+
+
+def state_view(row: KeyRow) -> StateView:
+    """One key: as text where it is text, else in base64."""
+    try:
+        return StateView(row.key, row.value.decode(), "utf-8", len(row.value))
+    except UnicodeDecodeError:
+        return StateView(row.key, base64.b64encode(row.value).decode(), "base64", len(row.value))
+
+
+def key_view(row: ApiKeyRow, text: str | None = None) -> KeyView:
+    """An API key; its text only where it was just made."""
+    return KeyView(
+        key_id=row.key_id,
+        subject=row.subject,
+        created_at=rfc3339(row.created_at),
+        expires_at=rfc3339_or_none(row.expires_at),
+        revoked_at=rfc3339_or_none(row.revoked_at),
+        key=text,
+    )

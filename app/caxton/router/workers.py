@@ -1,0 +1,185 @@
+"""The workers of the executor, as they come and go.
+
+Owns which workers there are, which one an agent runs on, and the end of a worker: its flights are handed
+over once both its socket is at its end and the supervisor has said why. Must never decide what becomes of
+a lost execution.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final
+
+from caxton.protocol.agents import Instance
+from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, ToSupervisor, WorkerDown, WorkerUp
+from caxton.protocol.execution import Load, Pressure, WorkerFrame
+from caxton.router.boxes import Box, Flight, Worker
+from caxton.router.links import WorkerLink
+
+_EOF_SECONDS: Final = 1.0  # a dead worker's socket ends at once; only a leaked descriptor could hold it open
+
+Lost = Callable[[Flight, str, bool], None]
+"""Called for every flight of an ended worker: flight, reason, whether it is the culprit."""
+
+
+class Workers:
+    """`received(worker, frames)` gets frames, `lost` the flights of dead workers, `changed` any new worker."""
+
+    def __init__(
+        self,
+        send: Callable[[ToSupervisor], bool],
+        received: Callable[[Worker, list[WorkerFrame]], None],
+        lost: Lost,
+        changed: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._received = received
+        self._lost = lost
+        self._changed = changed
+        self._workers: dict[int, Worker] = {}
+        self._spawning: set[str] = set()
+        self._adopting: set[asyncio.Task[None]] = set()
+        self._pressure = Pressure([], False)
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def all(self) -> list[Worker]:
+        """Every worker that is known, those on their way out included."""
+        return list(self._workers.values())
+
+    def standing(self) -> list[Worker]:
+        """The usable workers of the standing pool."""
+        return [worker for worker in self._workers.values() if worker.usable and not worker.tag]
+
+    def place(self, box: Box) -> Worker | None:
+        """The worker on which this agent's next execution runs; None = none is there yet."""
+        if box.worker is not None:
+            if box.worker.usable:
+                return box.worker
+            box.worker = None
+        worker = self._own(box) if box.agent.isolated else self._least_loaded(box)
+        if worker is not None and box.agent.instance is Instance.PERSISTENT:
+            box.worker = worker
+            worker.pinned += 1
+        return worker
+
+    def unpin(self, box: Box) -> None:
+        """The agent has no place any more; its next execution finds one."""
+        if box.worker is not None:
+            box.worker.pinned -= 1
+            box.worker = None
+
+    def load(self, worker: Worker, box: Box) -> None:
+        """Makes the agent known to the worker, once."""
+        if box.handle not in worker.loaded and worker.link is not None:
+            worker.loaded.add(box.handle)
+            worker.link.send(Load(box.handle, box.spec))
+
+    def press(self, full: list[str], node_full: bool) -> None:
+        """Tells every worker whose mailboxes are full."""
+        self._pressure = Pressure(full, node_full)
+        for worker in self._workers.values():
+            if worker.usable and worker.link is not None:
+                worker.link.send(self._pressure)
+
+    def kill(self, worker: Worker) -> None:
+        """SIGKILL by the supervisor; its flights come back by `lost`."""
+        self._send(KillWorker(worker.worker_id))
+
+    def retire(self, tag: str) -> None:
+        """Ends the worker of an agent that is gone."""
+        for worker in self._workers.values():
+            if worker.tag == tag and tag and worker.usable:
+                worker.usable = False
+                self._send(RecycleWorker(worker.worker_id, replace=False))
+
+    def up(self, frame: WorkerUp, fd: int | None) -> None:
+        """The supervisor has a new worker for us."""
+        if fd is None:
+            return
+        task = asyncio.ensure_future(self._adopt(frame, fd))
+        self._adopting.add(task)
+        task.add_done_callback(self._adopting.discard)
+
+    def down(self, frame: WorkerDown) -> None:
+        """The supervisor says that a worker ended, and why."""
+        self._spawning.discard(frame.tag)
+        worker = self._workers.get(frame.worker_id)
+        if worker is None:
+            return
+        worker.usable = False
+        worker.down = (frame.reason, frame.culprit)
+        if worker.link is None:
+            self._end(worker)
+        else:
+            asyncio.get_running_loop().call_later(_EOF_SECONDS, worker.link.close)
+
+    def all_lost(self) -> None:
+        """The supervisor is gone, and every worker with it."""
+        self._spawning.clear()
+        for worker in self.all():
+            worker.usable = False
+            worker.down = worker.down or ("supervisor_lost", None)
+            if worker.link is None:
+                self._end(worker)
+            else:
+                worker.link.close()
+
+    async def _adopt(self, frame: WorkerUp, fd: int) -> None:
+        worker = Worker(frame.worker_id, frame.pid, frame.tag)
+        self._workers[frame.worker_id] = worker
+        try:
+            worker.link = await WorkerLink.adopt(
+                fd, lambda frames: self._received(worker, frames), lambda: self._socket_ended(worker)
+            )
+        except OSError:
+            os.close(fd)
+            worker.usable = False
+            return
+        self._spawning.discard(frame.tag)
+        worker.link.send(self._pressure)
+        self._changed()
+
+    def _socket_ended(self, worker: Worker) -> None:
+        worker.usable = False
+        worker.link = None
+        if worker.down is not None:
+            self._end(worker)
+
+    def _end(self, worker: Worker) -> None:
+        if self._workers.pop(worker.worker_id, None) is None:
+            return
+        assert worker.down is not None
+        reason, culprit = worker.down
+        flights = sorted(worker.flights.values(), key=lambda flight: flight.exec_id, reverse=True)
+        worker.flights.clear()
+        known = any(flight.exec_id == culprit for flight in flights)
+        for flight in flights:  # youngest first: each goes back to the head, so the oldest ends up first
+            self._lost(
+                flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit
+            )
+        self._changed()
+
+    def _own(self, box: Box) -> Worker | None:
+        tag = box.agent.name
+        for worker in self._workers.values():
+            if worker.usable and worker.tag == tag and worker.link is not None:
+                return worker
+        if tag not in self._spawning and self._send(SpawnWorker(tag)):
+            self._spawning.add(tag)
+        return None
+
+    def _least_loaded(self, box: Box) -> Worker | None:
+        persistent = box.agent.instance is Instance.PERSISTENT
+        best: Worker | None = None
+        least = 0
+        for worker in self._workers.values():
+            if not worker.usable or worker.tag or worker.link is None:
+                continue
+            weight = worker.pinned if persistent else len(worker.flights)
+            if best is None or weight < least:
+                best, least = worker, weight
+        return best

@@ -1,0 +1,45 @@
+"""Which processes make a node, and with which command lines.
+
+Owns their names and their order: each needs those before it. Must never start one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from caxton.config import Config
+from caxton.serve.children import Spec
+
+SOURCE_ROOT: Final = Path(__file__).parents[2]
+EXECUTOR_STOP_SECONDS: Final = 10.0
+API_STOP_SECONDS: Final = 10.0
+ROUTER_STOP_SECONDS: Final = 30.0
+MARGIN_SECONDS: Final = 5.0
+
+
+def specs(config: Config, file: Path | None) -> list[Spec]:
+    """The children in the order of their start; they are ended in the reverse order."""
+    option = ("--config", str(file.absolute())) if file else ()
+    router_stop = max(ROUTER_STOP_SECONDS, config.runtime.agent_shutdown_timeout) + MARGIN_SECONDS
+    return [
+        Spec("executor", _module("caxton.executor", *option), EXECUTOR_STOP_SECONDS, reloads=False),
+        Spec("router", _module("caxton.router", *option), router_stop, reloads=True),
+        Spec("admin", _module("caxton.api", "--admin", *option), API_STOP_SECONDS, reloads=True),
+        Spec("api", _module("caxton.api", *option), API_STOP_SECONDS, reloads=True),
+    ]
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The children's environment: ours, and where the package is, so that a source tree works uninstalled."""
+    known = [part for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    parts = [str(SOURCE_ROOT), *(part for part in known if part != str(SOURCE_ROOT))]
+    return {**environ, "PYTHONPATH": os.pathsep.join(parts), "PYTHONUNBUFFERED": "1"}
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    # -P: the current directory is no place to import from.
+    return (sys.executable, "-P", "-m", name, *arguments)

@@ -1,0 +1,62 @@
+"""Asks a node whether it is ready, and tells the user where it is.
+
+Owns the words that `caxton serve` prints. Must never wait longer than a moment.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+
+import msgspec
+
+from caxton import __version__
+from caxton.config import Config, split_address
+
+_TIMEOUT_SECONDS = 1.0
+
+
+class _Answer(msgspec.Struct):
+    reasons: list[str] = []
+
+
+def reasons_not_ready(config: Config) -> list[str]:
+    """Empty when GET /ready answers 200; else why not (`api` when nobody answers)."""
+    host, port = split_address(reachable(config.networking.bind_address))
+    connection: http.client.HTTPConnection
+    if config.networking.tls_enabled:
+        # Only whether our own child answers: its certificate names the public address, not this one.
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/ready")
+        response = connection.getresponse()
+        body = response.read(65_536)
+        if response.status == 200:
+            return []
+        return msgspec.json.decode(body, type=_Answer).reasons or ["unknown"]
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        return ["api"]
+    finally:
+        connection.close()
+
+
+def reachable(address: str) -> str:
+    """`address` as a client on this host writes it: the loopback address for a wildcard."""
+    host, port = split_address(address)
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def banner(config: Config) -> str:
+    """What a person wants to know about the node that has just become ready."""
+    net, scheme = config.networking, "https" if config.networking.tls_enabled else "http"
+    lines = [f"caxton {__version__} is ready", f"  API      {scheme}://{reachable(net.bind_address)}/api/v1"]
+    if config.observability.enable_metrics:
+        lines.append(f"  metrics  {scheme}://{reachable(net.metrics_address)}/metrics")
+    lines += [f"  admin    {scheme}://{reachable(net.admin_address)}", f"  data     {config.paths.data}"]
+    lines.append("Ctrl-C ends it.")
+    return "\n".join(lines)

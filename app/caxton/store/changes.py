@@ -1,0 +1,123 @@
+"""What must become true in one transaction, and how that went.
+
+Owns the unit of work between router and store. Must never decide anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict, Unpack
+
+from caxton.store.rows import (
+    Accept,
+    AgentRow,
+    ApiKeyRow,
+    ExecutionRow,
+    FailedAttempt,
+    JobRow,
+    LogRow,
+    Settle,
+)
+
+
+class Changes:
+    """Everything that must become true in ONE transaction: lists (and two dicts), empty until used.
+
+    Within one `Changes` the order is: agents, accept, settle, attempts, revive, forget, keys, timers (set,
+    then cleared), the rest. Changes that share a commit are applied in the order of their submission.
+
+    An attribute is made when it is first touched: 16 empty containers for every message would keep the
+    garbage collector busy for longer than SQLite takes (17 us a message, measured).
+    """
+
+    accept: list[Accept]
+    """Inserted unless the id exists (then in `CommitResult.duplicates`; the rest still applies)."""
+    settle: list[Settle]
+    """Pending messages end; one that is not pending is left alone and reported in `missed`."""
+    attempts: list[FailedAttempt]
+    keys: list[tuple[str, str, bytes | None]]
+    """Agent, key, value (None deletes)."""
+    timers_set: list[tuple[str, int, float]]
+    """Agent, timer id, due. Also moves the agent's `next_timer_id` past it."""
+    timers_cleared: list[tuple[str, int]]
+    unlisted: dict[str, dict[str, int]]
+    """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
+    agents: list[AgentRow]
+    agents_removed: list[str]
+    """Takes the agent's keys, timers, logs and executions too; its messages and ledger stay."""
+    incarnations: dict[str, int]
+    jobs: list[JobRow]
+    logs: list[LogRow]
+    executions: list[ExecutionRow]
+    api_keys: list[ApiKeyRow]
+    revive: list[str]
+    """Dead letters become pending again with no attempts; others, and those without content, are missed."""
+    forget: list[str]
+    """Dead letters whose rows go for good; the counters stay."""
+
+    def __init__(self, **given: Unpack[Given]) -> None:
+        self.__dict__.update(given)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Changes.__annotations__:
+            raise AttributeError(f"Changes has no {name!r}")
+        value: Any = {} if name in _DICTS else []
+        self.__dict__[name] = value
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in Changes.__annotations__:
+            raise AttributeError(f"Changes has no {name!r}")
+        self.__dict__[name] = value
+
+    def __bool__(self) -> bool:
+        return any(self.__dict__.values())
+
+    def __repr__(self) -> str:
+        return f"Changes({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items() if value)})"
+
+    def merge(self, other: Changes) -> None:
+        """Adds everything of `other` after what is here."""
+        for name, more in vars(other).items():
+            if name not in _DICTS:
+                getattr(self, name).extend(more)
+        if "incarnations" in vars(other):
+            self.incarnations.update(other.incarnations)
+        for agent, counts in vars(other).get("unlisted", {}).items():
+            mine = self.unlisted.setdefault(agent, {})
+            for state, count in counts.items():
+                mine[state] = mine.get(state, 0) + count
+
+
+class Given(TypedDict, total=False):
+    """What `Changes(…)` may be made with: the same names and types as its attributes."""
+
+    accept: list[Accept]
+    settle: list[Settle]
+    attempts: list[FailedAttempt]
+    keys: list[tuple[str, str, bytes | None]]
+    timers_set: list[tuple[str, int, float]]
+    timers_cleared: list[tuple[str, int]]
+    unlisted: dict[str, dict[str, int]]
+    agents: list[AgentRow]
+    agents_removed: list[str]
+    incarnations: dict[str, int]
+    jobs: list[JobRow]
+    logs: list[LogRow]
+    executions: list[ExecutionRow]
+    api_keys: list[ApiKeyRow]
+    revive: list[str]
+    forget: list[str]
+
+
+_DICTS: Final = frozenset({"unlisted", "incarnations"})
+
+
+@dataclass(slots=True, frozen=True)
+class CommitResult:
+    """How a submission went. With `error` nothing of it is on disk, and the writer takes nothing more."""
+
+    duplicates: frozenset[str] = frozenset()
+    error: Exception | None = None
+    missed: frozenset[str] = frozenset()
+    """Ids of `settle`, `revive` and `forget` that were not in the state to be changed."""

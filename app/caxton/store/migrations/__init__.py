@@ -1,0 +1,1 @@
+"""Numbered migrations, executed by path, never imported: each is a frozen copy of its time."""

@@ -1,0 +1,190 @@
+"""The tables, as peewee models: what the newest migration must lead to.
+
+Owns the shape of the database. Must never be imported by a migration: those carry frozen copies. Hot
+statements are written by hand in `statements` and its users; a test keeps these models equal to the head of
+the migrations.
+"""
+
+from __future__ import annotations
+
+import peewee as pw
+
+
+class _Table(pw.Model):
+    class Meta:
+        legacy_table_names = False  # KeyValue is key_value
+
+
+class SchemaInfo(_Table):
+    """One row: the version of this schema, and the oldest version that can still work with it."""
+
+    id = pw.IntegerField(primary_key=True)
+    version = pw.IntegerField()
+    compat = pw.IntegerField()
+
+
+class Message(_Table):
+    """Every message that is remembered. `seq` = order of acceptance; `outcome` = msgpack of `Outcome`."""
+
+    seq = pw.AutoField()
+    message_id = pw.TextField(unique=True)
+    receiver = pw.TextField()
+    state = pw.TextField()
+    performative = pw.TextField()
+    sender = pw.TextField()
+    conversation_id = pw.TextField()
+    priority = pw.IntegerField()
+    reply_with = pw.TextField(null=True)
+    in_reply_to = pw.TextField(null=True)
+    reply_by = pw.DoubleField(null=True)
+    protocol = pw.TextField(null=True)
+    ontology = pw.TextField(null=True)
+    language = pw.TextField(null=True)
+    traceparent = pw.TextField(null=True)
+    digest = pw.BlobField()
+    delivery = pw.TextField()
+    accepted_at = pw.DoubleField()
+    finished_at = pw.DoubleField(null=True)
+    attempts = pw.IntegerField()
+    next_at = pw.DoubleField(null=True)
+    content = pw.BlobField(null=True)
+    outcome = pw.BlobField(null=True)
+
+
+def _index(model: type[pw.Model], name: str, fields: list[pw.Field], where: str | None = None) -> None:
+    model.add_index(pw.ModelIndex(model, fields, name=name, where=where and pw.SQL(where)))
+
+
+# One index more costs 3 to 8 us a message (measured): every one here answers a question that is asked often.
+# Partial ones begin with seq: they are small and grow at their end, whichever agent a message is for.
+_index(Message, "message_pending", [Message.seq, Message.receiver], "state = 'pending'")
+_index(Message, "message_dead", [Message.seq, Message.receiver], "state = 'dead'")
+_index(Message, "message_receiver", [Message.receiver, Message.seq])
+# A message that begins a conversation of its own has its id as conversation: found by that.
+_index(Message, "message_conversation", [Message.conversation_id, Message.seq], "conversation_id <> message_id")
+
+
+class Attempt(_Table):
+    """Failed deliveries of a message that is still stored."""
+
+    message = pw.ForeignKeyField(Message, column_name="message_seq", on_delete="CASCADE", index=False)
+    number = pw.IntegerField()
+    at = pw.DoubleField()
+    code = pw.TextField()
+    detail = pw.TextField(null=True)
+    backtrace = pw.TextField(null=True)
+    duration_seconds = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("message", "number")
+        without_rowid = True
+
+
+class Ledger(_Table):
+    """Counters of one agent. `gone_*`: the part of a counter that has no row (pruned, purged, never had one)."""
+
+    agent = pw.TextField(primary_key=True)
+    accepted = pw.IntegerField()
+    done = pw.IntegerField()
+    dead = pw.IntegerField()
+    expired = pw.IntegerField()
+    cancelled = pw.IntegerField()
+    forwarded = pw.IntegerField()
+    gone_done = pw.IntegerField()
+    gone_dead = pw.IntegerField()
+    gone_expired = pw.IntegerField()
+    gone_cancelled = pw.IntegerField()
+    gone_forwarded = pw.IntegerField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        without_rowid = True
+
+
+class Agent(_Table):
+    """Deployed agents. `document` = JSON of `AgentRow`; the two numbers beside it only ever grow."""
+
+    name = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+    incarnation = pw.IntegerField()
+    next_timer_id = pw.IntegerField()
+
+
+class KeyValue(_Table):
+    """What agents stored."""
+
+    agent = pw.TextField()
+    key = pw.TextField()
+    value = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "key")
+
+
+class Timer(_Table):
+    """Timers that are set."""
+
+    agent = pw.TextField()
+    timer_id = pw.IntegerField()
+    due = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "timer_id")
+        without_rowid = True
+
+
+class Job(_Table):
+    """Long operations. `document` = JSON of `JobRow`."""
+
+    job_id = pw.TextField(primary_key=True)
+    state = pw.TextField()
+    created_at = pw.DoubleField()
+    finished_at = pw.DoubleField(null=True)
+    document = pw.BlobField()
+
+
+class LogLine(_Table):
+    """The newest lines of every agent's log."""
+
+    seq = pw.AutoField()
+    agent = pw.TextField()
+    at = pw.DoubleField()
+    stream = pw.TextField()
+    text = pw.TextField()
+    message_id = pw.TextField(null=True)
+
+
+_index(LogLine, "log_line_agent", [LogLine.agent, LogLine.seq])
+
+
+class Execution(_Table):
+    """The newest executions of every agent."""
+
+    seq = pw.AutoField()
+    id = pw.TextField()
+    agent = pw.TextField()
+    message_id = pw.TextField()
+    at = pw.DoubleField()
+    status = pw.TextField()
+    duration_seconds = pw.DoubleField()
+    cpu_seconds = pw.DoubleField()
+    peak_memory_bytes = pw.IntegerField()
+    code = pw.TextField(null=True)
+    fuel = pw.IntegerField(null=True)
+
+
+_index(Execution, "execution_agent", [Execution.agent, Execution.seq])
+
+
+class ApiKey(_Table):
+    """API keys without their secrets."""
+
+    key_id = pw.TextField(primary_key=True)
+    subject = pw.TextField()
+    salt = pw.BlobField()
+    digest = pw.BlobField()
+    created_at = pw.DoubleField()
+    expires_at = pw.DoubleField(null=True)
+    revoked_at = pw.DoubleField(null=True)
+
+
+MODELS = [SchemaInfo, Message, Attempt, Ledger, Agent, KeyValue, Timer, Job, LogLine, Execution, ApiKey]

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+
+from support.served_node import ServedNode, until
+
+
+def test_deploy_says_what_runs_and_invoke_prints_the_reply(node: ServedNode, echo: str) -> None:
+    shown = node.json("agent", "show", echo)
+    assert (shown["name"], shown["status"], shown["shape"]) == ("echo", "running", "reactor")
+    done = node.cli("agent", "invoke", echo, '{"a": [1, 2]}')
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["content"] == {"a": [1, 2]}
+
+
+def test_content_is_json_else_text_and_may_come_from_stdin_or_a_file(node: ServedNode, echo: str) -> None:
+    def handled(*arguments: str, stdin: str | None = None) -> object:
+        return node.json("agent", "invoke", echo, *arguments, stdin=stdin)["content"]["content"]
+
+    assert handled("hello there") == "hello there"
+    assert handled("42") == 42
+    assert handled("42", "--text") == "42"
+    assert handled("-", stdin='{"from": "stdin"}') == {"from": "stdin"}
+    assert handled("--file", node.write("body.json", "[true]")) == [True]
+    assert handled() is None
+
+
+def test_agents_is_an_alias_and_quiet_lists_names_only(node: ServedNode, echo: str) -> None:
+    done = node.cli("agents", "list", "-q")
+    assert (done.returncode, done.stdout.split()) == (0, [echo])
+    assert [item["name"] for item in node.json("agent", "list")] == [echo]
+
+
+def test_options_and_file_become_one_deployment(node: ServedNode) -> None:
+    config = node.write("agent.toml", 'name = "from-file"\nargs = ["a"]\n[grants]\nkv = false\n[limits]\nfuel = 7\n')
+    made = node.json(
+        *("agent", "deploy", str(node.directory / "echo.wat"), "--config-file", config, "--name", "optioned"),
+        *(
+            "--grant",
+            "send=a*,b",
+            "--grant",
+            "scratch",
+            "--limit",
+            "memory=2MiB",
+            "--limit",
+            "execution_timeout=1.5s",
+        ),
+        *("--profile", "deterministic", "--arg", "b", "--env", "K=V", "--set", "depth=3", "--capability", "echoes"),
+    )
+    assert (made["name"], made["config"]["args"], made["config"]["env"]) == ("optioned", ["a", "b"], {"K": "V"})
+    assert made["grants"]["send"] == ["a*", "b"]
+    assert (made["grants"]["kv"], made["grants"]["scratch"]) == (False, True)
+    limits = made["limits"]
+    assert (limits["memory_bytes"], limits["execution_timeout_seconds"], limits["fuel"]) == (2_097_152, 1.5, 7)
+    assert made["config"]["config"] == {"depth": 3}
+    assert node.cli("agent", "remove", "optioned").returncode == 0
+
+
+def test_stop_start_remove_and_logs(node: ServedNode) -> None:
+    assert node.cli("agent", "deploy", str(node.directory / "echo.wat"), "--name", "team/one").returncode == 0
+    assert node.json("agent", "stop", "team/one", "--grace", "1s")["status"] == "stopped"
+    refused = node.cli("agent", "invoke", "team/one", "1")
+    assert (refused.returncode, "[AGENT_STOPPED]" in refused.stderr) == (1, True)
+    assert node.json("agent", "start", "team/one")["status"] == "running"
+    assert node.json("agent", "logs", "team/one") == []
+    assert node.json("agent", "remove", "team/one") == {"count": 0}
+    assert node.cli("agent", "show", "team/one").returncode == 1
+
+
+def test_validate_needs_no_node(node: ServedNode) -> None:
+    good = node.cli(
+        "--url", "http://127.0.0.1:1", "agent", "validate", str(node.directory / "echo.wat"), "--output", "json"
+    )
+    assert good.returncode == 0, good.stderr
+    found = json.loads(good.stdout)
+    assert (found["shape"], found["imports"]) == ("reactor", ["caxton.reply"])
+    for text in ("(module (import", '(module (import "env" "f" (func)))', "", "\0asm"):
+        bad = node.cli("agent", "validate", node.write("bad.wat", text))
+        assert (bad.returncode, "[INVALID_WASM]" in bad.stderr) == (1, True), bad.stderr
+    limited = node.cli(
+        "agent",
+        "validate",
+        str(node.directory / "echo.wat"),
+        "--config-file",
+        node.write("a.json", '{"limits": {"memory_bytes": 65536}}'),
+    )
+    assert limited.returncode == 1
+
+
+def test_following_a_log_ends_with_an_interrupt_only(node: ServedNode, echo: str) -> None:
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    from support.served_node import SOURCE
+
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
+    with subprocess.Popen(
+        [sys.executable, "-m", "caxton", "agent", "logs", "-f", echo], env=environ, stderr=subprocess.PIPE
+    ) as tail:
+        until(lambda: _connected(tail.pid), "the stream is open")
+        assert tail.poll() is None
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(20) in (0, 130)
+        assert tail.stderr is not None
+        assert b"Traceback" not in tail.stderr.read()
+
+
+def _connected(pid: int) -> bool:
+    from pathlib import Path
+
+    try:
+        return any(
+            "socket:" in os_link for os_link in (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
+        )
+    except OSError:
+        return False

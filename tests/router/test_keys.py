@@ -1,0 +1,73 @@
+"""API keys: made, listed, looked up, revoked; only a salted digest is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from caxton.protocol.errors import Code
+from caxton.protocol.keys import key_id_of, key_matches
+from caxton.protocol.operations import KeyCreate, Listing, Named
+from caxton.protocol.views import KeyRecord
+from support.desk_node import RouterNode, refusal
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RouterNode]:
+    with RouterNode() as started:
+        yield started
+
+
+def test_a_key_is_shown_once_and_verified_by_its_digest(node: RouterNode) -> None:
+    with node.client() as client:
+        made = client.call("key.create", KeyCreate("alice"))
+        assert key_id_of(made["key"]) == made["key_id"]
+        record = msgspec.convert(client.call("key.lookup", Named(made["key_id"])), KeyRecord)
+        assert key_matches(made["key"], record.salt, record.digest)
+        assert not key_matches(made["key"][:-1] + "!", record.salt, record.digest)
+        assert all("key" not in item for item in client.call("key.list", Listing())["items"])
+    files = [path for path in node.data.rglob("*") if path.is_file()]
+    assert all(made["key"].encode() not in path.read_bytes() for path in files)
+
+
+def test_a_key_survives_a_kill_and_a_revocation_too(node: RouterNode) -> None:
+    with node.client() as client:
+        kept, revoked = (client.call("key.create", KeyCreate(name, 3600))["key_id"] for name in ("k", "r"))
+        first = client.call("key.revoke", Named(revoked))
+        assert client.call("key.revoke", Named(revoked)) == first
+    node.kill_router()
+    node.start_router()
+    with node.client() as client:
+        assert client.call("key.lookup", Named(kept))["expires_at"] > 0
+        assert client.call("key.lookup", Named(revoked))["revoked_at"] > 0
+
+
+def test_keys_are_listed_page_by_page(node: RouterNode) -> None:
+    with node.client() as client:
+        for number in range(5):
+            client.call("key.create", KeyCreate(f"page-{number}"))
+        seen: list[str] = []
+        cursor = None
+        while True:
+            page = client.call("key.list", Listing(limit=2, cursor=cursor))
+            seen += [item["key_id"] for item in page["items"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert len(seen) == len(set(seen)) >= 5
+
+
+@pytest.mark.parametrize(
+    "args", [KeyCreate(""), KeyCreate("x" * 129), KeyCreate("a\nb"), KeyCreate("a", 0), KeyCreate("a", -1.0)]
+)
+def test_bad_keys_are_refused(node: RouterNode, args: KeyCreate) -> None:
+    with node.client() as client:
+        assert refusal(client, "key.create", args).code is Code.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("op", ["key.lookup", "key.revoke"])
+def test_an_unknown_key(node: RouterNode, op: str) -> None:
+    with node.client() as client:
+        assert refusal(client, op, Named("nobody")).code is Code.KEY_NOT_FOUND

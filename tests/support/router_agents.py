@@ -1,0 +1,99 @@
+"""The agents that the router's tests deploy, in text form. A message lies at 32768, below is the test's own."""
+
+from __future__ import annotations
+
+_IMPORTS = """
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (import "caxton" "send_message" (func $send (param i32 i32) (result i32)))
+ (import "caxton" "store_data" (func $store (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "load_data" (func $load (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "set_timer" (func $set_timer (param i64) (result i32)))
+ (import "caxton" "get_config" (func $config (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
+"""
+
+
+def reactor(handler: str, *, extra: str = "", data: str = "") -> str:
+    """`handler` leaves the status; `$p`, `$n` are the message, `$i` is free. `data` lies at 0, as JSON text."""
+    text = data.replace("\\", "\\\\").replace('"', '\\"')
+    return f"""(module {_IMPORTS}
+ (memory (export "memory") 4)
+ (data (i32.const 0) "{text}")
+ (data (i32.const 1000) "n")
+ (data (i32.const 1100) "caxton.incarnation")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func $bump (local $v i32)
+  (if (i32.ge_s (call $load (i32.const 1000) (i32.const 1) (i32.const 2000) (i32.const 8)) (i32.const 0))
+   (then (local.set $v (i32.load8_u (i32.const 2000)))))
+  (i32.store8 (i32.const 2000) (i32.add (local.get $v) (i32.const 1)))
+  (drop (call $store (i32.const 1000) (i32.const 1) (i32.const 2000) (i32.const 1))))
+ (func $first_instance (result i32)
+  (drop (call $config (i32.const 1100) (i32.const 18) (i32.const 2100) (i32.const 8)))
+  (i32.eq (i32.load8_u (i32.const 2100)) (i32.const 49)))
+ {extra}
+ (func (export "handle_message") (param $p i32) (param $n i32) (result i32) (local $i i32)
+  {handler}))"""
+
+
+ECHO = reactor("(call $reply (local.get $p) (local.get $n))")
+SILENT = reactor("(i32.const 0)")
+COUNTER = reactor("(call $bump) (i32.const 0)")
+TRAP = reactor("(call $bump) unreachable")
+TRAP_ONCE = reactor("(call $bump) (if (call $first_instance) (then unreachable)) (i32.const 0)")
+"""Counts, and traps afterwards as long as it is the agent's first instance."""
+REFUSES = reactor("(call $bump) (i32.const 7)")
+SPIN = reactor("(loop $l (br $l)) (i32.const 0)")
+TIMER = reactor(
+    "(drop (call $set_timer (i64.const 50000))) (i32.const 0)",
+    extra='(func (export "handle_timer") (param i32) (result i32) (call $bump) (i32.const 0))',
+)
+
+
+def sleeper(seconds: float) -> str:
+    """Counts, sleeps, and is done."""
+    return reactor(f"(call $bump) (drop (call $sleep (i64.const {int(seconds * 1e6)}))) (i32.const 0)")
+
+
+def sender(receiver: str, times: int = 1) -> str:
+    """Sends the same message some times."""
+    data = f'{{"performative":"inform","receiver":"{receiver}","content":1}}'
+    call = f"(drop (call $send (i32.const 0) (i32.const {len(data)})))"
+    return reactor(call * times + "(i32.const 0)", data=data)
+
+
+def requester(receiver: str) -> str:
+    """Asks and answers with the reply; with a negative code it fails with that code's number."""
+    data = f'{{"performative":"request","receiver":"{receiver}","content":1}}'
+    ask = f"(call $request (i32.const 0) (i32.const {len(data)}) (i32.const 65536) (i32.const 65536))"
+    return reactor(
+        f"(local.set $i {ask})"
+        "(if (i32.lt_s (local.get $i) (i32.const 0)) (then (return (i32.sub (i32.const 0) (local.get $i)))))"
+        "(call $bump)"
+        "(drop (call $reply (i32.const 65536) (local.get $i))) (i32.const 0)",
+        data=data,
+    )
+
+
+def recorder(offset: int, trap_on: str | None = None) -> str:
+    """Appends the two bytes at `offset` of every message to key `n`; traps at first on the message `trap_on`."""
+    trap = ""
+    if trap_on is not None:
+        number = int.from_bytes(trap_on.encode(), "little")
+        trap = f"""(if (i32.and (call $first_instance)
+         (i32.eq (i32.load16_u (i32.add (local.get $p) (i32.const {offset}))) (i32.const {number})))
+         (then unreachable))"""
+    return reactor(
+        f"""{trap}
+  (local.set $i (call $load (i32.const 1000) (i32.const 1) (i32.const 4096) (i32.const 16384)))
+  (if (i32.lt_s (local.get $i) (i32.const 0)) (then (local.set $i (i32.const 0))))
+  (i32.store16 (i32.add (i32.const 4096) (local.get $i))
+   (i32.load16_u (i32.add (local.get $p) (i32.const {offset}))))
+  (call $store (i32.const 1000) (i32.const 1) (i32.const 4096) (i32.add (local.get $i) (i32.const 2)))"""
+    )
+
+
+def content_offset(receiver: str) -> int:
+    """Where the content of `node.message(receiver, …)` begins in the JSON that a guest gets."""
+    head = '{"message_id":"%s","performative":"request","sender":"client:test","receiver":"%s","content":'
+    return len(head % ("0" * 36, receiver))

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caxton.config import defaults
+from caxton.telemetry import escape_controls, event, set_level, set_up_logging
+from caxton.telemetry.rotation import SharedFile
+
+HOSTILE = "evil\n2026-01-01 ERROR forged\x1b[31m\u202e\x85"
+
+
+@pytest.fixture(autouse=True)
+def _restore_root_logger():
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    root.handlers[:] = []
+    yield
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def settings(file: Path, form: str = "json", **changes: object):
+    return replace(defaults().observability, log_file=str(file), log_format=form, **changes)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_record_is_one_line_whatever_is_in_it(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "logs" / "node.log"
+    set_up_logging(settings(file, form), "router")
+    event(HOSTILE, agent=HOSTILE, count=3)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    text = file.read_text()
+    assert len(text.splitlines()) == text.count("\n") == 2
+    assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_json_lines_carry_service_level_and_fields(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    set_up_logging(settings(file), "router")
+    event("agent deployed", agent=HOSTILE, version=3, message="cannot replace the message")
+    line = json.loads(file.read_text())
+    assert (line["service"], line["level"], line["message"]) == ("router", "info", "agent deployed")
+    assert (line["agent"], line["version"]) == (HOSTILE, 3)
+
+
+def test_the_level_can_change_while_it_runs(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    set_up_logging(settings(file, log_level="warning"), "api")
+    event("quiet")
+    set_level("debug")
+    event("loud", logging.DEBUG)
+    assert [json.loads(line)["message"] for line in file.read_text().splitlines()] == ["loud"]
+
+
+def test_a_file_that_cannot_be_opened_does_not_stop_the_process(tmp_path: Path, capsys) -> None:
+    (tmp_path / "occupied").write_text("")
+    set_up_logging(settings(tmp_path / "occupied" / "node.log"), "api")
+    event("still here")
+    assert "still here" in capsys.readouterr().err
+
+
+def test_an_old_file_is_renamed_once_and_old_ones_go(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    day = 86_400
+    file.write_text("yesterday\n")
+    os.utime(file, (time.time() - day, time.time() - day))
+    ancient, recent = tmp_path / "node.log.2020-01-01", tmp_path / "node.log.2020-01-02"
+    for old, age in ((ancient, 40), (recent, 5)):
+        old.write_text("old\n")
+        os.utime(old, (time.time() - age * day,) * 2)
+    handlers = [SharedFile(file, "daily", 30) for _ in range(3)]
+    for number, handler in enumerate(handlers):
+        handler.emit(logging.makeLogRecord({"msg": f"today {number}"}))
+        handler.close()
+    assert file.read_text() == "today 0\ntoday 1\ntoday 2\n"
+    renamed = time.strftime("node.log.%Y-%m-%d", time.gmtime(time.time() - day))
+    assert (tmp_path / renamed).read_text() == "yesterday\n"
+    assert recent.exists()
+    assert not ancient.exists()
+
+
+WRITER = """
+import logging, sys
+from pathlib import Path
+from caxton.telemetry.rotation import SharedFile
+handler = SharedFile(Path(sys.argv[1]), "daily", 30)
+for n in range(300):
+    handler.emit(logging.makeLogRecord({"msg": f"{sys.argv[2]}-{n}"}))
+"""
+
+
+def test_no_line_is_lost_when_several_processes_rotate_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    file.write_text("before\n")
+    os.utime(file, (time.time() - 86_400,) * 2)
+    source = str(Path(escape_controls.__code__.co_filename).parents[2])
+    environ = {**os.environ, "PYTHONPATH": source}
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), str(n)], env=environ) for n in range(4)]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    lines = [line for part in tmp_path.glob("node.log*") for line in part.read_text().splitlines()]
+    assert sorted(lines) == sorted(["before", *(f"{w}-{n}" for w in range(4) for n in range(300))])
+
+
+@given(st.text())
+def test_escaped_text_is_printable_and_unchanged_when_it_was(text: str) -> None:
+    assert escape_controls(text).isprintable()
+    assert not text.isprintable() or escape_controls(text) == text
