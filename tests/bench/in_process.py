@@ -18,8 +18,9 @@ from caxton.executor.binding.stacks import use_pool
 from caxton.executor.engine import make_engine
 from caxton.executor.pulse import Pulse, create_pulse
 from caxton.executor.settings import WorkerSettings
+from caxton.executor.wasi import ScratchShare
 from caxton.executor.worker.__main__ import settle_gc
-from caxton.executor.worker.agent import Agent, make_agent
+from caxton.executor.worker.agent import Agent, Scratch, make_agent
 from caxton.executor.worker.execution import Execution
 from caxton.executor.worker.imports import functions
 from caxton.executor.worker.modules import entry_points
@@ -68,7 +69,7 @@ class InProcess:
     def agent(self, lifetime: Lifetime) -> Agent:
         """A deployed echo agent."""
         spec = AgentSpec("echo", 1, "", Shape.REACTOR, lifetime, Profile.STANDARD, EffectiveLimits(), "node1")
-        agent = make_agent(1, spec, Path(_NOWHERE))
+        agent = make_agent(1, spec, Scratch(Path(_NOWHERE), ScratchShare(0)))
         agent.template, agent.exports = self._template, entry_points(self._module)
         return agent
 

@@ -25,6 +25,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     wasm_features: list[str]
     scratch_directory: str
     temp_storage_limit_bytes: int
+    """This worker's share of the node's limit: all its scratch directories together."""
     max_resident: int = 5_000
     """Every store takes 3 to 4 memory maps; Python itself fails at vm.max_map_count (65,530)."""
     slice_seconds: float = 0.002

@@ -54,7 +54,9 @@ class Caller(Protocol):
     flag: Any  # cffi char[2]
 
     @property
-    def flag_address(self) -> int: ...
+    def flag_address(self) -> int:
+        """Where `flag` is."""
+        ...
 
 
 class _Slot:

@@ -1,6 +1,7 @@
 """The check that this process's wasmtime is the one that the binding was written for.
 
-Owns the refusal: version, struct sizes, and a known answer through every kind of call.
+Owns the refusal: version, struct sizes, and a known answer through every kind of call. Must never let a
+worker start beside a wasmtime that it was not written for.
 """
 
 from __future__ import annotations

@@ -82,9 +82,7 @@ def _top(base: int, out: int) -> int:
     return base + size
 
 
-_NewStack = ctypes.CFUNCTYPE(
-    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_bool, ctypes.c_void_p
-)
+_NewStack = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_bool, ctypes.c_void_p)
 _new_stack_callback: Final = _NewStack(_new_stack)
 _top_callback: Final = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(_top)
 _give_callback: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_give)
@@ -94,11 +92,10 @@ _GIVE_ADDRESS: Final = ctypes.cast(_give_callback, ctypes.c_void_p).value or 0
 
 def use_pool(config: Config) -> None:
     """Fibers of the engine that is made of `config` run on stacks of this module."""
-    creator = bindings.wasmtime_stack_creator_t()
-    creator.env = None
-    creator.new_stack = ctypes.cast(_new_stack_callback, bindings.wasmtime_new_stack_memory_callback_t)
-    creator.finalizer = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
-    bindings.wasmtime_config_host_stack_creator_set(config.ptr(), ctypes.byref(creator))
+    # wasmtime_stack_creator_t: env, new_stack, finalizer; wasmtime copies it
+    creator = (ctypes.c_void_p * 3)(None, ctypes.cast(_new_stack_callback, ctypes.c_void_p), None)
+    kind = ctypes.POINTER(bindings.wasmtime_stack_creator_t)
+    bindings.wasmtime_config_host_stack_creator_set(config.ptr(), ctypes.cast(creator, kind))
 
 
 def counts() -> tuple[int, int]:

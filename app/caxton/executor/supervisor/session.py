@@ -18,7 +18,7 @@ from caxton.executor.artifacts import ArtifactCache
 from caxton.executor.compiler.queue import Compiler
 from caxton.executor.supervisor.link import Link
 from caxton.executor.supervisor.pool import Pool
-from caxton.executor.supervisor.settings import Settings
+from caxton.executor.supervisor.settings import Settings, share_of
 from caxton.protocol.agents import Profile
 from caxton.protocol.control import (
     FromSupervisor,
@@ -98,7 +98,8 @@ class Session:
                 found=hello.workers,
                 allowed=MAX_WORKERS,
             )
-        former, self._pool = self._pool, Pool(self._settings, self._cache, hello.node, hello.workers, self._send)
+        settings = share_of(self._settings, hello.workers)
+        former, self._pool = self._pool, Pool(settings, self._cache, hello.node, hello.workers, self._send)
         if former:
             self._run(former.close())
 

@@ -5,7 +5,7 @@ Owns its start-up values. Must never read a file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caxton.config import Config
@@ -40,3 +40,10 @@ def from_config(config: Config) -> Settings:
         temp_storage_limit_bytes=runtime.temp_storage_limit,
         idle_timeout_seconds=runtime.agent_idle_timeout,
     )
+
+
+def share_of(settings: Settings, workers: int) -> Settings:
+    """`settings` for one of `workers`: what the node allows for all is divided, with one share left over for
+    the workers that single agents have for themselves.
+    """
+    return replace(settings, temp_storage_limit_bytes=settings.temp_storage_limit_bytes // (workers + 1))

@@ -10,6 +10,7 @@ each further message, `close` it in the end.
 from __future__ import annotations
 
 from caxton.executor.wasi.functions import FUNCTIONS, IMPORT_MODULE, Function, functions_for
+from caxton.executor.wasi.quota import ScratchShare
 from caxton.executor.wasi.state import DeterministicSource, Wait, WasiState, new_state
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "IMPORT_MODULE",
     "DeterministicSource",
     "Function",
+    "ScratchShare",
     "Wait",
     "WasiState",
     "functions_for",

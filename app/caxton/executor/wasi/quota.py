@@ -21,10 +21,22 @@ MAX_NAMES: Final = 10_000
 
 
 @dataclass(slots=True)
-class Quota:
-    """`used` bytes of `limit`, and names. A file that was unlinked while open counts until it is closed."""
+class ScratchShare:
+    """What all scratch directories of one process hold together: `used` bytes of `limit`."""
 
     limit: int
+    used: int = 0
+
+
+@dataclass(slots=True)
+class Quota:
+    """`used` bytes of `limit`, and names. A file that was unlinked while open counts until it is closed.
+
+    What is counted here is counted in `shared` too, until `release`.
+    """
+
+    limit: int
+    shared: ScratchShare
     used: int = 0
     names: int = 0
     opened: Counter[int] = field(default_factory=Counter)
@@ -37,7 +49,9 @@ class Quota:
 
     def room_for(self, grown: int) -> None:
         """Refuses `grown` more bytes when they do not fit."""
-        if grown > 0 and self.used + grown > self.limit:
+        if grown <= 0:
+            return
+        if self.used + grown > self.limit or self.shared.used + grown > self.shared.limit:
             raise Refused(Errno.ENOSPC)
 
     def room_for_name(self) -> None:
@@ -47,7 +61,7 @@ class Quota:
 
     def resized(self, before: int, after: int) -> None:
         """A file went from `before` to `after` bytes."""
-        self.used += after - before
+        self._count(after - before)
 
     def unlinked(self, gone: stat_result) -> None:
         """A name is gone; `gone` is what it named, as it was before."""
@@ -57,7 +71,7 @@ class Quota:
         if self.opened[gone.st_ino]:
             self.orphans.add(gone.st_ino)
         else:
-            self.used -= gone.st_size
+            self._count(-gone.st_size)
 
     def closed(self, file: stat_result) -> None:
         """A descriptor of `file` is about to be closed."""
@@ -67,4 +81,12 @@ class Quota:
         del self.opened[file.st_ino]
         if file.st_ino in self.orphans:
             self.orphans.discard(file.st_ino)
-            self.used -= file.st_size
+            self._count(-file.st_size)
+
+    def release(self) -> None:
+        """The directory and all that was in it is gone."""
+        self._count(-self.used)
+
+    def _count(self, grown: int) -> None:
+        self.used += grown
+        self.shared.used += grown

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from caxton.executor.wasi import scratch as scratch_directory
 from caxton.executor.wasi.abi import U32_MAX
 from caxton.executor.wasi.descriptors import Directory, Input, Output, Root, Table, directory_rights
-from caxton.executor.wasi.quota import Quota
+from caxton.executor.wasi.quota import Quota, ScratchShare
 from caxton.protocol.agents import DirGrant
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -61,6 +61,8 @@ class WasiState:
     table: Table
     deterministic: DeterministicSource | None = None
     scratch: Path | None = None
+    quota: Quota | None = None
+    """Of `scratch`."""
     has_files: bool = False
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
@@ -80,6 +82,9 @@ class WasiState:
         path, self.scratch = self.scratch, None
         if path is not None:
             scratch_directory.remove(path)
+        quota, self.quota = self.quota, None
+        if quota is not None:
+            quota.release()
 
 
 def new_state(
@@ -92,6 +97,7 @@ def new_state(
     dirs: Sequence[DirGrant] = (),
     scratch: Path | None = None,
     scratch_bytes: int = 0,
+    scratch_share: ScratchShare | None = None,
     output_bytes: int = 1_000_000,
     log_bytes: int = 64_000,
     deterministic: DeterministicSource | None = None,
@@ -101,6 +107,7 @@ def new_state(
     Granted directories come in order from descriptor 3 on, then `scratch`, an absolute host path that is
     created or emptied and belongs to this state alone until `close`. The guest knows it as `/tmp` and as
     its working directory, so relative paths work too (names that a grant has taken already are left to it).
+    `scratch_share` bounds it together with those of other states.
     Raises `CaxtonError(AGENT_FAILED)` when a granted directory cannot be opened and `INVALID_REQUEST`
     when an argument or variable holds a NUL.
     """
@@ -120,14 +127,17 @@ def new_state(
         has_files=bool(dirs) or scratch is not None,
     )
     try:
-        _grant(state, dirs, scratch, scratch_bytes)
+        if scratch is not None:
+            state.quota = Quota(scratch_bytes, scratch_share or ScratchShare(scratch_bytes))
+        _grant(state, dirs)
     except BaseException:
         state.close()
         raise
     return state
 
 
-def _grant(state: WasiState, dirs: Sequence[DirGrant], scratch: Path | None, scratch_bytes: int) -> None:
+def _grant(state: WasiState, dirs: Sequence[DirGrant]) -> None:
+    scratch = state.scratch
     for grant in dirs:
         _preopen(state.table, grant.host, grant.guest, Root(writable=not grant.read_only))
     if scratch is None:
@@ -136,7 +146,7 @@ def _grant(state: WasiState, dirs: Sequence[DirGrant], scratch: Path | None, scr
         scratch_directory.prepare(scratch)
     except OSError as error:
         raise _unusable(str(scratch), "scratch directory", error) from error
-    root = Root(writable=True, quota=Quota(scratch_bytes))
+    root = Root(writable=True, quota=state.quota)
     for name in scratch_names({grant.guest for grant in dirs}):
         _preopen(state.table, str(scratch), name, root)
 

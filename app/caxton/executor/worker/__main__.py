@@ -1,12 +1,14 @@
 """`python -m caxton.executor.worker '<WorkerSettings JSON>'`: checks itself, says Ready, works.
 
-Owns the process's start and exit status: 0 when the router went away, 78 when the self-check failed.
+Owns the process's start and exit status: 0 when the router went away, 78 when the self-check failed. Must
+never say Ready before everything that it needs is there.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 
 import msgspec
@@ -29,11 +31,18 @@ def main(argument: str) -> int:
         worker = Worker(settings)
         worker.control.send(Ready(os.getpid(), problem.message))
         return EXIT_REFUSED
+    allow_descriptors()
     worker = Worker(settings)
     settle_gc()
     worker.control.send(Ready(os.getpid()))
     worker.run()
     return 0
+
+
+def allow_descriptors() -> None:
+    """As many open files as this process may have at all: guests with directories hold descriptors."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def settle_gc() -> None:

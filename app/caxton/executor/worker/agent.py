@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from caxton.executor.binding.instance import Instance, Template
+from caxton.executor.wasi import ScratchShare
 from caxton.protocol.agents import Instance as Lifetime
 from caxton.protocol.agents import Shape
 from caxton.protocol.execution import AgentSpec
@@ -43,6 +44,13 @@ class Resident:
             wasi.close()
 
 
+class Scratch(NamedTuple):
+    """Where a worker's scratch directories are, and what they may hold together."""
+
+    root: Path
+    share: ScratchShare
+
+
 @dataclass(slots=True, eq=False)
 class Agent:
     """`handle` and `spec` as the router loaded them. `vtime`: CPU seconds, see the run queue."""
@@ -50,7 +58,7 @@ class Agent:
     handle: int
     spec: AgentSpec
     config: dict[bytes, bytes]
-    scratch_root: Path
+    scratch: Scratch
     persistent: bool
     """Whether one instance lives on between messages."""
     template: Template | None = None
@@ -71,12 +79,12 @@ class Agent:
     forgotten: bool = False
 
 
-def make_agent(handle: int, spec: AgentSpec, scratch_root: Path) -> Agent:
+def make_agent(handle: int, spec: AgentSpec, scratch: Scratch) -> Agent:
     """An agent with its configuration flattened to what `get_config` answers."""
     config: dict[bytes, bytes] = {}
     _flatten("", spec.config, config)
     persistent = spec.shape is Shape.REACTOR and spec.instance is Lifetime.PERSISTENT
-    return Agent(handle, spec, config, scratch_root, persistent)
+    return Agent(handle, spec, config, scratch, persistent)
 
 
 def _flatten(prefix: str, table: dict[str, Any], into: dict[bytes, bytes]) -> None:

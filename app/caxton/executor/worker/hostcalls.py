@@ -6,6 +6,7 @@ Owns the functions that run inside a callback, on the guest's fiber. Must never 
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ INCARNATION_KEY: Final = b"caxton.incarnation"
 _U32: Final = 0xFFFFFFFF
 _MAX_DELAY_US: Final = 100 * 365 * 86_400 * 1_000_000
 _I32: Final = struct.Struct("<i")
+_RECEIVER: Final = re.compile(rb'"receiver"[ \t\r\n]*:[ \t\r\n]*"([^"\\]{1,200})"')
 
 
 class Pressure:
@@ -36,17 +38,25 @@ class Pressure:
     __slots__ = ("full", "node_full")
 
     def __init__(self) -> None:
-        self.full: tuple[bytes, ...] = ()
+        self.full: frozenset[bytes] = frozenset()
         self.node_full = False
 
     def set(self, full: list[str], node_full: bool) -> None:
         """Replaces what was known."""
-        self.full = tuple(b'"%b"' % name.encode() for name in full)
+        self.full = frozenset(name.encode() for name in full)
         self.node_full = node_full
 
-    def refuses(self, data: bytes) -> bool:
-        """Whether this message, still unparsed, would go to a full mailbox: its name stands in it, quoted."""
-        return self.node_full or any(name in data for name in self.full)
+    def refuses(self, receiver: str) -> bool:
+        """Whether a message to `receiver` would find no room."""
+        return self.node_full or receiver.encode() in self.full
+
+    def refuses_unparsed(self, data: bytes) -> bool:
+        """The same for a message that must not be parsed yet. What only looks like a receiver, inside its
+        content, counts too: then the guest is told to try again later, which it must be ready for anyway.
+        """
+        if self.node_full or not self.full:
+            return self.node_full
+        return any(found[1] in self.full for found in _RECEIVER.finditer(data))
 
 
 pressure: Final = Pressure()
@@ -87,15 +97,14 @@ def reply(execution: Execution, pointer: int, length: int) -> int:
 
 
 def may_queue(execution: Execution, pointer: int, length: int) -> bytes | int:
-    """The bytes of a message to be sent, copied, or why it may not be."""
+    """The bytes of a message to be sent, copied, or why it may not be; its receiver is not looked at."""
     spec = execution.agent.spec
     if not spec.send or not execution.may_act:
         return DENIED
     execution.memory.check(pointer, length)
     if length & _U32 > spec.max_message_bytes or execution.ordinal >= spec.limits.messages_per_execution:
         return LIMIT
-    data = execution.memory.read(pointer, length)
-    return LIMIT if pressure.refuses(data) else data
+    return execution.memory.read(pointer, length)
 
 
 def send_message(execution: Execution, pointer: int, length: int) -> int:
@@ -103,6 +112,8 @@ def send_message(execution: Execution, pointer: int, length: int) -> int:
     data = may_queue(execution, pointer, length)
     if isinstance(data, int):
         return data
+    if pressure.refuses_unparsed(data):
+        return LIMIT
     execution.handed.append(Handed("send", execution.next_ordinal(), data))
     return 0
 

@@ -17,7 +17,8 @@ import msgspec
 
 from caxton.executor.pulse import Pulse
 from caxton.executor.settings import WorkerSettings
-from caxton.executor.worker.agent import Agent, make_agent
+from caxton.executor.wasi import ScratchShare
+from caxton.executor.worker.agent import Agent, Scratch, make_agent
 from caxton.executor.worker.channel import Channel
 from caxton.executor.worker.execution import Ending, Execution
 from caxton.executor.worker.hostcalls import pressure
@@ -56,6 +57,8 @@ class Worker:
         self._modules = Modules(settings, self.control, self._ticker.add)
         self._scheduler = Scheduler(settings, self._router, Pulse(settings.pulse_fd))
         self._agents: dict[int, Agent] = {}
+        root = Path(settings.scratch_directory) / str(settings.worker_id)
+        self._scratch = Scratch(root, ScratchShare(settings.temp_storage_limit_bytes))
         self._decode = msgspec.msgpack.Decoder(RouterFrame).decode
         self._messages = msgspec.msgpack.Decoder(Message)
         self._signalled = _signal_pipe()
@@ -128,8 +131,7 @@ class Worker:
             case HostReply():
                 self._scheduler.host_reply(frame.exec_id, frame.call_id, frame.status, frame.data)
             case Load():
-                root = Path(self._settings.scratch_directory) / str(self._settings.worker_id)
-                self._agents[frame.handle] = make_agent(frame.handle, frame.spec, root)
+                self._agents[frame.handle] = make_agent(frame.handle, frame.spec, self._scratch)
             case Start():
                 self._begin(frame.exec_id, frame.handle, "start", frame.incarnation)
             case Cancel():

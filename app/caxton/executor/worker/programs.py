@@ -232,7 +232,7 @@ def _wasi_state(execution: Execution, stdin: bytes) -> Any:  # caxton.executor.w
     if spec.profile is Profile.DETERMINISTIC and execution.source is None:
         execution.source = DeterministicSource()
         execution.source.begin(time.time_ns() // 1000, execution.seed)
-    scratch: Path | None = agent.scratch_root / f"{execution.exec_id:x}" if spec.scratch else None
+    scratch: Path | None = agent.scratch.root / f"{execution.exec_id:x}" if spec.scratch else None
     return wasi.new_state(
         args=[spec.name, *spec.args],
         env=env,
@@ -242,6 +242,7 @@ def _wasi_state(execution: Execution, stdin: bytes) -> Any:  # caxton.executor.w
         dirs=spec.dirs,
         scratch=scratch,
         scratch_bytes=spec.limits.temp_storage_bytes,
+        scratch_share=agent.scratch.share,
         output_bytes=spec.limits.output_bytes,
         log_bytes=spec.limits.log_bytes,
         deterministic=execution.source,

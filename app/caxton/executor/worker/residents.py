@@ -15,7 +15,6 @@ from caxton.executor.worker.agent import Agent, Resident
 from caxton.executor.worker.execution import Execution
 from caxton.protocol.execution import Gone
 
-
 _SMALL_BYTES: Final = 4 * 1024 * 1024
 _MAX_RETIRED: Final = 16
 

@@ -1,7 +1,7 @@
 """The import module `caxton`, deferred part: host functions that need an answer or decode guest bytes.
 
 Owns the functions that run on the main stack while the guest's fiber is suspended. Each returns the
-guest's integer, or what to wait for (`Sleep`, `Ask`).
+guest's integer, or what to wait for (`Sleep`, `Ask`). Must never block, and never outlive the execution.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def send_message_checked(execution: Execution, pointer: int, length: int) -> int
     else:
         if not outbox.may_send(execution, draft.receiver):
             return DENIED
+        if pressure.refuses(draft.receiver):
+            return LIMIT
     execution.handed.append(Handed("send", execution.next_ordinal(), data))
     return 0
 
@@ -87,7 +89,7 @@ def request(execution: Execution, pointer: int, length: int, buffer: int, buffer
         message = outbox.build_message(execution, draft, message_id, "request")
     except CaxtonError:
         return INVALID
-    if pressure.refuses(b'"%b"' % message.receiver.encode()):
+    if pressure.refuses(message.receiver):
         return LIMIT
     execution.next_ordinal()
     until = None if message.reply_by is None else time.monotonic() + message.reply_by - time.time()
