@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from api.checks import problem
-from api.nodes import Node
+from support.node import Node
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "gc"])

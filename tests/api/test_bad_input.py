@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 from api.checks import BOTH_WAYS, problem
-from api.nodes import Node
+from support.node import Node
 from api.raw import Connection, ask, post
 
 ROUTES = pytest.mark.parametrize("path", ["/agents", "/agents/echo/invoke", "/messages", "/dead-letters/purge"])

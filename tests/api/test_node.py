@@ -5,7 +5,7 @@ import uuid
 import httpx
 import pytest
 from api.checks import problem
-from api.nodes import Node
+from support.node import Node
 
 
 @pytest.mark.parametrize("base", ["", "/api/v1"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 from api.checks import SCHEMATHESIS
-from api.nodes import Node
+from support.node import Node
 
 from caxton import config
 from caxton.api.app import create_admin_app, create_app
