@@ -7,11 +7,11 @@ from pathlib import Path
 
 import httpx
 from api.checks import SCHEMATHESIS
-from support.node import Node
 
 from caxton import config
 from caxton.api.app import create_admin_app, create_app
 from caxton.api.operation import ATTRIBUTE
+from support.node import Node
 
 HERE = Path(__file__).parent
 
@@ -55,7 +55,7 @@ def test_the_page_needs_nothing_from_elsewhere(http: httpx.Client) -> None:
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", answer.text)
 
 
-def test_the_node_behaves_as_its_document_says(node: Node, echo: str) -> None:
+def test_the_node_behaves_as_its_document_says(node: Node) -> None:
     """Schemathesis in a process of its own: it brings threads and warnings that are not ours."""
     command = [
         str(Path(sys.executable).parent / "schemathesis"),

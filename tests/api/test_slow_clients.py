@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from api.nodes import Node, make_node
 from api.raw import Connection, post
+
+from support.node import Node, running_node
 
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Node]:
     """A node with short deadlines."""
-    times = 'connection_timeout = "1s"\nrequest_timeout = "1500ms"\nkeepalive_timeout = "1s"'
-    made = make_node(extra=times)
-    yield made
-    made.stop()
+    times = {"connection_timeout": "1s", "request_timeout": "1500ms", "keepalive_timeout": "1s"}
+    with running_node(networking=times) as made:
+        yield made
 
 
 def drip(connection: Connection, piece: Callable[[int], bytes], seconds: float = 10) -> float:

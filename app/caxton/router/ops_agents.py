@@ -58,8 +58,11 @@ async def list_agents(desk: Desk, args: Listing) -> Page:
 async def state(desk: Desk, args: Listing) -> Page:
     """The agent's keys, in their order."""
     name = _require_name(desk, args.name)
-    found = await desk.read(desk.store.reader.keys, name, limit=check_limit(args.limit), cursor=args.cursor)
-    return Page([state_view(row) for row in found.rows], found.next_cursor)
+    position = read_cursor(args.cursor, str)
+    after = None if position is None else str(position[0])
+    found = await desk.read(desk.store.reader.keys, name, limit=check_limit(args.limit), cursor=after)
+    following = None if found.next_cursor is None else write_cursor(found.next_cursor)
+    return Page([state_view(row) for row in found.rows], following)
 
 
 async def executions(desk: Desk, args: Listing) -> Page:

@@ -17,7 +17,7 @@ MAX_LIMIT: Final = 200
 MAX_CURSOR_LENGTH: Final = 2_048
 
 Position = list[str | int | float]
-_decoder = msgspec.json.Decoder(Position)
+_decoder = msgspec.msgpack.Decoder(Position)
 
 
 def check_limit(limit: int) -> int:
@@ -36,7 +36,7 @@ def check_limit(limit: int) -> int:
 
 def write_cursor(*position: str | int | float) -> str:
     """A position (the sort key of the last item shown) as a cursor."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(position)).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None, *kinds: type) -> Position | None:
