@@ -96,7 +96,8 @@ def test_a_stopped_agent_finds_what_was_replayed_when_it_starts(http: httpx.Clie
 def test_a_replay_to_an_agent_that_is_gone_moves_nothing(http: httpx.Client, trap: str) -> None:
     ids = dead_in(http, trap)
     http.delete(f"/agents/{trap}")
-    problem(http.post("/dead-letters/replay", json={"message_ids": ids}), 404, "AGENT_NOT_FOUND")
+    problem(http.post("/dead-letters/replay", json={"agent": trap}), 404, "AGENT_NOT_FOUND")
+    assert http.post("/dead-letters/replay", json={"message_ids": ids}).json() == {"count": 0}
     assert listed(http, trap) == set(ids)
 
 

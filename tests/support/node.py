@@ -132,13 +132,14 @@ class Node:
         return _toml(self.settings)
 
     def wait_ready(self) -> None:
-        """Waits until GET /ready answers 200."""
+        """Waits until GET /ready answers 200, and administration is there."""
 
         def ready() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             with contextlib.suppress(httpx.TransportError):
-                return self.client.get("/ready").status_code == 200
+                admin = httpx.get(f"{self.admin_url}/health")
+                return self.client.get("/ready").status_code == 200 == admin.status_code
             return False
 
         until(ready, READY_SECONDS, "node ready: " + self.log.read_text()[-2000:])

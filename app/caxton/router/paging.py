@@ -59,6 +59,17 @@ def read_cursor(cursor: str | None, *kinds: type) -> Position | None:
         ) from error
 
 
+def read_last(cursor: str | None) -> str | None:
+    """The name of the last item shown, of a cursor by `write_last`."""
+    position = read_cursor(cursor, str)
+    return None if position is None else str(position[0])
+
+
+def write_last(name: str | None) -> str | None:
+    """A cursor for a list that goes by name; None stays None: the end."""
+    return None if name is None else write_cursor(name)
+
+
 def _as(value: str | int | float, kind: type) -> str | int | float:
     if kind is float and isinstance(value, int):
         return float(value)
