@@ -63,10 +63,10 @@ def test_a_job_for_a_full_mailbox_fails(held: httpx.Client) -> None:
 
 def test_a_disk_below_its_mark_takes_nothing_new_and_ends_what_it_has(small: Node) -> None:
     small.deploy("brief", sleeping(3))
-    client = small.client
     body = {"performative": "inform", "receiver": "brief"}
-    message_id = client.post(f"{BASE}/messages", json=body).json()["message_id"]
+    message_id = small.client.post(f"{BASE}/messages", json=body).json()["message_id"]
     small.reload("messaging", low_disk_bytes="1000TB")
+    client = small.client
     try:
         until(lambda: client.get("/ready").status_code == 503, 10, "not ready")
         until(lambda: client.post(f"{BASE}/messages", json=body).status_code == 507, 10, "507")
@@ -81,6 +81,7 @@ def test_a_disk_below_its_mark_takes_nothing_new_and_ends_what_it_has(small: Nod
             settle(http, f"/messages/{message_id}", "done")
     finally:
         small.reload("messaging", low_disk_bytes="1MB")
+    client = small.client
     until(lambda: client.get("/ready").status_code == 200, 10, "ready again")
     until(lambda: client.post(f"{BASE}/messages", json=body).status_code == 202, 10, "room again")
     small.client.delete(f"{BASE}/agents/brief?purge=true")

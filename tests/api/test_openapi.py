@@ -68,7 +68,7 @@ def test_the_node_behaves_as_its_document_says(node: Node) -> None:
         "--exclude-path-regex",
         "events|logs",
         "--max-examples",
-        "8",
+        "4",
         "--phases",
         "coverage,fuzzing",
         "--request-timeout",

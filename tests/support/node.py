@@ -173,11 +173,15 @@ class Node:
             os.kill(pid, signal.SIGCONT)
 
     def reload(self, section: str, **keys: Any) -> None:
-        """Writes the configuration with these keys and has the node read it again; returns at once."""
+        """Writes the configuration with these keys, has the node read it again, and waits for new API workers."""
         assert self.process is not None
+        old = set(self.gunicorn("api")[1])
         self.settings.setdefault(section, {}).update(keys)
         self.config_file.write_text(self.toml())
         self.process.send_signal(signal.SIGHUP)
+        until(lambda: old.isdisjoint(now := self.gunicorn("api")[1]) and now, 20, "other API workers")
+        self.client.close()
+        self.client = httpx.Client(base_url=self.url, timeout=60.0)
 
     def kill_everything(self) -> None:
         """SIGKILL to every process of the node at once, as a power cut would."""
