@@ -8,7 +8,7 @@ from api.checks import pages, problem, settle
 from api.conftest import Deploy
 
 from support.node import Node, until
-from support.wat import ECHO, SILENT, TALLY, sleeping
+from support.wat import ECHO, KEYS, SILENT, TALLY, sleeping
 
 
 def test_lists_agents(http: httpx.Client) -> None:
@@ -60,6 +60,11 @@ def test_a_cursor_that_is_none_of_ours_is_refused(http: httpx.Client, path: str,
     assert problem(http.get(path, params={"cursor": cursor}), 400, "INVALID_REQUEST")["path"] == "cursor"
 
 
+@pytest.mark.parametrize("text", ["%FF", "%ED%A0%80", "a%C3"])
+def test_a_query_that_is_not_utf8_is_refused(http: httpx.Client, text: str) -> None:
+    assert problem(http.get(f"/agents?capability={text}"), 400, "INVALID_REQUEST")["path"] == "query"
+
+
 def test_a_parameter_given_twice_is_refused(http: httpx.Client) -> None:
     problem(http.get("/agents?limit=1&limit=2"), 400, "INVALID_REQUEST")
 
@@ -104,6 +109,13 @@ def test_state_holds_the_keys(http: httpx.Client, deploy: Deploy) -> None:
     http.post(f"/agents/{name}/invoke", json={})
     (item,) = http.get(f"/agents/{name}/state").json()["items"]
     assert (item["key"], item["size_bytes"]) == ("n", 4)
+
+
+def test_pages_hold_every_key_once(http: httpx.Client, deploy: Deploy) -> None:
+    name = deploy(KEYS)
+    http.post(f"/agents/{name}/invoke", json={})
+    found = [item["key"] for page in pages(http, f"/agents/{name}/state", limit=2) for item in page]
+    assert found == ["a", "b", "c", "d", "e"]
 
 
 def test_executions_are_listed_newest_first(http: httpx.Client, deploy: Deploy) -> None:

@@ -161,6 +161,9 @@ def test_what_is_no_wat_is_422(http: httpx.Client, text: str) -> None:
         ({"name": "a", "wat": "x", "limits": {"memory_byte": 1}}, "limits.memory_byte"),
         ({"name": "a", "wat": "x", "limits": []}, "limits"),
         ({"name": "a", "wat": "x", "grants": {"dirs": [{"host": "/a", "guest": "b"}]}}, "grants.dirs[0].guest"),
+        ({"name": "a", "wat": "x", "grants": {"dirs": [{"host": "/\0", "guest": "/b"}]}}, "grants.dirs[0].host"),
+        ({"name": "a", "wat": "x", "limits": {"fuel": 10**30}}, "limits.fuel"),
+        ({"name": "a", "wat": "x", "limits": {"state_bytes": 2**63}}, "limits.state_bytes"),
         ({"name": "a", "wat": "x", "shape": "blob"}, "shape"),
         ({"name": "a", "wat": "x", "args": "-v"}, "args"),
         ({"name": "a", "wat": 1}, "wat"),
@@ -169,6 +172,11 @@ def test_what_is_no_wat_is_422(http: httpx.Client, text: str) -> None:
 def test_a_wrong_field_is_named(http: httpx.Client, body: dict[str, object], path: str) -> None:
     details = problem(http.post("/agents", json=body), 400, "INVALID_REQUEST")
     assert details["path"] == path
+
+
+@pytest.mark.parametrize("field", ["config", "supervision"])
+def test_a_number_that_nothing_can_hold_is_refused(http: httpx.Client, field: str) -> None:
+    problem(http.post("/agents", json={"name": "a", "wat": ECHO, field: {"n": 10**400}}), 400, "INVALID_REQUEST")
 
 
 def test_an_unknown_field_names_the_nearest(http: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -131,6 +132,22 @@ def test_the_same_key_takes_effect_once(http: httpx.Client, deploy: Deploy, deli
     problem(other, 409, "CONFLICT")
     fresh = http.post(f"/agents/{name}/invoke", json=body, headers={"Idempotency-Key": f"other-{name}"})
     assert fresh.json()["content"] == 2
+
+
+@pytest.mark.parametrize("delivery", ["ephemeral", "durable"])
+def test_the_same_key_twice_at_once_is_one_execution(
+    http: httpx.Client, node: Node, deploy: Deploy, delivery: str
+) -> None:
+    url = f"{node.url}/api/v1/agents/{deploy(wat.sleeping(0.5))}/invoke"
+    headers = {"Idempotency-Key": f"twice-{url}"}
+
+    def call(_: int) -> httpx.Response:
+        return httpx.post(url, json={"delivery": delivery}, headers=headers, timeout=20)
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(call, range(3)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["execution"]["id"] for answer in answers}) == 1
 
 
 def test_the_same_key_for_a_job_takes_effect_once(http: httpx.Client, deploy: Deploy) -> None:

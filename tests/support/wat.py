@@ -75,6 +75,21 @@ TALLY = """
 """
 """Counts in the key `n` (4 bytes, little-endian): one more per message that took effect; answers the count."""
 
+KEYS = """
+(module
+  (import "caxton" "store_data" (func $store (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 20)
+  (data (i32.const 0) "abcde")
+  (func (export "caxton_alloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "handle_message") (param i32 i32) (result i32)
+    (local $at i32)
+    (loop $next
+      (drop (call $store (local.get $at) (i32.const 1) (i32.const 0) (i32.const 5)))
+      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 5))))
+    (i32.const 0)))
+"""
+"""Stores the keys a to e."""
+
 LOGGER = """
 (module
   (import "caxton" "console_log" (func $log (param i32 i32)))
