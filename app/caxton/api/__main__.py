@@ -1,6 +1,6 @@
 """`python -m caxton.api [--config FILE] [--admin]`: the HTTP server.
 
-Owns the order of start: gevent patches first, then everything else is imported. Must never hold anything but the start.
+Owns the order of start: gevent patches first, then everything else is imported. Must never hold more.
 """
 
 from gevent import monkey
