@@ -88,9 +88,10 @@ def test_a_body_that_is_no_object(http: httpx.Client, body: str) -> None:
     problem(http.post("/agents/echo/invoke", content=body, headers=JSON), 400, "INVALID_REQUEST")
 
 
-def test_a_body_that_announces_too_much_is_refused_unread(node: Node) -> None:
+@pytest.mark.parametrize("path", ["agents", "agents/echo/invoke", "messages", "dead-letters/purge"])
+def test_a_body_that_announces_too_much_is_refused_unread(node: Node, path: str) -> None:
     with Connection(node) as connection:
-        connection.send(post("/api/v1/agents/echo/invoke", f"Content-Length: {10**12}"))
+        connection.send(post(f"/api/v1/{path}", f"Content-Length: {10**12}"))
         answer = connection.read()
         assert (answer.status, answer.code()) == (413, "PAYLOAD_TOO_LARGE")
         assert answer.headers["connection"] == "close"

@@ -188,6 +188,23 @@ def test_a_trap_is_502(http: httpx.Client, deploy: Deploy) -> None:
     problem(http.post(f"/agents/{deploy(wat.TRAP)}/invoke", json={}), 502, "AGENT_FAILED")
 
 
+@pytest.mark.parametrize(
+    ("text", "config", "code"),
+    [
+        (wat.LOOP, {"profile": "deterministic", "limits": {"fuel": 100_000}}, "FUEL_EXHAUSTED"),
+        (wat.LOOP, {"limits": {"cpu_time_seconds": 0.1}}, "CPU_LIMIT"),
+        (wat.RECURSION, {}, "STACK_OVERFLOW"),
+        (wat.CAT, {"limits": {"output_bytes": 1}}, "OUTPUT_LIMIT"),
+    ],
+)
+def test_every_limit_has_its_code(
+    http: httpx.Client, deploy: Deploy, text: str, config: dict[str, object], code: str
+) -> None:
+    name = deploy(text, **config)
+    problem(http.post(f"/agents/{name}/invoke", json={}), 502, code)
+    assert http.get(f"/agents/{name}").json()["status"] == "running"
+
+
 def test_a_failure_exit_code_is_an_answer(http: httpx.Client, deploy: Deploy) -> None:
     answer = http.post(f"/agents/{deploy(wat.EXIT_3)}/invoke", json={})
     assert answer.status_code == 200

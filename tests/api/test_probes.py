@@ -18,6 +18,17 @@ def test_health_and_readiness_are_open_everywhere(node: Node, guarded: Node, bas
         assert httpx.get(f"{url}{base}/ready").json()["ready"] is True
 
 
+@pytest.mark.parametrize(
+    "path", ["/health", "/ready", "/agents", "/agents/echo", "/ledger", "/openapi.json", "/docs"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_every_answer_says_which_request_it_answers(http: httpx.Client, method: str, path: str) -> None:
+    answer = http.request(method, path, headers={"X-Request-Id": "mine"})
+    assert answer.status_code == 200
+    assert answer.headers["x-request-id"] == "mine"
+    assert len(answer.headers["x-trace-id"]) == 32
+
+
 def test_a_paused_node_is_not_ready_and_says_why(node: Node, paused: object) -> None:
     answer = httpx.get(f"{node.url}/ready")
     assert problem(answer, 503, "NOT_READY")["reasons"] == ["paused"]

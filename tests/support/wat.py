@@ -37,6 +37,11 @@ TRAP = """
 """
 """Traps on every message."""
 
+RECURSION = TRAP.replace("unreachable", "(call $deeper)").replace(
+    "(memory", "(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))\n  (memory"
+)
+"""Calls itself until the stack ends."""
+
 SLEEP = """
 (module
   (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
