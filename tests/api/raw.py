@@ -7,7 +7,7 @@ import socket
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from api.nodes import Node
+from support.node import Node
 
 
 class Answer(NamedTuple):

@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from api.nodes import Node, make_node
+from api.conftest import brief_node
 from api.raw import Connection, post
+
+from support.node import Node
 
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Node]:
     """A node with short deadlines."""
-    times = 'connection_timeout = "1s"\nrequest_timeout = "1500ms"\nkeepalive_timeout = "1s"'
-    made = make_node(extra=times)
-    yield made
-    made.stop()
+    times = {"connection_timeout": "700ms", "request_timeout": "700ms", "keepalive_timeout": "1s"}
+    with brief_node(networking=times) as made:
+        yield made
 
 
 def drip(connection: Connection, piece: Callable[[int], bytes], seconds: float = 10) -> float:
@@ -64,7 +65,7 @@ def test_dripping_headers_on_a_used_connection_are_ended(hasty: Node) -> None:
 def test_a_dripping_body_is_ended(hasty: Node, path: str, header: str, piece: Callable[[int], bytes]) -> None:
     with Connection(hasty) as connection:
         connection.send(post(path, header))
-        assert 1 < drip(connection, piece) < 4
+        assert 0.5 < drip(connection, piece) < 4
         answer = connection.read()
         assert (answer.status, answer.code()) == (408, "REQUEST_TIMEOUT")
         assert connection.closed()

@@ -67,6 +67,10 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 def _kind(pid: int) -> str | None:
     try:
         line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -82,11 +86,24 @@ class Node:
     home: Path
     port: int
     settings: dict[str, dict[str, Any]]
+    environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.settings['networking']['admin_address']}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://{self.settings['networking']['metrics_address']}"
 
     @property
     def log(self) -> Path:
@@ -103,7 +120,7 @@ class Node:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "caxton", "--config", str(self.config_file), "serve"],
                 cwd=self.home,
-                env={**os.environ, "PYTHONPATH": str(APP), "PYTHONWARNINGS": "default"},
+                env={**os.environ, "PYTHONPATH": str(APP), "PYTHONWARNINGS": "default", **self.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,13 +132,14 @@ class Node:
         return _toml(self.settings)
 
     def wait_ready(self) -> None:
-        """Waits until GET /ready answers 200."""
+        """Waits until GET /ready answers 200, and administration is there."""
 
         def ready() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             with contextlib.suppress(httpx.TransportError):
-                return self.client.get("/ready").status_code == 200
+                admin = httpx.get(f"{self.admin_url}/health")
+                return self.client.get("/ready").status_code == 200 == admin.status_code
             return False
 
         until(ready, READY_SECONDS, "node ready: " + self.log.read_text()[-2000:])
@@ -136,6 +154,34 @@ class Node:
         pid = int(until(lambda: self.pids(kind), 20, f"a {kind} to kill")[-1])
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def gunicorn(self, kind: str) -> tuple[int, list[int]]:
+        """The master's pid and its workers' of `api` or `admin`."""
+        found = self.pids(kind)
+        master = next(pid for pid in found if _parent(pid) not in found)
+        return master, [pid for pid in found if pid != master]
+
+    @contextlib.contextmanager
+    def suspended(self, pid: int) -> Iterator[None]:
+        """SIGSTOP to one of the node's processes for a while: it is there and does nothing."""
+        assert self.process is not None
+        assert pid in (self.process.pid, *_children(self.process.pid))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def reload(self, section: str, **keys: Any) -> None:
+        """Writes the configuration with these keys, has the node read it again, and waits for new API workers."""
+        assert self.process is not None
+        old = set(self.gunicorn("api")[1])
+        self.settings.setdefault(section, {}).update(keys)
+        self.config_file.write_text(self.toml())
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: old.isdisjoint(now := self.gunicorn("api")[1]) and now, 20, "other API workers")
+        self.client.close()
+        self.client = httpx.Client(base_url=self.url, timeout=60.0)
 
     def kill_everything(self) -> None:
         """SIGKILL to every process of the node at once, as a power cut would."""
@@ -212,8 +258,8 @@ def _toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def make_node(home: Path, **sections: dict[str, Any]) -> Node:
-    """A node that is not started yet: loopback ports, data below `home`; `sections` override."""
+def make_node(home: Path, environ: Mapping[str, str] | None = None, **sections: dict[str, Any]) -> Node:
+    """A node that is not started yet: loopback ports, data below `home`; `sections` and `environ` override."""
     port = free_port()
     settings: dict[str, dict[str, Any]] = {
         "runtime": {"executor_workers": 2},
@@ -229,14 +275,14 @@ def make_node(home: Path, **sections: dict[str, Any]) -> Node:
     }
     for section, keys in sections.items():
         settings.setdefault(section, {}).update(keys)
-    return Node(home, port, settings)
+    return Node(home, port, settings, dict(environ or {}))
 
 
 @contextlib.contextmanager
-def running_node(**sections: dict[str, Any]) -> Iterator[Node]:
+def running_node(environ: Mapping[str, str] | None = None, **sections: dict[str, Any]) -> Iterator[Node]:
     """A started node in a short temporary directory; ended and removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
-    node = make_node(home, **sections)
+    node = make_node(home, environ, **sections)
     try:
         node.start()
         yield node

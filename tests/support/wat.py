@@ -37,6 +37,11 @@ TRAP = """
 """
 """Traps on every message."""
 
+RECURSION = TRAP.replace("unreachable", "(call $deeper)").replace(
+    "(memory", "(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))\n  (memory"
+)
+"""Calls itself until the stack ends."""
+
 SLEEP = """
 (module
   (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
@@ -74,3 +79,58 @@ TALLY = """
     (call $reply (local.get $at) (i32.sub (i32.const 64) (local.get $at)))))
 """
 """Counts in the key `n` (4 bytes, little-endian): one more per message that took effect; answers the count."""
+
+KEYS = """
+(module
+  (import "caxton" "store_data" (func $store (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 20)
+  (data (i32.const 0) "abcde")
+  (func (export "caxton_alloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "handle_message") (param i32 i32) (result i32)
+    (local $at i32)
+    (loop $next
+      (drop (call $store (local.get $at) (i32.const 1) (i32.const 0) (i32.const 5)))
+      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 5))))
+    (i32.const 0)))
+"""
+"""Stores the keys a to e."""
+
+LOGGER = """
+(module
+  (import "caxton" "console_log" (func $log (param i32 i32)))
+  (memory (export "memory") 20)
+  (data (i32.const 0) "hello")
+  (func (export "caxton_alloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "handle_message") (param i32 i32) (result i32)
+    (call $log (i32.const 0) (i32.const 5)) (i32.const 0)))
+"""
+"""Logs hello on every message."""
+
+CAT = """
+(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func (export "_start")
+    (loop $more
+      (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 65536))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (if (i32.load (i32.const 8)) (then
+        (i32.store (i32.const 4) (i32.load (i32.const 8)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+        (br $more))))))
+"""
+"""A command: its output is its input."""
+
+EXIT_3 = """
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (call $exit (i32.const 3))))
+"""
+"""A command that ends with exit code 3."""
+
+
+def sleeping(seconds: float) -> str:
+    """SLEEP for another time."""
+    return SLEEP.replace("200000", str(int(seconds * 1e6)))

@@ -51,11 +51,7 @@ def index() -> Response:
 
 
 @blueprint.get("/agents/<agent:name>")
-@operation(
-    Operation(
-        "Show an agent", {200: AgentView, 304: None}, query=NoQuery, errors=_MISSING, headers=("If-None-Match",)
-    )
-)
+@operation(Operation("Show an agent", {200: AgentView}, query=NoQuery, errors=_MISSING))
 def show(name: str) -> Response:
     """One agent; its ETag goes into If-Match of a change."""
     query(NoQuery)

@@ -43,7 +43,6 @@ _HEADER_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "Prefer": {"type": "string", "examples": ["respond-async"]},
     "If-Match": {"type": "string", "pattern": r'^(?:\*|"[!#-+\--~]{1,128}")$'},
-    "If-None-Match": {"type": "string"},
     "Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
 

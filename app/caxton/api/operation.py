@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from flask import Response, request
@@ -57,6 +58,10 @@ def operation(spec: Operation) -> Callable[[Callable[P, Response]], Callable[P, 
 
 def query(model: type[Q]) -> Q:
     """The query parameters as `model`; unknown, repeated and malformed ones are `INVALID_REQUEST`."""
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError:
+        raise CaxtonError(Code.INVALID_REQUEST, "the query is not UTF-8", path="query", expected="UTF-8") from None
     values: dict[str, str] = {}
     for name, given in request.args.lists():
         if len(given) > 1:

@@ -67,7 +67,7 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Parameters of GET /events: comma-separated globs, and where to resume."""
 
     types: Annotated[str, Meta(min_length=1, max_length=1024)] = "*"
-    last_event_id: Annotated[int, Meta(ge=0)] | None = None
+    last_event_id: Annotated[int, Meta(ge=0, lt=10**18)] | None = None
 
 
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -118,9 +118,15 @@ class RouterClient:
             self._abandon(call_id)
 
     def _start(self, op: str, args: msgspec.Struct, pending: _Pending) -> int:
+        try:
+            packed = _pack(args)
+        except OverflowError:
+            raise CaxtonError(
+                Code.INVALID_REQUEST, "a whole number is out of range", expected="whole numbers of at most 64 bits"
+            ) from None
         call_id = next(self._ids)
         self._pending[call_id] = pending
-        self._send(encode_frame(Call(call_id, op, _pack(args))))
+        self._send(encode_frame(Call(call_id, op, packed)))
         return call_id
 
     def _abandon(self, call_id: int) -> None:

@@ -82,7 +82,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         super().notify()
         if not self.alive:
             for client in list(self.idle_clients):
-                client.shutdown(socket.SHUT_RDWR)
+                client.shutdown(socket.SHUT_RD)  # a request that has arrived already is still answered
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection: requests until it closes, is idle for too long or has to be ended."""

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-Positive = Annotated[int, Meta(gt=0)]
+MAX_INT: Final = 2**63 - 1
+Positive = Annotated[int, Meta(gt=0, le=MAX_INT)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 MEBI: Final = 1024 * 1024
@@ -62,10 +63,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     table_elements: Positive | None = None
     output_bytes: Positive | None = None
     log_bytes: Positive | None = None
-    messages_per_execution: Annotated[int, Meta(ge=0)] | None = None
+    messages_per_execution: Annotated[int, Meta(ge=0, le=MAX_INT)] | None = None
     host_calls_per_execution: Positive | None = None
-    state_bytes: Annotated[int, Meta(ge=0)] | None = None
-    temp_storage_bytes: Annotated[int, Meta(ge=0)] | None = None
+    state_bytes: Annotated[int, Meta(ge=0, le=MAX_INT)] | None = None
+    temp_storage_bytes: Annotated[int, Meta(ge=0, le=MAX_INT)] | None = None
 
 
 class EffectiveLimits(msgspec.Struct, frozen=True):
@@ -90,8 +91,8 @@ class EffectiveLimits(msgspec.Struct, frozen=True):
 class DirGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host directory that the agent sees as `guest`; below one of `[runtime] shareable_dirs`."""
 
-    host: Annotated[str, Meta(pattern="^/")]
-    guest: Annotated[str, Meta(pattern="^/")]
+    host: Annotated[str, Meta(pattern=r"^/[^\x00]*$")]
+    guest: Annotated[str, Meta(pattern=r"^/[^\x00]*$")]
     read_only: bool = True
 
 

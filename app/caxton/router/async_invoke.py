@@ -17,6 +17,7 @@ from caxton.protocol.operations import Invoke
 from caxton.protocol.views import JobView
 from caxton.router.desk import Desk
 from caxton.router.jobs import INVOKE, RUNNING, Job, job_view
+from caxton.router.readiness import require_disk
 
 PATIENCE_SECONDS: Final = 86_400.0
 """How long a job waits for a durable message: as long as jobs are kept."""
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 async def begin(desk: Desk, args: Invoke) -> JobView:
     """Makes the job durable, then sends the message."""
+    require_disk(desk)  # the job is a row, even where the message is none
     desk.registry.require(args.message.receiver)
     job = await desk.jobs.create(INVOKE, args)
     desk.spawn(_run(desk, job, args))

@@ -14,7 +14,7 @@ from caxton.protocol.operations import Listing, Logs, Named, Nothing
 from caxton.protocol.views import AgentView, Counts, Page
 from caxton.router.connection import Sink
 from caxton.router.desk import Desk
-from caxton.router.paging import check_limit, read_cursor, write_cursor
+from caxton.router.paging import check_limit, read_cursor, read_last, write_cursor, write_last
 from caxton.router.views import agent_view, agent_view_with, execution_view, log_view, state_view
 
 FOLLOW_SECONDS: Final = 0.2
@@ -58,8 +58,9 @@ async def list_agents(desk: Desk, args: Listing) -> Page:
 async def state(desk: Desk, args: Listing) -> Page:
     """The agent's keys, in their order."""
     name = _require_name(desk, args.name)
-    found = await desk.read(desk.store.reader.keys, name, limit=check_limit(args.limit), cursor=args.cursor)
-    return Page([state_view(row) for row in found.rows], found.next_cursor)
+    after = read_last(args.cursor)
+    found = await desk.read(desk.store.reader.keys, name, limit=check_limit(args.limit), cursor=after)
+    return Page([state_view(row) for row in found.rows], write_last(found.next_cursor))
 
 
 async def executions(desk: Desk, args: Listing) -> Page:

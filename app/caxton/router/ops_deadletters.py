@@ -47,6 +47,8 @@ async def get(desk: Desk, args: Named) -> MessageView:
 async def replay(desk: Desk, args: DeadReplay) -> Affected:
     """Dead letters are pending again, in their own mailbox or in that of `to`."""
     require_accepting(desk)
+    if args.agent is not None and args.to is None:
+        desk.registry.require(args.agent)
     ids = await _ids(desk, args.message_ids, args.agent, everything=False)
     if args.to is not None:
         desk.registry.require(args.to)

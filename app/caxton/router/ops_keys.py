@@ -15,7 +15,7 @@ from caxton.protocol.keys import new_key
 from caxton.protocol.operations import KeyCreate, Listing, Named
 from caxton.protocol.views import KeyRecord, KeyView, Page
 from caxton.router.desk import Desk
-from caxton.router.paging import check_limit
+from caxton.router.paging import check_limit, read_last, write_last
 from caxton.router.views import key_view
 from caxton.store import ApiKeyRow, Changes
 
@@ -48,8 +48,9 @@ async def create(desk: Desk, args: KeyCreate) -> KeyView:
 
 async def list_keys(desk: Desk, args: Listing) -> Page:
     """All keys, revoked and expired ones too."""
-    found = await desk.read(desk.store.reader.api_keys, limit=check_limit(args.limit), cursor=args.cursor)
-    return Page([key_view(row) for row in found.rows], found.next_cursor)
+    after = read_last(args.cursor)
+    found = await desk.read(desk.store.reader.api_keys, limit=check_limit(args.limit), cursor=after)
+    return Page([key_view(row) for row in found.rows], write_last(found.next_cursor))
 
 
 async def revoke(desk: Desk, args: Named) -> KeyView:

@@ -17,7 +17,7 @@ MAX_LIMIT: Final = 200
 MAX_CURSOR_LENGTH: Final = 2_048
 
 Position = list[str | int | float]
-_decoder = msgspec.json.Decoder(Position)
+_decoder = msgspec.msgpack.Decoder(Position)
 
 
 def check_limit(limit: int) -> int:
@@ -36,7 +36,7 @@ def check_limit(limit: int) -> int:
 
 def write_cursor(*position: str | int | float) -> str:
     """A position (the sort key of the last item shown) as a cursor."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(position)).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None, *kinds: type) -> Position | None:
@@ -57,6 +57,17 @@ def read_cursor(cursor: str | None, *kinds: type) -> Position | None:
             "cursor: not one that this list gave; pass `next_cursor` of the page before, unchanged",
             path="cursor",
         ) from error
+
+
+def read_last(cursor: str | None) -> str | None:
+    """The name of the last item shown, of a cursor by `write_last`."""
+    position = read_cursor(cursor, str)
+    return None if position is None else str(position[0])
+
+
+def write_last(name: str | None) -> str | None:
+    """A cursor for a list that goes by name; None stays None: the end."""
+    return None if name is None else write_cursor(name)
 
 
 def _as(value: str | int | float, kind: type) -> str | int | float:
