@@ -14,6 +14,8 @@ from flask import Flask
 
 from caxton.api import hot, problems, trace
 from caxton.api.gateway import EXTENSION, Gateway
+from caxton.api.lane import Answer, Answerer, Headers
+from caxton.api.plain import Environ
 from caxton.api.router_client import ClientGoneError
 from caxton.protocol.errors import CaxtonError
 
@@ -22,7 +24,7 @@ _AGENTS: Final = f"{PREFIX}/agents/"
 _INVOKE: Final = "/invoke"
 _MESSAGES: Final = f"{PREFIX}/messages"
 log = logging.getLogger(__name__)
-Environ = dict[str, Any]
+View = Callable[[Environ], hot.JsonAnswer]
 StartResponse = Callable[..., Any]
 
 
@@ -34,32 +36,43 @@ class Front:
         self._gateway: Gateway = flask.extensions[EXTENSION]
         self._short_cut = short_cut
 
+    def takes(self, path: bytes) -> Answerer | None:
+        """What answers a plain POST to this path without WSGI, if it is one of the hot routes."""
+        if not self._short_cut:
+            return None
+        view = self._hot_view(path.decode())
+        return None if view is None else lambda environ: self._answer(environ, view)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
-        made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         if self._short_cut and environ["REQUEST_METHOD"] == "POST" and not environ["QUERY_STRING"]:
-            path: str = environ["PATH_INFO"]
-            if path.endswith(_INVOKE) and path.startswith(_AGENTS):
-                name = path[len(_AGENTS) : -len(_INVOKE)]
-                return self._answer(environ, start_response, lambda: hot.invoke(self._gateway, environ, name))
-            if path == _MESSAGES:
-                return self._answer(environ, start_response, lambda: hot.submit(self._gateway, environ))
+            view = self._hot_view(environ["PATH_INFO"])
+            if view is not None:
+                status, headers, body = self._answer(environ, view)
+                start_response(status, headers)
+                return [body]
+        made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
 
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
             return start_response(status, headers + made.headers(), exc_info)
 
         return self.flask.wsgi_app(environ, start)
 
-    def _answer(
-        self, environ: Environ, start_response: StartResponse, view: Callable[[], hot.JsonAnswer]
-    ) -> Iterable[bytes]:
-        made: trace.Trace = environ[trace.ENVIRON_KEY]
+    def _hot_view(self, path: str) -> View | None:
+        if path.endswith(_INVOKE) and path.startswith(_AGENTS):
+            name = path[len(_AGENTS) : -len(_INVOKE)]
+            return lambda environ: hot.invoke(self._gateway, environ, name)
+        if path == _MESSAGES:
+            return lambda environ: hot.submit(self._gateway, environ)
+        return None
+
+    def _answer(self, environ: Environ, view: View) -> Answer:
+        made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         try:
-            status, text, location = view()
+            status, text, location = view(environ)
         except Exception as error:
             refused = refuse(error, made)
-            start_response(problems.status_line(refused.status), refused.headers + made.headers())
-            return [refused.body]
+            return problems.status_line(refused.status), refused.headers + made.headers(), refused.body
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(text))),
@@ -68,8 +81,7 @@ class Front:
         ]
         if location:
             headers.append(("Location", location))
-        start_response("200 OK" if status == 200 else problems.status_line(status), headers)
-        return [text]
+        return "200 OK" if status == 200 else problems.status_line(status), headers, text
 
 
 def refuse(error: Exception, made: trace.Trace) -> problems.Rendered:
