@@ -7,6 +7,7 @@ view of it: both call `hot`.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -17,12 +18,16 @@ from caxton.api.gateway import EXTENSION, Gateway
 from caxton.api.lane import Answer, Answerer, Headers
 from caxton.api.plain import Environ
 from caxton.api.router_client import ClientGoneError
+from caxton.api.traffic import UNKNOWN, Observe
 from caxton.protocol.errors import CaxtonError
 
 PREFIX: Final = "/api/v1"
 _AGENTS: Final = f"{PREFIX}/agents/"
 _INVOKE: Final = "/invoke"
 _MESSAGES: Final = f"{PREFIX}/messages"
+INVOKE_ROUTE: Final = f"{PREFIX}/agents/<agent:name>/invoke"
+"""Both routes as Flask writes them: what counts requests has to name them alike."""
+ENVIRON_ROUTE: Final = "caxton.route"
 log = logging.getLogger(__name__)
 View = Callable[[Environ], hot.JsonAnswer]
 StartResponse = Callable[..., Any]
@@ -31,8 +36,9 @@ StartResponse = Callable[..., Any]
 class Front:
     """Serves the hot routes itself and hands everything else to Flask."""
 
-    def __init__(self, flask: Flask, *, short_cut: bool = True) -> None:
+    def __init__(self, flask: Flask, *, short_cut: bool = True, observe: Observe | None = None) -> None:
         self.flask = flask
+        self._observe = observe
         self._gateway: Gateway = flask.extensions[EXTENSION]
         self._short_cut = short_cut
 
@@ -40,33 +46,44 @@ class Front:
         """What answers a plain POST to this path without WSGI, if it is one of the hot routes."""
         if not self._short_cut:
             return None
-        view = self._hot_view(path.decode())
-        return None if view is None else lambda environ: self._answer(environ, view)
+        found = self._hot_view(path.decode())
+        return None if found is None else lambda environ: self._answer(environ, *found)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
         if self._short_cut and environ["REQUEST_METHOD"] == "POST" and not environ["QUERY_STRING"]:
-            view = self._hot_view(environ["PATH_INFO"])
-            if view is not None:
-                status, headers, body = self._answer(environ, view)
+            found = self._hot_view(environ["PATH_INFO"])
+            if found is not None:
+                status, headers, body = self._answer(environ, *found)
                 start_response(status, headers)
                 return [body]
         made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
+        began = time.monotonic()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            if self._observe is not None:
+                route = environ.get(ENVIRON_ROUTE, UNKNOWN)
+                self._observe(environ["REQUEST_METHOD"], route, status, time.monotonic() - began)
             return start_response(status, headers + made.headers(), exc_info)
 
         return self.flask.wsgi_app(environ, start)
 
-    def _hot_view(self, path: str) -> View | None:
+    def _hot_view(self, path: str) -> tuple[View, str] | None:
         if path.endswith(_INVOKE) and path.startswith(_AGENTS):
             name = path[len(_AGENTS) : -len(_INVOKE)]
-            return lambda environ: hot.invoke(self._gateway, environ, name)
+            return lambda environ: hot.invoke(self._gateway, environ, name), INVOKE_ROUTE
         if path == _MESSAGES:
-            return lambda environ: hot.submit(self._gateway, environ)
+            return lambda environ: hot.submit(self._gateway, environ), _MESSAGES
         return None
 
-    def _answer(self, environ: Environ, view: View) -> Answer:
+    def _answer(self, environ: Environ, view: View, route: str) -> Answer:
+        began = time.monotonic()
+        answer = self._view(environ, view)
+        if self._observe is not None:
+            self._observe("POST", route, answer[0], time.monotonic() - began)
+        return answer
+
+    def _view(self, environ: Environ, view: View) -> Answer:
         made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         try:
             status, text, location = view(environ)
