@@ -20,7 +20,7 @@ from caxton.api.unreader import DeadlineUnreader
 
 READ_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 0.2
-"""How long the next piece of a body is waited for before gunicorn takes over, with its deadline."""
+"""How long the rest of a body is waited for before gunicorn takes over, with its deadline."""
 _READ: Final = 1
 Headers = list[tuple[str, str]]
 Answer = tuple[str, Headers, bytes]
@@ -102,8 +102,9 @@ class Lane:
     def _with_body(self, head: Head, data: bytes) -> bytes:
         """Many clients send the body right behind the head; those that take their time are gunicorn's."""
         parts, missing = [data], head.length + head.begin - len(data)
-        self._client.settimeout(BODY_SECONDS)
-        while missing > 0:
+        until = time.monotonic() + BODY_SECONDS
+        while missing > 0 and (left := until - time.monotonic()) > 0:
+            self._client.settimeout(left)
             try:
                 more = self._client.recv(READ_BYTES)
             except TimeoutError:
