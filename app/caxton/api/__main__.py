@@ -8,10 +8,12 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402  # nothing may be imported before the patch
+import os  # noqa: E402  # as above
 import sys  # noqa: E402  # as above
 from pathlib import Path  # noqa: E402  # as above
 
-from caxton.api.server import serve  # noqa: E402  # as above
+from caxton import config as configuration  # noqa: E402  # as above
+from caxton.api import traffic  # noqa: E402  # as above
 from caxton.protocol.errors import CaxtonError  # noqa: E402  # as above
 
 
@@ -22,6 +24,10 @@ def main() -> int:
     parser.add_argument("--admin", action="store_true")
     options = parser.parse_args()
     try:
+        if not options.admin:
+            traffic.share(configuration.load(options.config, os.environ).config)
+        from caxton.api.server import serve  # prometheus_client looks for `share`'s word when it is imported
+
         serve(options.config, admin=options.admin)
     except CaxtonError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)

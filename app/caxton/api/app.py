@@ -10,9 +10,9 @@ from typing import Any, Final
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from caxton.api import admin, agents, dead_letters, deployments, documents, messages, metrics, node
+from caxton.api import admin, agents, dead_letters, deployments, documents, messages, metrics, node, traffic
 from caxton.api.converters import AgentName, MessageId
-from caxton.api.front import PREFIX, Front, refuse
+from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, trace
 from caxton.api.problems import render
 from caxton.config import Config
@@ -38,7 +38,9 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
         app.register_blueprint(module.blueprint, url_prefix=PREFIX)
     app.register_blueprint(node.blueprint, url_prefix=PREFIX)
     _probes(app)
-    return Front(app, short_cut=short_cut)
+    observe = traffic.observer(config) if config.observability.enable_metrics else None
+    app.before_request(_name_route)
+    return Front(app, short_cut=short_cut, observe=observe)
 
 
 def create_admin_app(config: Config) -> Front:
@@ -73,6 +75,11 @@ def _bare(config: Config) -> Flask:
 def _probes(app: Flask) -> None:
     app.register_blueprint(node.probes)
     app.register_blueprint(node.probes, url_prefix=PREFIX, name="probes_v1")
+
+
+def _name_route() -> None:
+    if request.url_rule is not None:
+        request.environ[ENVIRON_ROUTE] = request.url_rule.rule
 
 
 def _refused(error: Exception) -> Response:

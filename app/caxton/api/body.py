@@ -13,7 +13,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
-from caxton.api.worker_class import ENVIRON_EXPECTED, ENVIRON_REQUEST, TooSlowError
+from caxton.api.unreader import TooSlowError
+from caxton.api.worker_class import ENVIRON_EXPECTED, ENVIRON_REQUEST
 from caxton.protocol.errors import CaxtonError, Code
 
 SMALL_BYTES: Final = 1_000_000

@@ -7,6 +7,7 @@ view of it: both call `hot`.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -14,52 +15,81 @@ from flask import Flask
 
 from caxton.api import hot, problems, trace
 from caxton.api.gateway import EXTENSION, Gateway
+from caxton.api.lane import Answer, Answerer, Headers
+from caxton.api.plain import Environ
 from caxton.api.router_client import ClientGoneError
+from caxton.api.traffic import UNKNOWN, Observe
 from caxton.protocol.errors import CaxtonError
 
 PREFIX: Final = "/api/v1"
 _AGENTS: Final = f"{PREFIX}/agents/"
 _INVOKE: Final = "/invoke"
 _MESSAGES: Final = f"{PREFIX}/messages"
+INVOKE_ROUTE: Final = f"{PREFIX}/agents/<agent:name>/invoke"
+"""Both routes as Flask writes them: what counts requests has to name them alike."""
+ENVIRON_ROUTE: Final = "caxton.route"
 log = logging.getLogger(__name__)
-Environ = dict[str, Any]
+View = Callable[[Environ], hot.JsonAnswer]
 StartResponse = Callable[..., Any]
 
 
 class Front:
     """Serves the hot routes itself and hands everything else to Flask."""
 
-    def __init__(self, flask: Flask, *, short_cut: bool = True) -> None:
+    def __init__(self, flask: Flask, *, short_cut: bool = True, observe: Observe | None = None) -> None:
         self.flask = flask
+        self._observe = observe
         self._gateway: Gateway = flask.extensions[EXTENSION]
         self._short_cut = short_cut
 
+    def takes(self, path: bytes) -> Answerer | None:
+        """What answers a plain POST to this path without WSGI, if it is one of the hot routes."""
+        if not self._short_cut:
+            return None
+        found = self._hot_view(path.decode())
+        return None if found is None else lambda environ: self._answer(environ, *found)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
-        made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         if self._short_cut and environ["REQUEST_METHOD"] == "POST" and not environ["QUERY_STRING"]:
-            path: str = environ["PATH_INFO"]
-            if path.endswith(_INVOKE) and path.startswith(_AGENTS):
-                name = path[len(_AGENTS) : -len(_INVOKE)]
-                return self._answer(environ, start_response, lambda: hot.invoke(self._gateway, environ, name))
-            if path == _MESSAGES:
-                return self._answer(environ, start_response, lambda: hot.submit(self._gateway, environ))
+            found = self._hot_view(environ["PATH_INFO"])
+            if found is not None:
+                status, headers, body = self._answer(environ, *found)
+                start_response(status, headers)
+                return [body]
+        made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
+        began = time.monotonic()
 
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            if self._observe is not None:
+                route = environ.get(ENVIRON_ROUTE, UNKNOWN)
+                self._observe(environ["REQUEST_METHOD"], route, status, time.monotonic() - began)
             return start_response(status, headers + made.headers(), exc_info)
 
         return self.flask.wsgi_app(environ, start)
 
-    def _answer(
-        self, environ: Environ, start_response: StartResponse, view: Callable[[], hot.JsonAnswer]
-    ) -> Iterable[bytes]:
-        made: trace.Trace = environ[trace.ENVIRON_KEY]
+    def _hot_view(self, path: str) -> tuple[View, str] | None:
+        if path.endswith(_INVOKE) and path.startswith(_AGENTS):
+            name = path[len(_AGENTS) : -len(_INVOKE)]
+            return lambda environ: hot.invoke(self._gateway, environ, name), INVOKE_ROUTE
+        if path == _MESSAGES:
+            return lambda environ: hot.submit(self._gateway, environ), _MESSAGES
+        return None
+
+    def _answer(self, environ: Environ, view: View, route: str) -> Answer:
+        began = time.monotonic()
+        answer = self._view(environ, view)
+        if self._observe is not None:
+            self._observe("POST", route, answer[0], time.monotonic() - began)
+        return answer
+
+    def _view(self, environ: Environ, view: View) -> Answer:
+        made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         try:
-            status, text, location = view()
+            status, text, location = view(environ)
         except Exception as error:
             refused = refuse(error, made)
-            start_response(problems.status_line(refused.status), refused.headers + made.headers())
-            return [refused.body]
+            return problems.status_line(refused.status), refused.headers + made.headers(), refused.body
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(text))),
@@ -68,8 +98,7 @@ class Front:
         ]
         if location:
             headers.append(("Location", location))
-        start_response("200 OK" if status == 200 else problems.status_line(status), headers)
-        return [text]
+        return "200 OK" if status == 200 else problems.status_line(status), headers, text
 
 
 def refuse(error: Exception, made: trace.Trace) -> problems.Rendered:

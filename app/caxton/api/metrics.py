@@ -1,4 +1,4 @@
-"""/metrics for Prometheus: the node's gauges, asked of the router at each scrape.
+"""/metrics for Prometheus: the node's gauges, asked of the router at each scrape, and the API's requests.
 
 Owns the names of metrics. Must never keep a number between scrapes.
 """
@@ -6,14 +6,17 @@ Owns the names of metrics. Must never keep a number between scrapes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from flask import Flask
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_flask_exporter import PrometheusMetrics
 
+from caxton.api import traffic
 from caxton.api.gateway import EXTENSION, Gateway
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Nothing
@@ -27,6 +30,7 @@ def install(app: Flask) -> None:
     prefix = gateway.config.observability.metrics_prefix
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_NodeCollector(gateway, prefix))
+    registry.register(_TrafficCollector(traffic.folder(gateway.config)))
     PrometheusMetrics(
         app,
         path="/metrics",
@@ -34,6 +38,18 @@ def install(app: Flask) -> None:
         defaults_prefix=f"{prefix}_admin",
         buckets=gateway.config.observability.histogram_buckets,
     )
+
+
+class _TrafficCollector:
+    """The public API's requests, summed over its workers, those that have ended included."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        """One scrape."""
+        if self._folder.is_dir():
+            yield from MultiProcessCollector(None, path=str(self._folder)).collect()
 
 
 class _NodeCollector:

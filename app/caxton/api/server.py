@@ -24,8 +24,6 @@ HEADER_BYTES = 8190
 HEADERS = 100
 SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
 """`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
-GRACEFUL_SECONDS = 30
-"""The most that requests under way may take when a worker is told to end."""
 
 
 def settings(config: Config, *, admin: bool) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def settings(config: Config, *, admin: bool) -> dict[str, Any]:
         "worker_connections": max(1, net.max_connections // workers),
         "keepalive": int(net.keepalive_timeout),
         "timeout": 60,
-        "graceful_timeout": min(int(net.request_timeout) + 1, GRACEFUL_SECONDS),
+        "graceful_timeout": net.graceful_seconds,
         "limit_request_line": LINE_BYTES,
         "limit_request_fields": HEADERS,
         "limit_request_field_size": HEADER_BYTES,

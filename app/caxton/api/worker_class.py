@@ -6,6 +6,7 @@ Owns a connection from its first byte to its last. Must never know a route.
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from typing import Any, Final
 
@@ -13,10 +14,11 @@ from gunicorn import http, util
 from gunicorn.http import errors, wsgi
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
-from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
+from caxton.api.lane import IdleClients, Lane, unread_bytes
+from caxton.api.unreader import DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
 ENVIRON_REQUEST: Final = "caxton.request"
@@ -25,6 +27,8 @@ ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
 ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
+GUNICORN_IDLE_SECONDS: Final = float("inf")
+"""What gunicorn reads has a deadline of its own."""
 LINGER_BYTES: Final = 64 * 1024 * 1024
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
@@ -36,37 +40,6 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
 }
 
 
-class TooSlowError(errors.ParseException):  # type: ignore[misc]  # gunicorn ships no types
-    """The client did not send its request in time."""
-
-
-class DeadlineUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no types
-    """Reads under a deadline: `idle` seconds for a first byte, then what `deadline` leaves."""
-
-    def __init__(self, sock: Any, idle: float, header_seconds: float) -> None:
-        super().__init__(sock)
-        self.idle = idle
-        self.header_seconds = header_seconds
-        self.deadline: float | None = None
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        """The next piece from the socket, or `TooSlowError`; b"" when an idle connection ends."""
-        waiting_for_request = self.deadline is None
-        left = self.idle if self.deadline is None else self.deadline - time.monotonic()
-        if left <= 0:
-            raise TooSlowError
-        self.sock.settimeout(left)
-        try:
-            data: bytes = super().chunk(size_hint)
-        except TimeoutError:
-            if waiting_for_request:
-                return b""
-            raise TooSlowError from None
-        if waiting_for_request:
-            self.deadline = time.monotonic() + self.header_seconds
-        return data
-
-
 class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
     """Serves HTTP/1.1 only. Timeouts in seconds: `connection_seconds` for headers, `request_seconds` for a body."""
 
@@ -75,23 +48,26 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.idle_clients: set[Any] = set()
+        self.idle_clients = IdleClients()
 
     def notify(self) -> None:
         """Once a second. A worker that ends does not wait for connections that ask nothing of it."""
         super().notify()
-        if not self.alive:
-            for client in list(self.idle_clients):
-                client.shutdown(socket.SHUT_RD)  # a request that has arrived already is still answered
+        self.idle_clients.shut(everyone=not self.alive)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection: requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
-        parser.unreader = unreader = DeadlineUnreader(client, self.connection_seconds, self.connection_seconds)
+        parser.unreader = unreader = DeadlineUnreader(client, self.connection_seconds, float(self.cfg.keepalive))
+        lane = self._lane(client, parser)
         request = None
         try:
+            if lane is not None:
+                lane.serve()
             while self._serve_one(listener, client, addr, parser):
-                unreader.deadline, unreader.idle = None, float(self.cfg.keepalive)
+                unreader.next_request()
+                if lane is not None:
+                    lane.serve()
             request = parser.mesg
         except (StopIteration, errors.NoMoreData, ConnectionError, TimeoutError):
             pass
@@ -103,16 +79,25 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             # An answer broke while it was sent: all that is left is to end the connection.
             self.log.exception("an answer failed")
         finally:
+            if lane is not None:
+                lane.close()
             if request is None or request.must_close:
                 _linger(client)
             util.close(client)
 
+    def _lane(self, client: Any, parser: RequestParser) -> Lane | None:
+        """The fast lane, where the application has one; not for TLS, whose bytes may be here and not readable."""
+        takes = getattr(self.wsgi, "takes", None)
+        if takes is None or isinstance(client, ssl.SSLSocket) or not self.cfg.keepalive:
+            return None
+        return Lane(takes, client, parser, self)
+
     def _serve_one(self, listener: Any, client: Any, addr: Any, parser: RequestParser) -> bool:
-        self.idle_clients.add(client)
+        self.idle_clients.add(client, GUNICORN_IDLE_SECONDS)
         try:
             request: Request = next(parser)
         finally:
-            self.idle_clients.discard(client)
+            self.idle_clients.remove(client)
         parser.unreader.deadline = time.monotonic() + self.request_seconds
         client.settimeout(self.request_seconds)
         self.nr += 1
@@ -126,7 +111,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             request.force_close()
         chunks = self.wsgi(environ, response.start_response)
         try:
-            if _unread_bytes(request) > DRAIN_BYTES:
+            if unread_bytes(request) > DRAIN_BYTES:
                 request.force_close()
             for chunk in chunks:
                 response.write(chunk)
@@ -157,14 +142,6 @@ def refusal(error: errors.ParseException) -> tuple[int, bytes]:
     rendered = problems.render(CaxtonError(code, text), made.trace_id, status=status)
     lines = [f"{name}: {value}\r\n" for name, value in [*rendered.headers, *made.headers()]]
     return status, "".join(lines).encode() + b"\r\n" + rendered.body
-
-
-def _unread_bytes(request: Request) -> int:
-    """How much of the body nobody has read; an unfinished chunked body counts as endless."""
-    reader = request.body.reader
-    if hasattr(reader, "length"):
-        return int(reader.length)
-    return DRAIN_BYTES + 1 if getattr(reader, "parser", None) is not None else 0
 
 
 def _linger(client: Any) -> None:

@@ -33,6 +33,7 @@ _PATH: Final = r"[^\0]{1,4096}"
 _ABSOLUTE: Final = r"/[^\0]{0,4095}"
 _HOST_PORT: Final = r"[^\s:]{1,253}:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+MOST_GRACEFUL_SECONDS: Final = 30
 CORES: Final = len(os.sched_getaffinity(0))
 
 
@@ -79,6 +80,11 @@ class Networking:
     tls_key_path: str | None = optional_text(_PATH, "a path")
     tls_ca_path: str | None = optional_text(_PATH, "a path")
     workers: int = integer(min(CORES, 4), 1, 64)
+
+    @property
+    def graceful_seconds(self) -> int:
+        """How long requests under way may take when an API worker is told to end."""
+        return min(int(self.request_timeout) + 1, MOST_GRACEFUL_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -132,13 +132,14 @@ def to_message(
     message_id: str | None = None,
 ) -> Message:
     """The message that `body` stands for, checked; `message_id` wins over the body's (idempotency key)."""
+    chosen_id = message_id or checked_id(body.message_id) or new_id()
     return Message(
-        message_id=message_id or checked_id(body.message_id) or new_id(),
+        message_id=chosen_id,
         performative=performative(body.performative),
         sender=sender,
         receiver=receiver(body.receiver),
         content=content(body.content, body.language, max_bytes),
-        conversation_id=body.conversation_id or new_id(),
+        conversation_id=body.conversation_id or chosen_id,
         priority=body.priority,
         reply_with=body.reply_with,
         in_reply_to=body.in_reply_to,
@@ -154,13 +155,14 @@ def invoke_message(
     body: InvokeBody, *, receiver: str, sender: str, traceparent: str | None, max_bytes: int, message_id: str | None
 ) -> Message:
     """The message that an invocation stands for."""
+    chosen_id = message_id or checked_id(body.message_id) or new_id()
     return Message(
-        message_id=message_id or checked_id(body.message_id) or new_id(),
+        message_id=chosen_id,
         performative=performative(body.performative),
         sender=sender,
         receiver=receiver,
         content=content(body.content, body.language, max_bytes),
-        conversation_id=body.conversation_id or new_id(),
+        conversation_id=body.conversation_id or chosen_id,
         priority=body.priority,
         reply_with=body.reply_with,
         protocol=body.protocol,

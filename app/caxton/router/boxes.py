@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from caxton.config import Config
+from caxton.protocol.agents import Instance
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
 from caxton.router.agents import Agent
@@ -20,6 +21,8 @@ from caxton.router.links import WorkerLink
 from caxton.router.mailbox import Entry, Mailbox
 from caxton.store import ExecutionRow
 
+FOLLOWERS = 7
+"""Messages that may wait in the worker behind the one that a quick agent handles: they cross over together."""
 RECENT_EXECUTIONS = 20  # kept per agent between two flushes; older ones are not worth a row
 
 
@@ -100,8 +103,12 @@ class Box:
         """The execution that has the persistent instance; the others are queued behind it in the worker."""
         return next(iter(self.running.values()), None)
 
+    def followers(self) -> list[Flight]:
+        """The executions of a persistent agent that wait in the worker behind the one that has the instance."""
+        return list(self.running.values())[1:] if self.agent.instance is Instance.PERSISTENT else []
+
     def _may_follow(self) -> bool:
-        """Whether the next message may be sent right behind the one that runs, to wait in the worker.
+        """Whether the next message may be sent right behind those in the worker, to wait there.
 
         Only behind one that neither sleeps nor is likely to take long, and none with a deadline: what is
         sent cannot expire any more. `take` gives messages of other conversations only.
@@ -109,7 +116,7 @@ class Box:
         first = self.first()
         following = self.mailbox.peek()
         return (
-            len(self.running) == 1
+            0 < len(self.running) <= FOLLOWERS
             and first is not None
             and not first.sleeping
             and following is not None

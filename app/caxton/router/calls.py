@@ -14,7 +14,7 @@ from caxton.protocol.operations import Invoke
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router.boxes import Boxes
 from caxton.router.commits import Commits
-from caxton.router.intake import DURABLE, EPHEMERAL, Intake, conflict, digest_of
+from caxton.router.intake import DURABLE, EPHEMERAL, Intake, conflict, digest_of, digest_of_entry
 from caxton.router.mailbox import Entry, Place
 from caxton.router.waiters import Waiters, invoke_view
 from caxton.store import CommitResult, Known
@@ -136,7 +136,7 @@ def _item(message: Message, ticket: Ticket, known: dict[str, Known], *, joined: 
         return ItemView(message.message_id, error=ticket)
     earlier = known.get(message.message_id)
     if earlier is not None:
-        if earlier.digest != ticket.digest:
+        if earlier.digest != digest_of_entry(ticket):
             return ItemView(message.message_id, error=conflict(message.message_id).body())
         return ItemView(message.message_id, earlier.state)
     return ItemView(message.message_id, State.IN_FLIGHT if joined and ticket.place is Place.OUT else State.PENDING)

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -42,15 +43,29 @@ class Sink:
         await asyncio.sleep(0)  # the flush, and with it the transport's word on how full it is
 
 
+class Cancellable(Protocol):
+    """A call under way: a task, or what `Begin` gave."""
+
+    def cancel(self) -> Any:
+        """The client hung up."""
+
+
 Handler = Callable[[Any, Sink], Awaitable[Any]]
+Answered = Callable[[Any], None]
+"""Takes a result, or the `CaxtonError` instead of it."""
+Begin = Callable[[Any, Answered], Cancellable | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """How one operation's arguments are decoded and who answers it."""
+    """How one operation's arguments are decoded and who answers it.
+
+    `begin` answers without a task, in a later turn of the loop; where it gives None, `handler` is asked.
+    """
 
     decode: Callable[[bytes], Any]
     handler: Handler
+    begin: Begin | None = None
 
 
 Operations = Mapping[str, Operation]
@@ -68,7 +83,8 @@ class Connection(asyncio.Protocol):
         self._operations = operations
         self._opened, self._closed = opened, closed
         self._frames = FrameDecoder()
-        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._calls: dict[int, Cancellable] = {}
+        self._sizes: dict[int, int] = {}
         self._bytes_in_flight = 0
         self._out: list[bytes] = []
         self._flushing = False
@@ -159,6 +175,8 @@ class Connection(asyncio.Protocol):
             task = self._calls.get(frame.call_id)
             if task is not None:
                 task.cancel()
+                if not isinstance(task, asyncio.Task):
+                    self._forget(frame.call_id)
             return
         if frame.call_id in self._calls:
             raise CaxtonError(Code.INVALID_REQUEST, f"call {frame.call_id} is already in flight")
@@ -166,28 +184,58 @@ class Connection(asyncio.Protocol):
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT or self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
             self.send(Fail(frame.call_id, _busy()))
             return
-        self._bytes_in_flight += size
-        self._calls[frame.call_id] = self._loop.create_task(self._answer(frame.call_id, frame.op, frame.args))
+        operation = self._operations.get(frame.op)
+        if operation is None or operation.begin is None or not self._begin(frame, operation.decode, operation.begin):
+            self._sizes[frame.call_id] = size
+            self._bytes_in_flight += size
+            self._calls[frame.call_id] = self._loop.create_task(self._answer(frame.call_id, frame.op, frame.args))
+
+    def _begin(self, frame: Call, decode: Callable[[bytes], Any], begin: Begin) -> bool:
+        """Answers a call without a task; False = it needs one."""
+        try:
+            call = begin(decode(frame.args), partial(self._answered, frame.call_id))
+            if call is None:
+                return False
+            self._sizes[frame.call_id] = len(frame.args)
+            self._bytes_in_flight += len(frame.args)
+            self._calls[frame.call_id] = call
+        except Exception as error:
+            self.send(Fail(frame.call_id, _failure(frame.op, error)))
+        return True
+
+    def _answered(self, call_id: int, answer: Any) -> None:
+        self._forget(call_id)
+        if isinstance(answer, CaxtonError):
+            self.send(Fail(call_id, answer.body()))
+        else:
+            self.send(Reply(call_id, _encode_json(answer)))
+
+    def _forget(self, call_id: int) -> None:
+        self._calls.pop(call_id, None)
+        self._bytes_in_flight -= self._sizes.pop(call_id, 0)
 
     async def _answer(self, call_id: int, op: str, args: bytes) -> None:
-        size = len(args)
         try:
             operation = self._operations.get(op)
             if operation is None:
                 raise CaxtonError(Code.INVALID_REQUEST, f"no operation is called {op[:64]!r}", path="op")
             result = await operation.handler(operation.decode(args), Sink(self, call_id))
             self.send(Reply(call_id, _encode_json(result)))
-        except CaxtonError as error:
-            self.send(Fail(call_id, error.body()))
-        except msgspec.DecodeError as error:
-            self.send(Fail(call_id, ErrorBody(Code.INVALID_REQUEST, f"{op}: {error}")))
         except asyncio.CancelledError:
             log.debug("call %d (%s) cancelled", call_id, op)  # the caller hung up: nobody is told
-        except Exception:
-            self.send(Fail(call_id, _unexpected(op)))
+        except Exception as error:
+            self.send(Fail(call_id, _failure(op, error)))
         finally:
-            self._bytes_in_flight -= size
-            self._calls.pop(call_id, None)
+            self._forget(call_id)
+
+
+def _failure(op: str, error: Exception) -> ErrorBody:
+    """What the caller is told; called while the exception is handled."""
+    if isinstance(error, CaxtonError):
+        return error.body()
+    if isinstance(error, msgspec.DecodeError):
+        return ErrorBody(Code.INVALID_REQUEST, f"{op}: {error}")
+    return _unexpected(op)
 
 
 def _busy() -> ErrorBody:

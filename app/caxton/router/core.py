@@ -31,6 +31,7 @@ from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
+from caxton.router.invocations import Invocations
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.outcomes import Outcomes
@@ -105,6 +106,7 @@ class Core:
             store.reader,
         )
         self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
+        self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
         self._outcomes.alarms = self._alarms
         self._outcomes.wake = self._wake
         self._outcomes.isolate = self._isolate

@@ -53,6 +53,13 @@ def digest_of(message: Message) -> bytes:
     return blake2b(_encoder.encode(chosen), digest_size=16).digest()
 
 
+def digest_of_entry(entry: Entry) -> bytes:
+    """The digest of an entry's message; that of an ephemeral one is made when somebody asks."""
+    if not entry.digest and entry.message is not None:
+        entry.digest = digest_of(entry.message)
+    return entry.digest
+
+
 def new_entry(message: Message, delivery: str, now: float, digest: bytes) -> Entry:
     """The mailbox's view of a message."""
     return Entry(
@@ -102,7 +109,7 @@ class Intake:
         """
         known = self._boxes.live.get(message.message_id)
         if known is not None:
-            if known.digest != digest_of(message):
+            if digest_of_entry(known) != digest_of(message):
                 raise conflict(message.message_id)
             return known
         box = self.receiving_box(message.receiver)
@@ -130,7 +137,7 @@ class Intake:
     def enter(self, box: Box, message: Message, delivery: str) -> Entry:
         """Puts a message on its way into the mailbox, without any check: effects of an execution may not fail."""
         now = time.time()
-        entry = new_entry(message, delivery, now, digest_of(message))
+        entry = new_entry(message, delivery, now, b"" if delivery == EPHEMERAL else digest_of(message))
         if delivery == EPHEMERAL:
             self._boxes.remember(entry)
             box.unsaved += 1

@@ -6,6 +6,7 @@ Owns the pairing of protocol/operations.py with handlers. Must never hold logic.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +22,7 @@ from caxton.router import (
     ops_messages,
     ops_node,
 )
-from caxton.router.connection import Operation, Operations, Sink
+from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
 
 Answer = Callable[[Desk, Any], Awaitable[Any]]
@@ -63,6 +64,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "node.log_level": ops_node.log_level,
     "node.gc": ops_node.gc,
 }
+BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
 
 
@@ -74,7 +76,8 @@ def make_operations(desk: Desk) -> Operations:
         if name in STREAMS:
             table[name] = Operation(decode, _streaming(STREAMS[name], desk))
         else:
-            table[name] = Operation(decode, _answering(ANSWERS[name], desk))
+            begin = partial(BEGINS[name], desk) if name in BEGINS else None
+            table[name] = Operation(decode, _answering(ANSWERS[name], desk), begin)
     return table
 
 

@@ -13,6 +13,7 @@ from caxton.protocol.messages import State
 from caxton.protocol.operations import Invoke, Invoked, Listing, Named, Submit
 from caxton.protocol.views import ItemView, MessageView, Page
 from caxton.router.async_invoke import begin
+from caxton.router.connection import Answered, Cancellable
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
@@ -27,8 +28,23 @@ async def submit(desk: Desk, args: Submit) -> list[ItemView]:
     return await desk.core.submit(args.messages)
 
 
+def begin_invoke(desk: Desk, args: Invoke, answered: Answered) -> Cancellable | None:
+    """Begins an invocation that needs no disk; None for every other: that is `invoke`'s."""
+    _require_invocable(desk, args)
+    return desk.core.begin_invoke(
+        args, lambda answer: answered(answer if isinstance(answer, CaxtonError) else Invoked(reply=answer))
+    )
+
+
 async def invoke(desk: Desk, args: Invoke) -> Invoked:
     """Sends one message and waits for its outcome, or answers with the job that waits."""
+    _require_invocable(desk, args)
+    if args.as_job:
+        return Invoked(job=await begin(desk, args))
+    return Invoked(reply=await desk.core.invoke(args))
+
+
+def _require_invocable(desk: Desk, args: Invoke) -> None:
     require_accepting(desk)
     if not 0 < args.timeout_seconds <= MAX_TIMEOUT_SECONDS:  # NaN too, which would upset the loop's timers
         raise CaxtonError(
@@ -37,9 +53,6 @@ async def invoke(desk: Desk, args: Invoke) -> Invoked:
             path="timeout_seconds",
             found=repr(args.timeout_seconds),
         )
-    if args.as_job:
-        return Invoked(job=await begin(desk, args))
-    return Invoked(reply=await desk.core.invoke(args))
 
 
 async def get(desk: Desk, args: Named) -> MessageView:

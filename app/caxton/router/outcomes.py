@@ -18,7 +18,7 @@ from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.ephemeral import Tally
-from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake
+from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_entry
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
 from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
@@ -235,7 +235,7 @@ class Outcomes:
                 Accept(
                     entry.message,
                     entry.accepted_at,
-                    entry.digest,
+                    digest_of_entry(entry),
                     EPHEMERAL,
                     outcome.state,
                     outcome,

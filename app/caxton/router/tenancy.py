@@ -113,6 +113,8 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
+        for flight in box.followers():  # they wait in the worker and have not begun
+            self._dispatch.cancel(flight)
         if not await _within(box.idle, grace_seconds):
             for flight in list(box.running.values()):
                 self._dispatch.cancel(flight)

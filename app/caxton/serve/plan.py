@@ -16,7 +16,6 @@ from caxton.serve.children import Spec
 
 SOURCE_ROOT: Final = Path(__file__).parents[2]
 EXECUTOR_STOP_SECONDS: Final = 10.0
-API_STOP_SECONDS: Final = 10.0
 ROUTER_STOP_SECONDS: Final = 30.0
 MARGIN_SECONDS: Final = 5.0
 
@@ -25,11 +24,12 @@ def specs(config: Config, file: Path | None) -> list[Spec]:
     """The children in the order of their start; they are ended in the reverse order."""
     option = ("--config", str(file.absolute())) if file else ()
     router_stop = max(ROUTER_STOP_SECONDS, config.runtime.agent_shutdown_timeout) + MARGIN_SECONDS
+    api_stop = config.networking.graceful_seconds + MARGIN_SECONDS
     return [
         Spec("executor", _module("caxton.executor", *option), EXECUTOR_STOP_SECONDS, reloads=False),
         Spec("router", _module("caxton.router", *option), router_stop, reloads=True),
-        Spec("admin", _module("caxton.api", "--admin", *option), API_STOP_SECONDS, reloads=True),
-        Spec("api", _module("caxton.api", *option), API_STOP_SECONDS, reloads=True),
+        Spec("admin", _module("caxton.api", "--admin", *option), api_stop, reloads=True),
+        Spec("api", _module("caxton.api", *option), api_stop, reloads=True),
     ]
 
 
