@@ -52,7 +52,7 @@ def test_pages_go_on_from_the_rows_behind_the_mark_into_the_list(store: Store, d
 
 
 def test_what_is_forgotten_leaves_the_lists(store: Store, database: Path) -> None:
-    made = fill(store, ROWS_BEHIND + PAGE)
+    made = fill(store, 3 * PAGE)
     commit(store, Changes(settle=[settle(one, "dead", at=1.0) for one in made[:PAGE]]))
     commit(store, Changes(forget=[one.message_id for one in made[: PAGE // 2]]))
     assert entries(database) == (len(made) - PAGE // 2,) * 2
