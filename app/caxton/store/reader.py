@@ -209,9 +209,11 @@ class Reader:
         )
         return int(row[0]) if row else 0
 
-    def timers(self) -> list[TimerRow]:
-        """Every timer that is set, soonest first."""
-        return [TimerRow(*row) for row in self._all("SELECT agent, timer_id, due FROM timer ORDER BY due")]
+    def timers(self, agent: str | None = None) -> list[TimerRow]:
+        """Every timer (of one agent) that is set, soonest first."""
+        where, values = ("WHERE agent = ?", (agent,)) if agent is not None else ("", ())
+        rows = self._all(f"SELECT agent, timer_id, due FROM timer {where} ORDER BY due", values)
+        return [TimerRow(*row) for row in rows]
 
     def logs(self, agent: str, *, after: int | None = None, limit: int = 100) -> list[LogRow]:
         """Lines of an agent's log, oldest first: the last `limit`, or the first `limit` after `seq` `after`."""
