@@ -175,8 +175,10 @@ class Mailbox:
 
     def next_event(self) -> float | None:
         """When `wake` or `expired` next has something to do (may be early, never late); None = never."""
-        times = [heap[0][0] for heap in (self._delayed, self._deadlines) if heap]
-        return min(times, default=None)
+        delayed, deadlines = self._delayed, self._deadlines
+        if not deadlines:
+            return delayed[0][0] if delayed else None  # asked for every message: most have neither
+        return min(delayed[0][0], deadlines[0][0]) if delayed else deadlines[0][0]
 
     def entries(self) -> list[Entry]:
         """All entries in order of acceptance."""

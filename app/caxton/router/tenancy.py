@@ -96,7 +96,7 @@ class Tenancy:
 
     def attach(self, agent: Agent) -> None:
         """Opens the mailbox: what is pending on disk is scheduled, timers that are due fire."""
-        self._open(agent, [row for row in self._reader.timers() if row.agent == agent.name])
+        self._open(agent, self._reader.timers(agent.name))
 
     def _open(self, agent: Agent, timers: list[TimerRow]) -> None:
         box = self._box(agent)

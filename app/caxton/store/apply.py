@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest
+from caxton.store import apply_messages, apply_rest, listing
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -29,7 +29,8 @@ class Applier:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.pending = apply_messages.Pending(connection)
+        self._listed = listing.mark(connection)
+        self.pending = apply_messages.Pending(connection, self._listed)
         self._next_log_seq: int = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM log_line").fetchone()[0]
 
     def apply(self, batch: Sequence[Changes]) -> list[CommitResult]:
@@ -47,6 +48,9 @@ class Applier:
                 group = []
         findings += self._apply_group(group, ledger)
         ledger.write(self._connection)
+        if self.pending.last_seq - self._listed >= listing.ROWS_BEHIND:
+            listing.extend(self._connection, self._listed, self.pending.last_seq)
+            self._listed = self.pending.last_seq
         return [
             CommitResult(frozenset(duplicates), None, frozenset(missed)) if duplicates or missed else _FINE
             for duplicates, missed in findings

@@ -9,6 +9,7 @@ import sqlite3
 from typing import Any, Final
 
 from caxton.protocol.messages import State
+from caxton.store import listing
 from caxton.store import message_sql as sql
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, FailedAttempt, Settle
@@ -35,13 +36,14 @@ _REVIVE: Final = MultiRow(
 
 
 class Pending:
-    """Every pending message: id → (seq, agent), and the last `seq` given.
+    """Every pending message: id → (seq, agent), and the last `seq` given: never one that is listed already.
 
     The writer is the only one that changes rows, so this equals the table; settling needs no look-up.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.last_seq: int = connection.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0]
+    def __init__(self, connection: sqlite3.Connection, listed: int) -> None:
+        newest: int = connection.execute("SELECT coalesce(max(seq), 0) FROM message").fetchone()[0]
+        self.last_seq = max(newest, listed)
         rows = connection.execute("SELECT message_id, seq, receiver FROM message WHERE state = 'pending'")
         self.rows: dict[str, tuple[int, str]] = {row[0]: (row[1], row[2]) for row in rows}
 
@@ -143,6 +145,7 @@ def revive(connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta
 def forget(connection: sqlite3.Connection, ledger: LedgerDelta, ids: list[str]) -> set[str]:
     """Deletes dead letters; returns the ids that were none."""
     rows = _dead(connection, ids)
+    listing.unlist(connection, [row[1] for row in rows])
     _DELETE.execute(connection, [(row[1],) for row in rows])
     for row in rows:
         ledger.gone(row[2], _DEAD, 1)

@@ -59,9 +59,35 @@ def _index(model: type[pw.Model], name: str, fields: list[pw.Field], where: str 
 # Partial ones begin with seq: they are small and grow at their end, whichever agent a message is for.
 _index(Message, "message_pending", [Message.seq, Message.receiver], "state = 'pending'")
 _index(Message, "message_dead", [Message.seq, Message.receiver], "state = 'dead'")
-_index(Message, "message_receiver", [Message.receiver, Message.seq])
-# A message that begins a conversation of its own has its id as conversation: found by that.
-_index(Message, "message_conversation", [Message.conversation_id, Message.seq], "conversation_id <> message_id")
+
+
+class MessageOfReceiver(_Table):
+    """Messages by receiver, up to the mark of `Listing`."""
+
+    name = pw.TextField()
+    seq = pw.IntegerField()
+
+    class Meta:  # noqa: D106 - where peewee wants options
+        primary_key = pw.CompositeKey("name", "seq")
+        without_rowid = True
+
+
+class MessageOfConversation(_Table):
+    """Messages by conversation, up to the mark; without those that have their conversation's own id."""
+
+    name = pw.TextField()
+    seq = pw.IntegerField()
+
+    class Meta:  # noqa: D106 - where peewee wants options
+        primary_key = pw.CompositeKey("name", "seq")
+        without_rowid = True
+
+
+class Listing(_Table):
+    """One row: the last `seq` in the two lists."""
+
+    id = pw.IntegerField(primary_key=True)
+    up_to = pw.IntegerField()
 
 
 class Attempt(_Table):
@@ -187,4 +213,7 @@ class ApiKey(_Table):
     revoked_at = pw.DoubleField(null=True)
 
 
-MODELS = [SchemaInfo, Message, Attempt, Ledger, Agent, KeyValue, Timer, Job, LogLine, Execution, ApiKey]
+MODELS = [
+    SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
+    Job, LogLine, Execution, ApiKey,
+]  # fmt: skip

@@ -17,6 +17,7 @@ import msgspec
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import State
 from caxton.protocol.views import Counts
+from caxton.store import listing
 from caxton.store import message_sql as sql
 from caxton.store.apply_rest import API_KEY_COLUMNS, EXECUTION_COLUMNS
 from caxton.store.connect import open_reader
@@ -120,23 +121,20 @@ class Reader:
         cursor: str | None = None,
     ) -> Slice[MessageRow]:
         """A page of messages, filtered; `state` is one that is stored, so not `in_flight`."""
-        wheres, values = ["seq < ?"], [_seq(cursor)]
-        conditions: list[tuple[str, str | None]] = [("receiver = ?", agent), ("state = ?", state)]
-        for condition, value in conditions:
-            if value is not None:
-                wheres.append(condition)
-                values.append(value)
-        if conversation_id is None:
-            return self._message_page(" AND ".join(wheres), values, limit)
-        # Two halves, because the index leaves out messages that carry the conversation's own id.
-        where = " AND ".join(wheres)
-        rest = "conversation_id = ? AND conversation_id <> message_id"
-        first = "message_id = ? AND conversation_id = message_id"
-        found = self._all(
-            f"SELECT * FROM ({sql.SELECT} WHERE {where} AND {rest} ORDER BY seq DESC LIMIT ?) UNION ALL "
-            f"{sql.SELECT} WHERE {where} AND {first} ORDER BY seq DESC LIMIT ?",
-            (*values, conversation_id, limit + 1, *values, conversation_id, limit + 1),
-        )
+        given = [("receiver = ?", agent if conversation_id is not None else None), ("state = ?", state)]
+        more = "".join(f" AND {condition}" for condition, value in given if value is not None)
+        values = [value for _, value in given if value is not None]
+        before = _seq(cursor)
+        if conversation_id is None and agent is None:
+            return self._message_page(f"seq < ?{more}", [before, *values], limit)
+        name = agent if conversation_id is None else conversation_id
+        query = listing.page_query(sql.COLUMNS, conversation=conversation_id is not None, more=more)
+        found = self._all(query, listing.page_values(name, before, values, limit + 1))
+        if conversation_id is not None:
+            # Not in the list: the message that carries the conversation's own id.
+            own = "message_id = ? AND conversation_id = message_id AND seq < ?"
+            found += self._all(f"{sql.SELECT} WHERE {own}{more}", (name, before, *values))
+            found = sorted(found, key=lambda row: row[0], reverse=True)[: limit + 1]
         return _message_slice(found, limit)
 
     def dead(self, *, agent: str | None = None, limit: int = 50, cursor: str | None = None) -> Slice[MessageRow]:
@@ -211,9 +209,11 @@ class Reader:
         )
         return int(row[0]) if row else 0
 
-    def timers(self) -> list[TimerRow]:
-        """Every timer that is set, soonest first."""
-        return [TimerRow(*row) for row in self._all("SELECT agent, timer_id, due FROM timer ORDER BY due")]
+    def timers(self, agent: str | None = None) -> list[TimerRow]:
+        """Every timer (of one agent) that is set, soonest first."""
+        where, values = ("WHERE agent = ?", (agent,)) if agent is not None else ("", ())
+        rows = self._all(f"SELECT agent, timer_id, due FROM timer {where} ORDER BY due", values)
+        return [TimerRow(*row) for row in rows]
 
     def logs(self, agent: str, *, after: int | None = None, limit: int = 100) -> list[LogRow]:
         """Lines of an agent's log, oldest first: the last `limit`, or the first `limit` after `seq` `after`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from caxton.store import listing
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Retention, Swept
 
@@ -46,17 +47,17 @@ class Sweeper:
             self._rows_after = 0
             return 0, False
         where = f"{_IN_SLICE} AND {_ENDED}"
-        counts = self._connection.execute(
-            f"SELECT receiver, state, count(*) FROM message WHERE {where} GROUP BY receiver, state",
-            (first, last, before),
+        rows = self._connection.execute(
+            f"SELECT receiver, state, seq FROM message WHERE {where}", (first, last, before)
         ).fetchall()
         ledger = LedgerDelta()
-        for agent, state, count in counts:
-            ledger.gone(agent, state, count)
+        for agent, state, _ in rows:
+            ledger.gone(agent, state, 1)
         ledger.write(self._connection)
+        listing.unlist(self._connection, [row[2] for row in rows])
         self._connection.execute(f"DELETE FROM message WHERE {where}", (first, last, before))
         self._rows_after = last
-        return sum(row[2] for row in counts), True
+        return len(rows), True
 
     def _drop_contents(self, now: float, limit: int) -> tuple[int, bool]:
         """Dead letters keep theirs: without it they could not be replayed."""

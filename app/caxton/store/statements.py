@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
-CHUNKS: Final = (128, 16, 1)
-CACHED_STATEMENTS: Final = 256
+CHUNKS: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""Powers of two: n rows take as few statements as n has binary digits, and each may wait for the GIL."""
+CACHED_STATEMENTS: Final = 512
 Values = Sequence[Any]
 """One row's SQL values: str, bytes, int, float or None."""
 

@@ -105,11 +105,23 @@ CREATE TABLE "message" (
     "content" BLOB,
     "outcome" BLOB
 );
-CREATE INDEX "message_conversation" ON "message" ("conversation_id", "seq") WHERE conversation_id <> message_id;
 CREATE INDEX "message_dead" ON "message" ("seq", "receiver") WHERE state = 'dead';
 CREATE UNIQUE INDEX "message_message_id" ON "message" ("message_id");
 CREATE INDEX "message_pending" ON "message" ("seq", "receiver") WHERE state = 'pending';
-CREATE INDEX "message_receiver" ON "message" ("receiver", "seq");
+CREATE TABLE "message_of_conversation" (
+    "name" TEXT NOT NULL,
+    "seq" INTEGER NOT NULL,
+    PRIMARY KEY ("name", "seq")
+) WITHOUT ROWID;
+CREATE TABLE "message_of_receiver" (
+    "name" TEXT NOT NULL,
+    "seq" INTEGER NOT NULL,
+    PRIMARY KEY ("name", "seq")
+) WITHOUT ROWID;
+CREATE TABLE "listing" (
+    "id" INTEGER NOT NULL PRIMARY KEY,
+    "up_to" INTEGER NOT NULL
+);
 CREATE TABLE "schema_info" (
     "id" INTEGER NOT NULL PRIMARY KEY,
     "version" INTEGER NOT NULL,
