@@ -77,7 +77,11 @@ class Start(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 
 
 class HostReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
-    """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value."""
+    """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value.
+
+    For `load` the key's bytes; for `request` the reply, an encoded `Message`, or nothing when the message was
+    handled and not answered.
+    """
 
     exec_id: int
     call_id: int
@@ -206,13 +210,14 @@ class Gone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
 
 
 class WorkerStats(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
-    """Once a second: what the worker holds. Bytes and counts."""
+    """Once a second: what the worker holds. Bytes and counts; `guest_bytes` is the size of all guest memories."""
 
     resident: int
     runnable: int
     suspended: int
     executions: int
     rss_bytes: int
+    guest_bytes: int = 0
 
 
 WorkerFrame = Result | HostCall | Suspended | Gone | WorkerStats
