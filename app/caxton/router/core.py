@@ -68,6 +68,7 @@ class Core:
             lambda worker, frames: self._dispatch.received(worker, frames),
             lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
             self._workers_changed,
+            emit,
         )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)

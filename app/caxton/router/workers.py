@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from caxton.protocol.agents import Instance
 from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, ToSupervisor, WorkerDown, WorkerUp
@@ -33,11 +33,13 @@ class Workers:
         received: Callable[[Worker, list[WorkerFrame]], None],
         lost: Lost,
         changed: Callable[[], None],
+        emit: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._send = send
         self._received = received
         self._lost = lost
         self._changed = changed
+        self._emit = emit
         self._workers: dict[int, Worker] = {}
         self._spawning: set[str] = set()
         self._adopting: set[asyncio.Task[None]] = set()
@@ -156,12 +158,25 @@ class Workers:
         reason, culprit = worker.down
         flights = sorted(worker.flights.values(), key=lambda flight: flight.exec_id, reverse=True)
         worker.flights.clear()
+        self._tell(worker, flights)
         known = any(flight.exec_id == culprit for flight in flights)
         for flight in flights:  # youngest first: each goes back to the head, so the oldest ends up first
             self._lost(
                 flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit
             )
         self._changed()
+
+    def _tell(self, worker: Worker, flights: list[Flight]) -> None:
+        """`worker.killed` or `worker.crashed`, with the agent that is to blame where one is known."""
+        reason, culprit = worker.down or ("", None)
+        kind = reason.partition("_")[0]
+        if kind not in ("killed", "crashed"):
+            return
+        agent = next((flight.box.agent.name for flight in flights if flight.exec_id == culprit), None)
+        self._emit(
+            f"worker.{kind}",
+            {"worker_id": worker.worker_id, "pid": worker.pid, "tag": worker.tag, "reason": reason, "agent": agent},
+        )
 
     def _own(self, box: Box) -> Worker | None:
         tag = box.agent.name

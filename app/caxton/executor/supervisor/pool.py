@@ -122,7 +122,7 @@ class Pool:
             self._workers.pop(worker.worker_id, None)
         if worker.ready or tag:  # the router was told of it or waits for it
             self._send(WorkerDown(worker.worker_id, tag, down.reason, down.culprit, down.status), None)
-        if down.reason in ("crashed", "killed_timeout"):
+        if down.reason in ("crashed", "killed_timeout", "killed_silent"):
             event(
                 "worker ended", worker=worker.worker_id, reason=down.reason, culprit=down.culprit, status=down.status
             )

@@ -54,7 +54,8 @@ class Worker:
         self._router = Channel(settings.router_fd)
         self._ticker = Ticker(settings.slice_seconds)
         self._modules = Modules(settings, self.control, self._ticker.add)
-        self._scheduler = Scheduler(settings, self._router, Pulse(settings.pulse_fd))
+        self._pulse = Pulse(settings.pulse_fd)
+        self._scheduler = Scheduler(settings, self._router, self._pulse)
         self._agents: dict[int, Agent] = {}
         self._decode = msgspec.msgpack.Decoder(RouterFrame).decode
         self._messages = msgspec.msgpack.Decoder(Message)
@@ -115,10 +116,18 @@ class Worker:
         """Once a second."""
         scheduler, now = self._scheduler, time.monotonic()
         self._next_stats = now + STATS_SECONDS
+        self._pulse.leave()
         scheduler.residents.evict_idle(now)
         runnable = len(scheduler.queue)
         self._router.send(
-            WorkerStats(len(scheduler.residents), runnable, scheduler.suspended, scheduler.finished, _rss_bytes())
+            WorkerStats(
+                len(scheduler.residents),
+                runnable,
+                scheduler.suspended,
+                scheduler.finished,
+                _rss_bytes(),
+                scheduler.residents.guest_bytes(),
+            )
         )
 
     def _frame(self, frame: RouterFrame) -> None:
