@@ -257,9 +257,7 @@ def test_the_log_is_moved_into_the_file_when_the_writer_is_idle(store: Store, da
 
 
 @pytest.mark.parametrize(("window", "alone"), [(0.0, True), (0.3, True), (60.0, False)])
-def test_a_busy_writer_waits_for_company_no_longer_than_its_window(
-    database: Path, window: float, alone: bool
-) -> None:
+def test_a_busy_writer_waits_no_longer_than_its_window(database: Path, window: float, alone: bool) -> None:
     """After a commit that two shared the writer expects two again; what comes alone waits at most the window."""
     store = Store.open(database, commit_window=window)
     gate, both, single, follower = (threading.Event() for _ in range(4))

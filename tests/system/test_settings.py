@@ -196,8 +196,7 @@ def ended(node: Node, message_id: str) -> dict[str, Any]:
 
 
 def raw(node: Node) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", node.port), timeout=10)
-    return connection
+    return socket.create_connection(("127.0.0.1", node.port), timeout=10)
 
 
 def caxton(node: Node, *arguments: str) -> Any:
@@ -578,8 +577,10 @@ PROOFS: dict[str, Proof] = {
     "messaging.max_deliveries": max_deliveries,
     "messaging.retry_delay": retry_delay,
     "messaging.retry_backoff": retry_backoff,
-    "messaging.dedup_window": "store/test_retention.py::test_an_id_inside_the_deduplication_window_is_never_forgotten",
-    "messaging.commit_window": "store/test_group_commit.py::test_a_busy_writer_waits_for_company_no_longer_than_its_window",
+    "messaging.dedup_window": (
+        "store/test_retention.py::test_an_id_inside_the_deduplication_window_is_never_forgotten"
+    ),
+    "messaging.commit_window": "store/test_group_commit.py::test_a_busy_writer_waits_no_longer_than_its_window",
     "messaging.retention": forgotten,
     "messaging.retention_bytes": retention_bytes,
     "messaging.low_disk_bytes": "router/test_server_operations.py::test_a_low_disk_is_named_and_stops_acceptance",

@@ -49,7 +49,13 @@ class RecycleWorker(msgspec.Struct, array_like=True, frozen=True, tag=5):
     replace: bool = True
 
 
-ToSupervisor = Hello | Prepare | SpawnWorker | KillWorker | RecycleWorker
+class ReplaceWorker(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Start another of this worker's tag in its place. The worker itself lives on until the router lets it go."""
+
+    worker_id: int
+
+
+ToSupervisor = Hello | Prepare | SpawnWorker | KillWorker | RecycleWorker | ReplaceWorker
 
 # ---- supervisor → router ---------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class AgentSpec(msgspec.Struct, frozen=True):
     secrets: list[str] = []
     dirs: list[DirGrant] = []
     max_message_bytes: int = 1_000_000
+    memories: int = 1
+    """How many memories the module has; they share `limits.memory_bytes` equally."""
     startup_timeout_seconds: float = 10.0
     shutdown_timeout_seconds: float = 5.0
 
@@ -210,14 +212,17 @@ class Gone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
 
 
 class WorkerStats(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
-    """Once a second: what the worker holds. Bytes and counts; `guest_bytes` is the size of all guest memories."""
+    """Once a second: what the worker holds. Bytes and counts.
+
+    `own_bytes`: resident memory that is neither a guest's nor backed by a file, e.g. a module's code.
+    """
 
     resident: int
     runnable: int
     suspended: int
     executions: int
     rss_bytes: int
-    guest_bytes: int = 0
+    own_bytes: int = 0
 
 
 WorkerFrame = Result | HostCall | Suspended | Gone | WorkerStats

@@ -36,6 +36,10 @@ class Worker:
     flights: dict[int, Flight] = field(default_factory=dict)
     pinned: int = 0
     stats: WorkerStats | None = None
+    baseline_bytes: int = 1 << 62
+    """Its `own_bytes` after its warm-up; see `recycling`."""
+    leaving: str = ""
+    """`replacing` (another is being started), `draining` (its last executions end), `drained`."""
     down: tuple[str, int | None] | None = None
     """Reason and culprit, once the supervisor has told."""
 

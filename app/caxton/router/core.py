@@ -179,6 +179,13 @@ class Core:
         """Writes the desk's own changes; raises when they cannot be written."""
         return await self._commits.apart(changes)
 
+    async def write_counts(self) -> None:
+        """Has everything written that is only counted in memory so far, so that what is read next is complete."""
+        if self._commits.failed is None:
+            self._tally.flush()
+            self._outcomes.flush_notes()
+            await self._commits.written()
+
     # ---- agents ----------------------------------------------------------------------------------
 
     async def prepare(
@@ -218,7 +225,7 @@ class Core:
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
         box = self._boxes.get(name)
-        return box is not None and box.resident
+        return box is not None and box.resident and box.worker is not None and box.worker.usable
 
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""

@@ -23,6 +23,7 @@ MAX_LOG_LINES: Final = 10_000
 
 async def get(desk: Desk, args: Named) -> AgentView:
     """One agent."""
+    await desk.core.write_counts()
     return await agent_view(desk, desk.registry.require(args.name))
 
 
@@ -49,6 +50,7 @@ async def list_agents(desk: Desk, args: Listing) -> Page:
         ),
         key=lambda agent: agent.name,
     )
+    await desk.core.write_counts()
     ledger = await desk.read(desk.store.reader.ledger)
     shown = chosen[:limit]
     cursor = write_cursor(shown[-1].name) if len(chosen) > limit else None
@@ -63,8 +65,9 @@ async def state(desk: Desk, args: Listing) -> Page:
 
 
 async def executions(desk: Desk, args: Listing) -> Page:
-    """The agent's most recent executions, newest first."""
+    """The agent's executions, newest first: the last `RECENT_EXECUTIONS` without a gap, older ones a sample."""
     name = _require_name(desk, args.name)
+    await desk.core.write_counts()
     found = await desk.read(desk.store.reader.executions, name, limit=check_limit(args.limit), cursor=args.cursor)
     return Page([execution_view(row) for row in found.rows], found.next_cursor)
 

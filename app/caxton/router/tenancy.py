@@ -201,19 +201,22 @@ class Tenancy:
     async def _end_instance(self, box: Box) -> None:
         box.gone.clear()
         orderly = box.resident
-        self._forget_on_workers(box, orderly=orderly)
-        if orderly:
+        if self._forget_on_workers(box, orderly=orderly) and orderly:
             await _within(box.gone, self._boxes.config.runtime.agent_shutdown_timeout + _KILL_SECONDS)
         self._boxes.renumber(box)
         box.resident = False
 
-    def _forget_on_workers(self, box: Box, *, orderly: bool) -> None:
+    def _forget_on_workers(self, box: Box, *, orderly: bool) -> bool:
+        """Whether any worker knew the agent: none does when the one that had it has ended."""
+        known = False
         self._executor.workers.unpin(box)
         for worker in self._executor.workers.all():
             if box.handle in worker.loaded:
                 worker.loaded.discard(box.handle)
                 if worker.link is not None:
                     worker.link.send(End(box.handle, orderly, True))
+                    known = True
+        return known
 
 
 def spec_of(agent: Agent, config: Config) -> AgentSpec:
@@ -243,6 +246,7 @@ def spec_of(agent: Agent, config: Config) -> AgentSpec:
         secrets=grants.secrets,
         dirs=grants.dirs,
         max_message_bytes=config.messaging.max_message_size,
+        memories=agent.module.memories,
         startup_timeout_seconds=config.runtime.agent_startup_timeout,
         shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
     )

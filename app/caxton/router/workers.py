@@ -17,6 +17,7 @@ from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, ToSu
 from caxton.protocol.execution import Load, Pressure, WorkerFrame
 from caxton.router.boxes import Box, Flight, Worker
 from caxton.router.links import WorkerLink
+from caxton.router.recycling import Recycling
 
 _EOF_SECONDS: Final = 1.0  # a dead worker's socket ends at once; only a leaked descriptor could hold it open
 
@@ -44,6 +45,7 @@ class Workers:
         self._spawning: set[str] = set()
         self._adopting: set[asyncio.Task[None]] = set()
         self._pressure = Pressure([], False)
+        self.recycling = Recycling(send)
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -61,6 +63,8 @@ class Workers:
         if box.worker is not None:
             if box.worker.usable:
                 return box.worker
+            if box.worker.leaving and box.running:
+                return None  # one instance at a time: what the old one does ends first
             box.worker = None
         worker = self._own(box) if box.agent.isolated else self._least_loaded(box)
         if worker is not None and box.agent.instance is Instance.PERSISTENT:
@@ -143,6 +147,7 @@ class Workers:
             return
         self._spawning.discard(frame.tag)
         worker.link.send(self._pressure)
+        self.recycling.arrived(worker, self.all())
         self._changed()
 
     def _socket_ended(self, worker: Worker) -> None:

@@ -119,15 +119,10 @@ class Worker:
         self._pulse.leave()
         scheduler.residents.evict_idle(now)
         runnable = len(scheduler.queue)
+        resident, anonymous = _memory_bytes()
+        own = max(anonymous - scheduler.residents.guest_bytes(), 0)
         self._router.send(
-            WorkerStats(
-                len(scheduler.residents),
-                runnable,
-                scheduler.suspended,
-                scheduler.finished,
-                _rss_bytes(),
-                scheduler.residents.guest_bytes(),
-            )
+            WorkerStats(len(scheduler.residents), runnable, scheduler.suspended, scheduler.finished, resident, own)
         )
 
     def _frame(self, frame: RouterFrame) -> None:
@@ -217,6 +212,9 @@ def _signal_pipe() -> int:
     return read
 
 
-def _rss_bytes() -> int:
+def _memory_bytes() -> tuple[int, int]:
+    """Resident memory, and the part of it that is backed by no file."""
     with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+        _, resident, shared, *_rest = map(int, statm.read().split())
+    page = resource.getpagesize()
+    return resident * page, (resident - shared) * page
