@@ -87,7 +87,8 @@ class WorkerUp(msgspec.Struct, array_like=True, frozen=True, tag=3):
 class WorkerDown(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """A worker ended. `culprit` is the execution that held it too long or was on it when it crashed.
 
-    `reason`: `killed_timeout`, `killed_silent` (stuck outside of any execution), `crashed`, `recycled`, `killed`. A worker of the standing pool (`tag` "")
+    `reason`: `killed_timeout`, `killed_silent` (stuck outside of any execution), `crashed`, `recycled`, `killed`.
+    A worker of the standing pool (`tag` "")
     is replaced by the supervisor at once (with back-off when it crashes early).
     """
 

@@ -29,6 +29,7 @@ from caxton.router.dispatch import Dispatch
 from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
+from caxton.router.followers import Followers
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.keys import Keys
@@ -61,6 +62,7 @@ class Core:
         self._registry = registry
         self._emit = emit
         self._boxes = Boxes(config, BODY_BUDGET_BYTES)
+        self.followers = Followers()
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
         self._executor = Executor(
@@ -91,7 +93,7 @@ class Core:
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
-        results = Results(self._outcomes, self._timers)
+        results = Results(self._outcomes, self._timers, self.followers)
         self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
         self._tenancy = Tenancy(
             self._boxes,
@@ -214,9 +216,9 @@ class Core:
         """Puts dead letters back into their mailboxes; gives how many."""
         return await self._tenancy.revive(message_ids)
 
-    async def discard_pending(self, agent: Agent, *, purge: bool) -> int:
-        """Moves what waits for the agent to the dead letters, or forgets it; gives how many."""
-        return await self._tenancy.discard_pending(agent, purge=purge)
+    async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
+        """Moves what waits for the agent to the dead letters, or forgets it (the agent too); gives how many."""
+        return await self._tenancy.discard_pending(agent, purge=purge, remove=remove)
 
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""

@@ -6,6 +6,7 @@ Owns what is shown about an agent besides its life. Must never change one.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from caxton.protocol.agents import AgentStatus
@@ -17,7 +18,7 @@ from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, write_cursor
 from caxton.router.views import agent_view, agent_view_with, execution_view, log_view, state_view
 
-FOLLOW_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 1.0
 MAX_LOG_LINES: Final = 10_000
 
 
@@ -88,10 +89,12 @@ async def logs(desk: Desk, args: Logs, sink: Sink) -> Nothing:
     for line in lines if args.limit else ():
         await sink.put(log_view(line))
     while args.follow and not desk.draining and desk.registry.get(name) is not None:
-        await asyncio.sleep(FOLLOW_SECONDS)
+        more = desk.core.followers.expect(name)
         for line in await desk.read(desk.store.reader.logs, name, after=seen, limit=1_000):
             await sink.put(log_view(line))
             seen = line.seq
+        with suppress(TimeoutError):  # time to see whether the node still serves
+            await asyncio.wait_for(more.wait(), LOOK_SECONDS)
     return Nothing()
 
 

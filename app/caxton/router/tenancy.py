@@ -134,17 +134,22 @@ class Tenancy:
         self._pressures.dropped(box)
         self._boxes.drop(agent.name)
 
-    async def discard_pending(self, agent: Agent, *, purge: bool) -> int:
-        """Moves all that waits to the dead letters, or forgets it; gives how many messages that were."""
+    async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
+        """Moves all that waits to the dead letters, or forgets it; gives how many messages that were.
+
+        With `remove` the agent's own rows go in the same transaction.
+        """
         box = self._box(agent)
         await self._commits.drain()
         gone = [entry for entry in box.mailbox.entries() if entry.place is not Place.OUT]
         for entry in gone:
             self._outcomes.give_up(box, entry, Code.AGENT_STOPPED, _REMOVED)
-        if gone:
-            await self._commits.written()
-        if purge and gone:
-            await self._commits.apart(Changes(forget=[entry.message_id for entry in gone]))
+        if purge:
+            self._commits.changes.forget.extend(entry.message_id for entry in gone)
+        if remove:
+            self._outcomes.noted.pop(agent.name, None)
+            self._commits.changes.agents_removed.append(agent.name)
+        await self._commits.written()
         return len(gone)
 
     async def revive(self, message_ids: list[str]) -> int:
