@@ -7,6 +7,7 @@ HTTP API, and prints the command for each step.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import httpx
 from build import EXAMPLES, build
 
-URL = "http://127.0.0.1:8080"
+URL = os.environ.get("CAXTON_URL", "http://127.0.0.1:8080")
 READY_SECONDS = 60.0
 EXCHANGES: list[tuple[str, Any]] = [
     ("wordcount", "the quick brown fox\njumps over the lazy dog\n"),

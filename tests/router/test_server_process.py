@@ -13,7 +13,19 @@ import pytest
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing, Named, Submit
 from support.desk_node import RouterNode, deploy, invoke, message, submit, until
+from support.router_client import RouterClient
 from support.router_modules import ECHO, SLEEPER
+
+
+def refusal(client: RouterClient, call: int) -> str | None:
+    """The code by which a submission was refused, as a whole or as an item; None when the router was gone."""
+    try:
+        (item,) = client.answer(call)
+    except CaxtonError as error:
+        return error.code
+    except EOFError:
+        return None
+    return str(item["error"]["code"])
 
 
 def test_a_commit_that_fails_ends_the_router_and_what_was_accepted_is_there_again() -> None:
@@ -27,10 +39,7 @@ def test_a_commit_that_fails_ends_the_router_and_what_was_accepted_is_there_agai
             large = b'"%s"' % (b"x" * 50_000)
             refused = [client.send("submit", Submit([message("sleeper", large)])) for _ in range(3)]
             for call in refused:
-                with pytest.raises((CaxtonError, EOFError)) as caught:
-                    client.answer(call)
-                code = getattr(caught.value, "code", None)
-                assert code in (None, Code.STORAGE_FULL, Code.INTERNAL_ERROR)
+                assert refusal(client, call) in (None, Code.STORAGE_FULL, Code.INTERNAL_ERROR)
         assert node.router.wait(20) == 70
         node.start_router()
         with node.client() as client:

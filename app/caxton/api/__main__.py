@@ -1,6 +1,6 @@
 """`python -m caxton.api [--config FILE] [--admin]`: the HTTP server.
 
-Owns the order of start: gevent patches first, then everything else is imported.
+Owns the order of start: gevent patches first, then everything else is imported. Must never hold more.
 """
 
 from gevent import monkey
@@ -8,11 +8,11 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402  # nothing may be imported before the patch
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
+import sys  # noqa: E402  # as above
+from pathlib import Path  # noqa: E402  # as above
 
-from caxton.api.server import serve  # noqa: E402
-from caxton.protocol.errors import CaxtonError  # noqa: E402
+from caxton.api.server import serve  # noqa: E402  # as above
+from caxton.protocol.errors import CaxtonError  # noqa: E402  # as above
 
 
 def main() -> int:

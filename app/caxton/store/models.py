@@ -75,7 +75,7 @@ class Attempt(_Table):
     backtrace = pw.TextField(null=True)
     duration_seconds = pw.DoubleField()
 
-    class Meta:  # noqa: D106 - where peewee wants options
+    class Meta:  # noqa: D106  # where peewee wants options
         primary_key = pw.CompositeKey("message", "number")
         without_rowid = True
 
@@ -96,7 +96,7 @@ class Ledger(_Table):
     gone_cancelled = pw.IntegerField()
     gone_forwarded = pw.IntegerField()
 
-    class Meta:  # noqa: D106 - where peewee wants options
+    class Meta:  # noqa: D106  # where peewee wants options
         without_rowid = True
 
 
@@ -116,7 +116,7 @@ class KeyValue(_Table):
     key = pw.TextField()
     value = pw.BlobField()
 
-    class Meta:  # noqa: D106 - where peewee wants options
+    class Meta:  # noqa: D106  # where peewee wants options
         primary_key = pw.CompositeKey("agent", "key")
 
 
@@ -127,7 +127,7 @@ class Timer(_Table):
     timer_id = pw.IntegerField()
     due = pw.DoubleField()
 
-    class Meta:  # noqa: D106 - where peewee wants options
+    class Meta:  # noqa: D106  # where peewee wants options
         primary_key = pw.CompositeKey("agent", "timer_id")
         without_rowid = True
 

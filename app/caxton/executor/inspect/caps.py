@@ -1,9 +1,10 @@
 """Structural caps: what a module may look like, so that compiling it stays within the jail.
 
-Owns the numbers and the estimate of work. Compile time and memory of valid modules are not bounded by their
-size (a valid 5 KB module kept the compiler busy for minutes): they grow with locals times branches, with
-the nesting of loops and with the arity of blocks. Each cap is a multiple of what the largest real program
-at hand needs (yosys: 46,473 functions, bodies of 223 KB, 658 locals, loops 24 deep, blocks 534 deep).
+Owns the numbers and the estimate of work. Must never refuse what real compilers make: each cap is a multiple
+of what the largest real program at hand needs (yosys: 46,473 functions, bodies of 223 KB, 658 locals, loops
+24 deep, blocks 534 deep). Size alone bounds neither compile time nor memory (a valid 5 KB module kept the
+compiler busy for minutes): they grow with locals times branches, with the nesting of loops and with the arity
+of blocks.
 """
 
 from __future__ import annotations

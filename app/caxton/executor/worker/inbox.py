@@ -62,10 +62,15 @@ def message_json(message: Message) -> bytes:
 
 
 def content_bytes(message: Message) -> bytes:
-    """What a `command` reads on its standard input: the bytes behind `language = "bytes"`, else the JSON."""
-    if message.language != "bytes":
+    """What a `command` reads on its standard input.
+
+    A JSON string arrives as its text, so that `"a b"` is what a shell's pipe would bring; any other content as
+    JSON text; with `language = "bytes"` the bytes behind the base64.
+    """
+    if not message.content.startswith(b'"'):
         return message.content
     try:
-        return base64.b64decode(msgspec.json.decode(message.content, type=str), validate=True)
+        text = msgspec.json.decode(message.content, type=str)
+        return base64.b64decode(text, validate=True) if message.language == "bytes" else text.encode()
     except (msgspec.MsgspecError, binascii.Error):
         return message.content

@@ -1,4 +1,4 @@
-"""Schema 1: the tables of the first release."""
+"""Schema 1: the tables of the first release. Once released it must never change."""
 
 from peewee import Database
 from playhouse.migrate import SchemaMigrator
