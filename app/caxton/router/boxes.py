@@ -83,6 +83,8 @@ class Box:
     """Ephemeral messages accepted and not settled yet: nothing of them is on disk."""
     full: bool = False
     resident: bool = False
+    used_at: float = 0.0
+    """When its last execution was started, seconds since the epoch."""
     quick: bool = False
     """A persistent agent whose last execution was over in no time."""
     floor: int = 0

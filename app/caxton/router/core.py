@@ -220,6 +220,10 @@ class Core:
         """Moves what waits for the agent to the dead letters, or forgets it (the agent too); gives how many."""
         return await self._tenancy.discard_pending(agent, purge=purge, remove=remove)
 
+    def end_idle(self, excess_bytes: int) -> int:
+        """Ends the longest-idle instances until their memories make up `excess_bytes`; gives how many."""
+        return self._tenancy.end_idle(excess_bytes)
+
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))

@@ -138,6 +138,7 @@ class Dispatch:
         self.executions += 1
         box = flight.box
         box.resident = result.resident
+        box.used_at = flight.dispatched_at
         box.quick = (
             result.status == "ok"
             and box.agent.instance is Instance.PERSISTENT

@@ -152,6 +152,21 @@ class Tenancy:
         await self._commits.written()
         return len(gone)
 
+    def end_idle(self, excess_bytes: int) -> int:
+        """Ends warm instances that do nothing, the longest idle first; gives how many."""
+        ended = 0
+        for box in sorted(self._boxes, key=lambda box: box.used_at):
+            worker = box.worker
+            if not box.resident or box.running or worker is None or worker.link is None or not worker.usable:
+                continue
+            if excess_bytes <= 0:
+                break
+            worker.link.send(End(box.handle))
+            box.resident = False
+            excess_bytes -= box.agent.peak_memory_bytes
+            ended += 1
+        return ended
+
     async def revive(self, message_ids: list[str]) -> int:
         """Puts dead letters of agents that are here back into their mailboxes; gives how many."""
         rows = (self._reader.message(message_id) for message_id in message_ids)
