@@ -1,7 +1,7 @@
 """The import module `caxton`, deferred part: host functions that need an answer or decode guest bytes.
 
 Owns the functions that run on the main stack while the guest's fiber is suspended. Each returns the
-guest's integer, or what to wait for (`Sleep`, `Ask`).
+guest's integer, or what to wait for (`Sleep`, `Ask`). Must never answer for the router.
 """
 
 from __future__ import annotations
