@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from caxton.protocol.errors import Code
 from caxton.protocol.execution import Cancel, HostCall, HostReply, Pressure, Result, Suspended
-from support.worker_harness import Harness
+from support.worker_harness import Harness, message
 from support.worker_modules import ECHO, SPIN, reactor
 
 ASK = r"{\22performative\22:\22request\22,\22receiver\22:\22other\22,\22content\22:5}"
@@ -43,9 +44,18 @@ def test_request_suspends_and_its_reply_is_read(worker: Harness) -> None:
     assert call.message is not None
     assert (call.kind, call.message.receiver, call.message.content) == ("request", "other", b"5")
     assert worker.wait_for(lambda f: isinstance(f, Suspended)).sleeping
-    worker.send(HostReply(exec_id, call.call_id, 0, b'"a long answer"'))
-    assert worker.result(exec_id).reply == b'"a long answer"'
+    reply = message("a long answer", performative="failure", sender="other", in_reply_to="m1")
+    worker.send(HostReply(exec_id, call.call_id, 0, msgspec.msgpack.encode(reply)))
+    given = msgspec.json.decode(worker.result(exec_id).reply or b"")
+    assert (given["performative"], given["sender"], given["in_reply_to"]) == ("failure", "other", "m1")
+    assert given["content"] == "a long answer"
     assert not worker.wait_for(lambda f: isinstance(f, Suspended)).sleeping
+
+
+def test_request_without_a_reply_is_empty(worker: Harness) -> None:
+    exec_id = worker.execute(worker.load(REQUEST.replace("(call $reply (i32.const 1000)", "(call $answer")))
+    worker.send(HostReply(exec_id, host_call(worker).call_id, 0))
+    assert worker.result(exec_id).reply == b"0"
 
 
 @pytest.mark.parametrize("status", [-7, -8])

@@ -17,6 +17,17 @@ def worker_pids(node: Node) -> list[int]:
     return [worker["pid"] for worker in node.core.stats()["workers"]]
 
 
+def is_asleep(node: Node, agent: str) -> bool:
+    box = node.core._boxes.get(agent)
+    first = box.first() if box is not None else None
+    return first is not None and first.sleeping
+
+
+def spins(node: Node) -> bool:
+    """Whether a worker has said that something is runnable there."""
+    return any(worker.stats and worker.stats.runnable for worker in node.core._executor.workers.all())
+
+
 def test_a_killed_worker_costs_only_the_culprit_an_attempt() -> None:
     async def run() -> None:
         async with running_node() as node:
@@ -25,7 +36,7 @@ def test_a_killed_worker_costs_only_the_culprit_an_attempt() -> None:
             good, spin = message("good"), message("spin")
             await node.send(good, spin)
             await until(lambda: node.core.in_flight(good.message_id) and node.core.in_flight(spin.message_id))
-            await asyncio.sleep(0.1)  # the sleeper sleeps now, so that the spinner is on the thread
+            await until(lambda: is_asleep(node, "good") and spins(node))
             os.kill(worker_pids(node)[0], signal.SIGKILL)
             assert await node.settled(good.message_id) == ["done"]
             assert node.row(good.message_id).attempts == 0
@@ -51,7 +62,7 @@ def test_a_worker_that_cannot_be_stopped_is_killed_and_the_attempt_counts() -> N
             await until(lambda: node.core.in_flight(good.message_id))
             await node.send(stuck)
             await until(lambda: node.core.in_flight(stuck.message_id))
-            await asyncio.sleep(0.2)  # it spins now: a worker that is stopped outside a guest is nobody's fault
+            await until(lambda: is_asleep(node, "good") and spins(node))  # stopped outside a guest it had no culprit
             os.kill(worker_pids(node)[0], signal.SIGSTOP)  # nothing but a kill ends it now
             assert await node.settled(stuck.message_id) == ["dead"]
             assert node.store.reader.attempts(stuck.message_id)[0].code == "EXECUTION_TIMEOUT"
@@ -77,7 +88,8 @@ def test_under_load_nothing_is_lost_and_nothing_happens_twice(victim: str) -> No
             sent = [message(name) for _ in range(60) for name in names]
             for start in range(0, len(sent), 24):
                 await node.send(*sent[start : start + 24])
-                await asyncio.sleep(chance.uniform(0, 0.05))
+                some = start + chance.randrange(24)
+                await until(lambda some=some: node.row(sent[some].message_id).state == "done")  # type: ignore[misc]  # bound early
                 if start % 72 == 48:
                     await kill(node, victim)
             assert set(await node.settled(*(one.message_id for one in sent))) == {"done"}

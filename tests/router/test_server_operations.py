@@ -11,6 +11,7 @@ import pytest
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import OPERATIONS, Events, Invoke, Item, Listing, Named, Reply, SetLogLevel, Submit
+from caxton.router.boxes import RECENT_EXECUTIONS
 from caxton.router.operations import ANSWERS, STREAMS
 from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 from support.router_client import RouterClient
@@ -41,6 +42,26 @@ def test_a_bad_item_never_spoils_the_others(client: RouterClient) -> None:
     assert [item.get("error", {}).get("code") for item in items] == [None, Code.AGENT_NOT_FOUND, None]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("message_id", "not-a-uuid"),
+        ("message_id", ""),
+        ("priority", 0),
+        ("priority", 11),
+        ("reply_by", float("nan")),
+        ("reply_by", float("inf")),
+        ("performative", "shout"),
+    ],
+)
+def test_what_no_api_would_send_is_refused_with_its_place(client: RouterClient, field: str, value: object) -> None:
+    bad = message("echo", **{field: value})
+    refused = refusal(client, "submit", Submit([message("echo"), bad]))
+    assert (refused.code, refused.details["path"]) == (Code.INVALID_REQUEST, f"messages[1].{field}")
+    refused = refusal(client, "invoke", Invoke(bad, 5.0))
+    assert (refused.code, refused.details["path"]) == (Code.INVALID_REQUEST, f"message.{field}")
+
+
 def test_a_message_is_shown_with_its_reply(client: RouterClient) -> None:
     [message_id] = submit(client, "echo")
     view = until(lambda: _done(client, message_id))
@@ -48,6 +69,21 @@ def test_a_message_is_shown_with_its_reply(client: RouterClient) -> None:
     assert view["reply"]["performative"] == "inform"
     assert view["reply"]["content"]["message_id"] == message_id
     assert view["accepted_at"] <= view["finished_at"]
+
+
+def test_what_leaves_no_row_is_in_the_books_at_once(client: RouterClient) -> None:
+    def row() -> dict[str, int]:
+        rows = client.call("ledger")["agents"]
+        return next((row for row in rows if row["name"] == "echo"), {})
+
+    before = row()
+    asked = [invoke(client, "echo")["message_id"] for _ in range(50)]
+    after = row()
+    assert after["accepted"] == before.get("accepted", 0) + 50
+    assert after["done"] == before.get("done", 0) + 50
+    assert after["imbalance"] == 0
+    shown = client.call("agent.executions", Listing(name="echo", limit=RECENT_EXECUTIONS))["items"]
+    assert [one["message_id"] for one in shown] == asked[: -RECENT_EXECUTIONS - 1 : -1]
 
 
 def _done(client: RouterClient, message_id: str) -> dict[str, object] | None:

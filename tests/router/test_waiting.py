@@ -11,6 +11,7 @@ import pytest
 from caxton.protocol.agents import Instance, Limits
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.messages import Delivery
+from caxton.router.views import message_view
 from support import router_agents as agents
 from support.router_node import message, running_node, until
 
@@ -25,9 +26,14 @@ def test_a_request_waits_for_the_reply_and_holds_no_place() -> None:
             await node.deploy("ask", agents.requester("echo"))
             view = await node.ask("ask", delivery=Delivery.DURABLE)
             assert view.performative == "inform"
-            inner = msgspec.json.decode(view.content)
+            reply = msgspec.json.decode(view.content)
+            inner = reply["content"]
             assert (inner["sender"], inner["receiver"], inner["content"]) == ("ask", "echo", 1)
+            assert (reply["performative"], reply["sender"], reply["receiver"]) == ("inform", "echo", "ask")
+            assert (reply["in_reply_to"], reply["conversation_id"]) == (inner["message_id"], inner["conversation_id"])
             assert node.row(inner["message_id"]).state == "done"
+            inner_row = node.row(inner["message_id"])
+            assert (inner_row.delivery, message_view(inner_row, []).delivery) == ("request", "durable")
             assert [row.message.performative for row in node.store.reader.messages(agent="ask").rows] == ["request"]
             await node.assert_balanced()
 
@@ -42,7 +48,8 @@ def test_a_request_to_nobody_says_so_and_a_dead_one_gives_its_failure() -> None:
             await node.deploy("ask", agents.requester("trap"))
             assert msgspec.json.decode((await node.ask("lost")).content)["exit_code"] == NOT_FOUND
             answer = msgspec.json.decode((await node.ask("ask")).content)
-            assert answer["code"] == "AGENT_FAILED"
+            assert (answer["performative"], answer["sender"]) == ("failure", "trap")
+            assert answer["content"]["code"] == "AGENT_FAILED"
             await node.assert_balanced()
 
     asyncio.run(run())
@@ -57,6 +64,12 @@ def test_agents_that_wait_for_each_other_are_found(ring: tuple[str, ...]) -> Non
             view = await node.ask("a", timeout=5)
             # the last of the ring, whose request closes the circle, fails; its failure is the others' reply
             content = msgspec.json.decode(view.content)
+            for follower in ring[1:]:
+                assert (content["performative"], content["sender"]) == (
+                    "failure" if follower is ring[-1] else "inform",
+                    follower,
+                )
+                content = content["content"]
             assert content["exit_code"] == DEADLOCK
             await node.assert_balanced()
 

@@ -254,3 +254,27 @@ def test_the_log_is_moved_into_the_file_when_the_writer_is_idle(store: Store, da
             break
         waiting.wait(0.01)
     assert database.stat().st_size > before + 400_000
+
+
+@pytest.mark.parametrize(("window", "alone"), [(0.0, True), (0.3, True), (60.0, False)])
+def test_a_busy_writer_waits_no_longer_than_its_window(database: Path, window: float, alone: bool) -> None:
+    """After a commit that two shared the writer expects two again; what comes alone waits at most the window."""
+    store = Store.open(database, commit_window=window)
+    gate, both, single, follower = (threading.Event() for _ in range(4))
+    try:
+        store.writer.submit(Changes(accept=[accept(message())]), lambda result: gate.wait(ANSWER_SECONDS))
+        for event in (threading.Event(), both):
+            store.writer.submit(
+                Changes(accept=[accept(message())]), lambda result, event=event: gate.is_set() and event.set()
+            )
+        gate.set()
+        assert both.wait(ANSWER_SECONDS)
+        before = store.writer.commits
+        store.writer.submit(Changes(accept=[accept(message())]), lambda result: single.set())
+        assert single.wait(ANSWER_SECONDS if alone else 0.5) is alone
+        store.writer.submit(Changes(accept=[accept(message())]), lambda result: follower.set())
+        assert follower.wait(ANSWER_SECONDS)
+        assert single.is_set()
+    finally:
+        store.close()
+    assert store.writer.commits - before <= (3 if alone else 2)

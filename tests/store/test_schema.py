@@ -168,3 +168,13 @@ def test_writes_are_synced_by_default(store: Store) -> None:
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_the_modes_are_those_that_were_asked_for(database: Path) -> None:
+    store = Store.open(database, journal_mode="TRUNCATE", synchronous="EXTRA")
+    try:
+        connection = store.writer._connection
+        assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("truncate",)
+    finally:
+        store.close()

@@ -48,9 +48,9 @@ def log_level() -> Response:
 
 
 @blueprint.post("/admin/gc")
-@operation(Operation("End idle instances", {200: Affected}, query=NoQuery))
+@operation(Operation("Forget what may be forgotten", {200: Affected}, query=NoQuery))
 def collect() -> Response:
-    """`count` is how many instances ended."""
+    """Applies the retention now, not at the next minute; `count` is how many rows and files went."""
     query(NoQuery)
     return answer(ask("node.gc", Nothing()))
 

@@ -47,7 +47,7 @@ class Pulse:
         _LAYOUT.pack_into(self._page, 0, self._sequence, exec_id, now, leave_by)
 
     def leave(self) -> None:
-        """Worker: no execution has the thread."""
+        """Worker: no execution has the thread. Also the sign of life of a worker that has nothing to do."""
         self._sequence += 1
         _LAYOUT.pack_into(self._page, 0, self._sequence, 0, 0.0, 0.0)
 

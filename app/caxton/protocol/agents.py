@@ -161,3 +161,5 @@ class ModuleInfo(msgspec.Struct, frozen=True):
     memory_min_bytes: int
     memory_max_bytes: int | None
     compile_seconds: float
+    memories: int = 1
+    """How many; `memory_min_bytes` and `memory_max_bytes` are for all, each counted as the largest."""

@@ -49,7 +49,13 @@ class RecycleWorker(msgspec.Struct, array_like=True, frozen=True, tag=5):
     replace: bool = True
 
 
-ToSupervisor = Hello | Prepare | SpawnWorker | KillWorker | RecycleWorker
+class ReplaceWorker(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Start another of this worker's tag in its place. The worker itself lives on until the router lets it go."""
+
+    worker_id: int
+
+
+ToSupervisor = Hello | Prepare | SpawnWorker | KillWorker | RecycleWorker | ReplaceWorker
 
 # ---- supervisor → router ---------------------------------------------------------------------------
 
@@ -81,7 +87,8 @@ class WorkerUp(msgspec.Struct, array_like=True, frozen=True, tag=3):
 class WorkerDown(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """A worker ended. `culprit` is the execution that held it too long or was on it when it crashed.
 
-    `reason`: `killed_timeout`, `crashed`, `recycled`, `killed`. A worker of the standing pool (`tag` "")
+    `reason`: `killed_timeout`, `killed_silent` (stuck outside of any execution), `crashed`, `recycled`, `killed`.
+    A worker of the standing pool (`tag` "")
     is replaced by the supervisor at once (with back-off when it crashes early).
     """
 

@@ -40,6 +40,8 @@ class AgentSpec(msgspec.Struct, frozen=True):
     secrets: list[str] = []
     dirs: list[DirGrant] = []
     max_message_bytes: int = 1_000_000
+    memories: int = 1
+    """How many memories the module has; they share `limits.memory_bytes` equally."""
     startup_timeout_seconds: float = 10.0
     shutdown_timeout_seconds: float = 5.0
 
@@ -77,7 +79,11 @@ class Start(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 
 
 class HostReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
-    """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value."""
+    """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value.
+
+    For `load` the key's bytes; for `request` the reply, an encoded `Message`, or nothing when the message was
+    handled and not answered.
+    """
 
     exec_id: int
     call_id: int
@@ -206,13 +212,17 @@ class Gone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
 
 
 class WorkerStats(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
-    """Once a second: what the worker holds. Bytes and counts."""
+    """Once a second: what the worker holds. Bytes and counts.
+
+    `own_bytes`: resident memory that is neither a guest's nor backed by a file, e.g. a module's code.
+    """
 
     resident: int
     runnable: int
     suspended: int
     executions: int
     rss_bytes: int
+    own_bytes: int = 0
 
 
 WorkerFrame = Result | HostCall | Suspended | Gone | WorkerStats

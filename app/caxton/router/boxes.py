@@ -39,6 +39,10 @@ class Worker:
     flights: dict[int, Flight] = field(default_factory=dict)
     pinned: int = 0
     stats: WorkerStats | None = None
+    baseline_bytes: int = 1 << 62
+    """Its `own_bytes` after its warm-up; see `recycling`."""
+    leaving: str = ""
+    """`replacing` (another is being started), `draining` (its last executions end), `drained`."""
     down: tuple[str, int | None] | None = None
     """Reason and culprit, once the supervisor has told."""
 
@@ -82,6 +86,8 @@ class Box:
     """Ephemeral messages accepted and not settled yet: nothing of them is on disk."""
     full: bool = False
     resident: bool = False
+    used_at: float = 0.0
+    """When its last execution was started, seconds since the epoch."""
     quick: bool = False
     """A persistent agent whose last execution was over in no time."""
     floor: int = 0

@@ -29,6 +29,7 @@ from caxton.router.dispatch import Dispatch
 from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
+from caxton.router.followers import Followers
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
@@ -62,6 +63,7 @@ class Core:
         self._registry = registry
         self._emit = emit
         self._boxes = Boxes(config, BODY_BUDGET_BYTES)
+        self.followers = Followers()
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
         self._executor = Executor(
@@ -69,6 +71,7 @@ class Core:
             lambda worker, frames: self._dispatch.received(worker, frames),
             lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
             self._workers_changed,
+            emit,
         )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
@@ -91,7 +94,7 @@ class Core:
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
-        results = Results(self._outcomes, self._timers)
+        results = Results(self._outcomes, self._timers, self.followers)
         self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
         self._tenancy = Tenancy(
             self._boxes,
@@ -180,6 +183,13 @@ class Core:
         """Writes the desk's own changes; raises when they cannot be written."""
         return await self._commits.apart(changes)
 
+    async def write_counts(self) -> None:
+        """Has everything written that is only counted in memory so far, so that what is read next is complete."""
+        if self._commits.failed is None:
+            self._tally.flush()
+            self._outcomes.flush_notes()
+            await self._commits.written()
+
     # ---- agents ----------------------------------------------------------------------------------
 
     async def prepare(
@@ -208,9 +218,13 @@ class Core:
         """Puts dead letters back into their mailboxes; gives how many."""
         return await self._tenancy.revive(message_ids)
 
-    async def discard_pending(self, agent: Agent, *, purge: bool) -> int:
-        """Moves what waits for the agent to the dead letters, or forgets it; gives how many."""
-        return await self._tenancy.discard_pending(agent, purge=purge)
+    async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
+        """Moves what waits for the agent to the dead letters, or forgets it (the agent too); gives how many."""
+        return await self._tenancy.discard_pending(agent, purge=purge, remove=remove)
+
+    def end_idle(self, excess_bytes: int) -> int:
+        """Ends the longest-idle instances until their memories make up `excess_bytes`; gives how many."""
+        return self._tenancy.end_idle(excess_bytes)
 
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
@@ -219,7 +233,7 @@ class Core:
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
         box = self._boxes.get(name)
-        return box is not None and box.resident
+        return box is not None and box.resident and box.worker is not None and box.worker.usable
 
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""

@@ -108,9 +108,9 @@ class Dispatch:
                 if flight is not None:
                     self.sleeps(flight, frame.sleeping)
             elif isinstance(frame, WorkerStats):
-                worker.stats = frame
+                self._workers.recycling.look(worker, frame)
             else:
-                self._instance_gone(frame)
+                self._instance_gone(worker, frame)
 
     def sleeps(self, flight: Flight, sleeping: bool) -> None:
         """Executions that sleep do not count on the node."""
@@ -138,6 +138,7 @@ class Dispatch:
         self.executions += 1
         box = flight.box
         box.resident = result.resident
+        box.used_at = flight.dispatched_at
         box.quick = (
             result.status == "ok"
             and box.agent.instance is Instance.PERSISTENT
@@ -173,6 +174,8 @@ class Dispatch:
             self._promote(flight.box)
         if not flight.sleeping:
             self._scheduler.runnable -= 1
+        if flight.worker.leaving:
+            self._scheduler.workers_changed()  # the agent may go to another worker now
         self._scheduler.plan()
 
     def _promote(self, box: Box) -> None:
@@ -182,9 +185,9 @@ class Dispatch:
             following.sleeping = False
             self._scheduler.runnable += 1
 
-    def _instance_gone(self, gone: Gone) -> None:
+    def _instance_gone(self, worker: Worker, gone: Gone) -> None:
         box = self._boxes.by_handle(gone.handle)
-        if box is not None:
+        if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from caxton.config import Config
 from caxton.protocol.agents import ModuleInfo, Profile
@@ -36,11 +37,12 @@ class Executor:
         received: Callable[[Worker, list[WorkerFrame]], None],
         lost: Lost,
         changed: Callable[[], None],
+        emit: Callable[[str, dict[str, Any]], None],
     ) -> None:
         hello = Hello(socket.gethostname(), config.runtime.executor_workers)
         self._link = SupervisorLink(config.paths.executor_socket, hello, self._told, self._supervisor_lost)
         self._changed = changed
-        self.workers = Workers(self._link.send, received, lost, changed)
+        self.workers = Workers(self._link.send, received, lost, changed, emit)
         self._requests = count(1)
         self._preparing: dict[int, tuple[asyncio.Future[Prepared], Callable[[float], None]]] = {}
         self._paths: dict[Module, Path] = {}

@@ -6,17 +6,22 @@ of a `request`, which is accepted on its own, outside the execution's transactio
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+import time
+from typing import Final, NamedTuple
+
+import msgspec
 
 from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
-from caxton.protocol.messages import Message, Outcome, State
+from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
 from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
+from caxton.router.replies import answer, failure_content
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult
 from caxton.store.reader import Reader
@@ -35,6 +40,15 @@ _REFUSALS: Final = {
     Code.PAYLOAD_TOO_LARGE: LIMIT,
     Code.CONFLICT: INVALID,
 }
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class _Wait(NamedTuple):
+    """An execution that waits for a reply; `late` ends that at the request's `reply_by`."""
+
+    message_id: str
+    waiter: Waiter
+    late: asyncio.TimerHandle | None
 
 
 class HostCalls:
@@ -49,7 +63,8 @@ class HostCalls:
         self._waiters = waiters
         self._commits = commits
         self._reader = reader
-        self._waiting: dict[int, tuple[str, Waiter]] = {}
+        self._waiting: dict[int, _Wait] = {}
+        self._loop = asyncio.get_running_loop()
 
     def called(self, flight: Flight, call: HostCall) -> None:
         """Answers at once, or when the reply is there."""
@@ -64,9 +79,11 @@ class HostCalls:
     def awake(self, flight: Flight) -> None:
         """The execution waits no more, whatever became of what it waited for."""
         flight.waits_for = None
-        waiting = self._waiting.pop(flight.exec_id, None)
-        if waiting is not None:
-            self._waiters.remove(*waiting)
+        wait = self._waiting.pop(flight.exec_id, None)
+        if wait is not None:
+            self._waiters.remove(wait.message_id, wait.waiter)
+            if wait.late is not None:
+                wait.late.cancel()
 
     def _request(self, flight: Flight, call: HostCall, message: Message) -> None:
         self.awake(flight)
@@ -82,15 +99,26 @@ class HostCalls:
             return
 
         def settled(outcome: Outcome) -> None:
-            self._waiting.pop(flight.exec_id, None)
-            flight.waits_for = None
-            _answer(flight, call, *_reply_of(outcome))
+            self.awake(flight)
+            _answer(flight, call, *_reply_of(message, outcome))
 
         flight.waits_for = message.message_id
-        self._waiting[flight.exec_id] = (message.message_id, settled)
+        late = self._at_deadline(flight, call, message.reply_by)
+        self._waiting[flight.exec_id] = _Wait(message.message_id, settled, late)
         self._waiters.add(message.message_id, settled)
         if known is None:
             self._commits.after(lambda result: self._accepted(message.message_id, result))
+
+    def _at_deadline(self, flight: Flight, call: HostCall, reply_by: float | None) -> asyncio.TimerHandle | None:
+        """The asking worker looks at its clock too; but it is not the one whose word counts."""
+        if reply_by is None:
+            return None
+
+        def too_late() -> None:
+            self.awake(flight)
+            _answer(flight, call, TIMEOUT)
+
+        return self._loop.call_later(max(reply_by - time.time(), 0.0), too_late)
 
     def _accepted(self, message_id: str, result: CommitResult) -> None:
         """A second run of the same code asks the same again: it gets the first answer."""
@@ -142,12 +170,18 @@ class HostCalls:
         return list(box.running.values())
 
 
-def _reply_of(outcome: Outcome) -> tuple[int, bytes]:
+def _reply_of(request: Message, outcome: Outcome) -> tuple[int, bytes]:
+    """Status and value: the whole reply; nothing for a message that was handled without one."""
     if outcome.state is State.EXPIRED:
         return TIMEOUT, b""
     if outcome.state is State.CANCELLED:
         return UNAVAILABLE, b""
-    return 0, outcome.content or b""
+    performative, content = outcome.performative, outcome.content
+    if performative is None and outcome.code is not None:
+        performative, content = Performative.FAILURE, failure_content(outcome.code, outcome.detail)
+    if performative is None:
+        return 0, b""
+    return 0, _encoder.encode(answer(request, performative, content or b"null"))
 
 
 def _answer(flight: Flight, call: HostCall, status: int, data: bytes = b"") -> None:

@@ -106,10 +106,10 @@ async def _remove(desk: Desk, args: Remove) -> Affected:
         if agent.status is not AgentStatus.STOPPED:
             await _set(desk, agent, AgentStatus.DRAINING)
             await desk.core.drain(agent, desk.config.runtime.agent_shutdown_timeout)
-        count = await desk.core.discard_pending(agent, purge=args.purge)
+        count = await desk.core.discard_pending(agent, purge=args.purge, remove=True)
         desk.core.detach(agent)
         desk.registry.drop(agent.name)
-        await desk.core.commit(Changes(agents_removed=[agent.name]))
+        desk.core.followers.tell(agent.name)
         desk.modules.discard(agent.module.sha256, needed_modules(desk))
         desk.events.publish("agent.removed", {"name": agent.name, "messages": count, "purged": args.purge})
         return Affected(count)

@@ -6,6 +6,7 @@ Owns what is shown about an agent besides its life. Must never change one.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from caxton.protocol.agents import AgentStatus
@@ -17,12 +18,13 @@ from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, read_last, write_cursor, write_last
 from caxton.router.views import agent_view, agent_view_with, execution_view, log_view, state_view
 
-FOLLOW_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 1.0
 MAX_LOG_LINES: Final = 10_000
 
 
 async def get(desk: Desk, args: Named) -> AgentView:
     """One agent."""
+    await desk.core.write_counts()
     return await agent_view(desk, desk.registry.require(args.name))
 
 
@@ -49,6 +51,7 @@ async def list_agents(desk: Desk, args: Listing) -> Page:
         ),
         key=lambda agent: agent.name,
     )
+    await desk.core.write_counts()
     ledger = await desk.read(desk.store.reader.ledger)
     shown = chosen[:limit]
     cursor = write_cursor(shown[-1].name) if len(chosen) > limit else None
@@ -64,8 +67,9 @@ async def state(desk: Desk, args: Listing) -> Page:
 
 
 async def executions(desk: Desk, args: Listing) -> Page:
-    """The agent's most recent executions, newest first."""
+    """The agent's executions, newest first: the last `RECENT_EXECUTIONS` without a gap, older ones a sample."""
     name = _require_name(desk, args.name)
+    await desk.core.write_counts()
     found = await desk.read(desk.store.reader.executions, name, limit=check_limit(args.limit), cursor=args.cursor)
     return Page([execution_view(row) for row in found.rows], found.next_cursor)
 
@@ -86,10 +90,12 @@ async def logs(desk: Desk, args: Logs, sink: Sink) -> Nothing:
     for line in lines if args.limit else ():
         await sink.put(log_view(line))
     while args.follow and not desk.draining and desk.registry.get(name) is not None:
-        await asyncio.sleep(FOLLOW_SECONDS)
+        more = desk.core.followers.expect(name)
         for line in await desk.read(desk.store.reader.logs, name, after=seen, limit=1_000):
             await sink.put(log_view(line))
             seen = line.seq
+        with suppress(TimeoutError):  # time to see whether the node still serves
+            await asyncio.wait_for(more.wait(), LOOK_SECONDS)
     return Nothing()
 
 

@@ -5,11 +5,12 @@ Owns the way from the socket to the core, and how a message is looked up. Must n
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid
-from caxton.protocol.messages import State
+from caxton.protocol.messages import Message, Performative, State
 from caxton.protocol.operations import Invoke, Invoked, Listing, Named, Submit
 from caxton.protocol.views import ItemView, MessageView, Page
 from caxton.router.async_invoke import begin
@@ -20,11 +21,15 @@ from caxton.router.readiness import require_accepting
 from caxton.router.views import message_view
 
 MAX_TIMEOUT_SECONDS: Final = 86_400.0
+MAX_PRIORITY: Final = 10
+PERFORMATIVES: Final = frozenset(Performative)
 
 
 async def submit(desk: Desk, args: Submit) -> list[ItemView]:
     """Accepts messages; each item has its own answer."""
     require_accepting(desk)
+    for index, message in enumerate(args.messages):
+        _require_sound(message, f"messages[{index}]")
     return await desk.core.submit(args.messages)
 
 
@@ -46,6 +51,7 @@ async def invoke(desk: Desk, args: Invoke) -> Invoked:
 
 def _require_invocable(desk: Desk, args: Invoke) -> None:
     require_accepting(desk)
+    _require_sound(args.message, "message")
     if not 0 < args.timeout_seconds <= MAX_TIMEOUT_SECONDS:  # NaN too, which would upset the loop's timers
         raise CaxtonError(
             Code.INVALID_REQUEST,
@@ -107,6 +113,24 @@ def unknown(message_id: str) -> CaxtonError:
         Code.MESSAGE_NOT_FOUND,
         f"no message has the id {message_id[:64]!r}, or it was forgotten",
         message_id=message_id[:64],
+    )
+
+
+def _require_sound(message: Message, place: str) -> None:
+    """What the type does not say, for callers other than the API, which has checked all of it already."""
+    if not is_uuid(message.message_id):
+        raise _unsound(f"{place}.message_id", message.message_id[:64], "a UUID in canonical lower case")
+    if not 1 <= message.priority <= MAX_PRIORITY:
+        raise _unsound(f"{place}.priority", message.priority, f"1 to {MAX_PRIORITY}")
+    if message.reply_by is not None and not math.isfinite(message.reply_by):
+        raise _unsound(f"{place}.reply_by", repr(message.reply_by), "seconds since the epoch")
+    if message.performative not in PERFORMATIVES:
+        raise _unsound(f"{place}.performative", message.performative[:64], sorted(PERFORMATIVES))
+
+
+def _unsound(path: str, found: object, expected: object) -> CaxtonError:
+    return CaxtonError(
+        Code.INVALID_REQUEST, f"{path}: {found!r} cannot be taken", path=path, found=found, expected=expected
     )
 
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 async def ledger(desk: Desk, _: Nothing) -> Ledger:
     """The accounting of every agent that ever took a message, and their sum."""
+    await desk.core.write_counts()
     counted = await desk.read(desk.store.reader.ledger)
     rows = [_row(name, counts, desk.core.counts(name).in_flight) for name, counts in sorted(counted.items())]
     return Ledger(_sum(desk.node, rows), rows)

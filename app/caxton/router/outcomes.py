@@ -26,7 +26,7 @@ from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
 _JITTER: Final = 0.25
-_UNKNOWN_KILLS: Final = 3  # crashes of a worker without a culprit that one message may be part of
+_UNKNOWN_KILLS: Final = 3  # ends of a worker without a culprit that one message may be part of
 
 Emit = Callable[[str, dict[str, Any]], None]
 
@@ -119,7 +119,7 @@ class Outcomes:
         assert entry is not None
         if culprit:
             self.isolate(box)
-        elif reason == "crashed_unknown":
+        elif reason in ("crashed_unknown", "killed_silent"):
             entry.kills += 1
         if culprit or entry.kills >= _UNKNOWN_KILLS:
             timed_out = reason == "killed_timeout"

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.router import boot, notify, readiness, retention
+from caxton.router import boot, notify, readiness, reclaim, retention
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -48,7 +48,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
-        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), readiness.watch(desk)):
+        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})

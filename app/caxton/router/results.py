@@ -16,6 +16,7 @@ from caxton.protocol.execution import Result, Sent
 from caxton.protocol.messages import Execution, Message, Outcome, Performative, State
 from caxton.protocol.names import CLIENT_PREFIX
 from caxton.router.boxes import Box, Flight
+from caxton.router.followers import Followers
 from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
 from caxton.router.outcomes import Outcomes
@@ -29,8 +30,9 @@ _BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across
 class Results:
     """One call per ended execution; the scheduler has already taken it off its worker."""
 
-    def __init__(self, outcomes: Outcomes, timers: Timers) -> None:
+    def __init__(self, outcomes: Outcomes, timers: Timers, followers: Followers) -> None:
         self._outcomes = outcomes
+        self._followers = followers
         self._commits = outcomes.commits
         self._timers = timers
 
@@ -131,6 +133,8 @@ class Results:
         rows = self._commits.changes.logs
         for line in result.logs:
             rows.append(LogRow(box.agent.name, line.at, line.stream, line.text, entry.message_id))
+        if box.agent.name in self._followers:
+            self._outcomes.aftermath.call(partial(self._followers.tell, box.agent.name))
 
     def _note(self, flight: Flight, entry: Entry, result: Result) -> None:
         """Keeps what the execution cost, and the number of a fresh instance."""

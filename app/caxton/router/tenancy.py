@@ -136,18 +136,38 @@ class Tenancy:
         self._pressures.dropped(box)
         self._boxes.drop(agent.name)
 
-    async def discard_pending(self, agent: Agent, *, purge: bool) -> int:
-        """Moves all that waits to the dead letters, or forgets it; gives how many messages that were."""
+    async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
+        """Moves all that waits to the dead letters, or forgets it; gives how many messages that were.
+
+        With `remove` the agent's own rows go in the same transaction.
+        """
         box = self._box(agent)
         await self._commits.drain()
         gone = [entry for entry in box.mailbox.entries() if entry.place is not Place.OUT]
         for entry in gone:
             self._outcomes.give_up(box, entry, Code.AGENT_STOPPED, _REMOVED)
-        if gone:
-            await self._commits.written()
-        if purge and gone:
-            await self._commits.apart(Changes(forget=[entry.message_id for entry in gone]))
+        if purge:
+            self._commits.changes.forget.extend(entry.message_id for entry in gone)
+        if remove:
+            self._outcomes.noted.pop(agent.name, None)
+            self._commits.changes.agents_removed.append(agent.name)
+        await self._commits.written()
         return len(gone)
+
+    def end_idle(self, excess_bytes: int) -> int:
+        """Ends warm instances that do nothing, the longest idle first; gives how many."""
+        ended = 0
+        for box in sorted(self._boxes, key=lambda box: box.used_at):
+            worker = box.worker
+            if not box.resident or box.running or worker is None or worker.link is None or not worker.usable:
+                continue
+            if excess_bytes <= 0:
+                break
+            worker.link.send(End(box.handle))
+            box.resident = False
+            excess_bytes -= box.agent.peak_memory_bytes
+            ended += 1
+        return ended
 
     async def revive(self, message_ids: list[str]) -> int:
         """Puts dead letters of agents that are here back into their mailboxes; gives how many."""
@@ -203,19 +223,22 @@ class Tenancy:
     async def _end_instance(self, box: Box) -> None:
         box.gone.clear()
         orderly = box.resident
-        self._forget_on_workers(box, orderly=orderly)
-        if orderly:
+        if self._forget_on_workers(box, orderly=orderly) and orderly:
             await _within(box.gone, self._boxes.config.runtime.agent_shutdown_timeout + _KILL_SECONDS)
         self._boxes.renumber(box)
         box.resident = False
 
-    def _forget_on_workers(self, box: Box, *, orderly: bool) -> None:
+    def _forget_on_workers(self, box: Box, *, orderly: bool) -> bool:
+        """Whether any worker knew the agent: none does when the one that had it has ended."""
+        known = False
         self._executor.workers.unpin(box)
         for worker in self._executor.workers.all():
             if box.handle in worker.loaded:
                 worker.loaded.discard(box.handle)
                 if worker.link is not None:
                     worker.link.send(End(box.handle, orderly, True))
+                    known = True
+        return known
 
 
 def spec_of(agent: Agent, config: Config) -> AgentSpec:
@@ -245,6 +268,7 @@ def spec_of(agent: Agent, config: Config) -> AgentSpec:
         secrets=grants.secrets,
         dirs=grants.dirs,
         max_message_bytes=config.messaging.max_message_size,
+        memories=agent.module.memories,
         startup_timeout_seconds=config.runtime.agent_startup_timeout,
         shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
     )

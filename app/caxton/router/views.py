@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from caxton.protocol.errors import Code, ErrorBody
-from caxton.protocol.messages import Outcome, State
+from caxton.protocol.messages import Delivery, Outcome, State
 from caxton.protocol.views import (
     AgentView,
     AttemptView,
@@ -111,7 +111,7 @@ def message_view(row: MessageRow, attempts: list[FailedAttempt], *, in_flight: b
         ontology=message.ontology,
         language=message.language,
         trace_context=message.traceparent,
-        delivery=row.delivery,
+        delivery=Delivery.EPHEMERAL if row.delivery == Delivery.EPHEMERAL else Delivery.DURABLE,
         attempts=[attempt_view(attempt) for attempt in attempts],
         reply=_reply(outcome),
         error=_error(outcome),

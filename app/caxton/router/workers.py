@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from caxton.protocol.agents import Instance
 from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, ToSupervisor, WorkerDown, WorkerUp
 from caxton.protocol.execution import Load, Pressure, WorkerFrame
 from caxton.router.boxes import Box, Flight, Worker
 from caxton.router.links import WorkerLink
+from caxton.router.recycling import Recycling
 
 _EOF_SECONDS: Final = 1.0  # a dead worker's socket ends at once; only a leaked descriptor could hold it open
 
@@ -33,15 +34,18 @@ class Workers:
         received: Callable[[Worker, list[WorkerFrame]], None],
         lost: Lost,
         changed: Callable[[], None],
+        emit: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._send = send
         self._received = received
         self._lost = lost
         self._changed = changed
+        self._emit = emit
         self._workers: dict[int, Worker] = {}
         self._spawning: set[str] = set()
         self._adopting: set[asyncio.Task[None]] = set()
         self._pressure = Pressure([], False)
+        self.recycling = Recycling(send)
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -59,6 +63,8 @@ class Workers:
         if box.worker is not None:
             if box.worker.usable:
                 return box.worker
+            if box.worker.leaving and box.running:
+                return None  # one instance at a time: what the old one does ends first
             box.worker = None
         worker = self._own(box) if box.agent.isolated else self._least_loaded(box)
         if worker is not None and box.agent.instance is Instance.PERSISTENT:
@@ -141,6 +147,7 @@ class Workers:
             return
         self._spawning.discard(frame.tag)
         worker.link.send(self._pressure)
+        self.recycling.arrived(worker, self.all())
         self._changed()
 
     def _socket_ended(self, worker: Worker) -> None:
@@ -156,12 +163,25 @@ class Workers:
         reason, culprit = worker.down
         flights = sorted(worker.flights.values(), key=lambda flight: flight.exec_id, reverse=True)
         worker.flights.clear()
+        self._tell(worker, flights)
         known = any(flight.exec_id == culprit for flight in flights)
         for flight in flights:  # youngest first: each goes back to the head, so the oldest ends up first
             self._lost(
                 flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit
             )
         self._changed()
+
+    def _tell(self, worker: Worker, flights: list[Flight]) -> None:
+        """`worker.killed` or `worker.crashed`, with the agent that is to blame where one is known."""
+        reason, culprit = worker.down or ("", None)
+        kind = reason.partition("_")[0]
+        if kind not in ("killed", "crashed"):
+            return
+        agent = next((flight.box.agent.name for flight in flights if flight.exec_id == culprit), None)
+        self._emit(
+            f"worker.{kind}",
+            {"worker_id": worker.worker_id, "pid": worker.pid, "tag": worker.tag, "reason": reason, "agent": agent},
+        )
 
     def _own(self, box: Box) -> Worker | None:
         tag = box.agent.name

@@ -30,7 +30,8 @@ def inspect_module(data: bytes) -> tuple[Module, Shape]:
 
 def describe(module: Module, shape: Shape, sha256: str, size_bytes: int, compile_seconds: float) -> ModuleInfo:
     """What the router wants to know of a module. `size_bytes` and `sha256` are those of the upload."""
-    memory = module.memories[0] if module.memories else None
+    count = len(module.memories)
+    maxima = [memory.maximum for memory in module.memories]
     return ModuleInfo(
         sha256=sha256,
         size_bytes=size_bytes,
@@ -38,7 +39,10 @@ def describe(module: Module, shape: Shape, sha256: str, size_bytes: int, compile
         exports=[export.name for export in module.exports],
         imports=[f"{item.module}.{item.name}" for item in module.imports],
         function_count=len(module.functions),
-        memory_min_bytes=memory.minimum * WASM_PAGE_BYTES if memory else 0,
-        memory_max_bytes=memory.maximum * WASM_PAGE_BYTES if memory and memory.maximum is not None else None,
+        memory_min_bytes=count * WASM_PAGE_BYTES * max((memory.minimum for memory in module.memories), default=0),
+        memory_max_bytes=None
+        if not maxima or None in maxima
+        else count * WASM_PAGE_BYTES * max(filter(None, maxima), default=0),
+        memories=max(count, 1),
         compile_seconds=compile_seconds,
     )

@@ -74,6 +74,17 @@ class Pool:
             self._unreplaced.add(worker_id)
         worker.kill("recycled")
 
+    def replace(self, worker_id: int) -> None:
+        """Fills a worker's place with another while it lives on; from now on nobody follows on it."""
+        worker = self._workers.get(worker_id)
+        if worker is None or worker_id in self._unreplaced:
+            return
+        if worker.tag:
+            self.spawn(worker.tag)
+        else:
+            self._unreplaced.add(worker_id)
+            self._run(self._keep_one())
+
     def resident_bytes(self) -> dict[int, int]:
         """Resident memory of every worker by id, read now: what a ceiling on it would look at."""
         return {worker_id: processes.rss_bytes(worker.pid) for worker_id, worker in self._workers.items()}
@@ -122,7 +133,7 @@ class Pool:
             self._workers.pop(worker.worker_id, None)
         if worker.ready or tag:  # the router was told of it or waits for it
             self._send(WorkerDown(worker.worker_id, tag, down.reason, down.culprit, down.status), None)
-        if down.reason in ("crashed", "killed_timeout"):
+        if down.reason in ("crashed", "killed_timeout", "killed_silent"):
             event(
                 "worker ended", worker=worker.worker_id, reason=down.reason, culprit=down.culprit, status=down.status
             )

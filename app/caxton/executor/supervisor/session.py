@@ -28,6 +28,7 @@ from caxton.protocol.control import (
     Prepared,
     Progress,
     RecycleWorker,
+    ReplaceWorker,
     SpawnWorker,
     ToSupervisor,
 )
@@ -89,6 +90,8 @@ class Session:
             self._pool.kill(frame.worker_id)
         elif isinstance(frame, RecycleWorker):
             self._pool.recycle(frame.worker_id, replace=frame.replace)
+        elif isinstance(frame, ReplaceWorker):
+            self._pool.replace(frame.worker_id)
 
     def _hello(self, hello: Hello) -> None:
         if not 0 <= hello.workers <= MAX_WORKERS:

@@ -24,6 +24,8 @@ class Settings:
     idle_timeout_seconds: float
     worker_module: str = "caxton.executor.worker"
     poll_seconds: float = 0.05
+    silent_seconds: float = 5.0
+    """A worker moves its pulse at least once a second; one that does not for so long serves nobody any more."""
     ready_seconds: float = 30.0
     """A worker that is not ready by then is taken for dead."""
 

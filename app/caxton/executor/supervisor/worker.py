@@ -57,6 +57,10 @@ class Worker:
         self._started = time.monotonic()
         self._culprit: int | None = None
         self._last = Beat(0, 0, 0.0, 0.0)
+        self._silent = 0.0
+        self._most_silent = settings.silent_seconds
+        self._longest_gap = 4 * settings.poll_seconds
+        self._checked = self._started
         self._fetches: set[asyncio.Task[None]] = set()
         control, control_far = socket.socketpair()
         self.router_end, router_far = socket.socketpair()
@@ -98,7 +102,7 @@ class Worker:
     def check(self, now: float) -> bool:
         """Reads the pulse (`now` by CLOCK_MONOTONIC); kills when the same execution overstays on two reads.
 
-        Returns whether it killed.
+        So it does when no execution has the thread and the pulse stands still. Returns whether it killed.
         """
         if not self.ready:
             if now > self._deadline:
@@ -107,11 +111,20 @@ class Worker:
             return False
         beat, last = self._pulse.read(), self._last
         self._last = beat
+        if self._is_silent(beat, last, now):
+            self.kill("killed_silent")
+            return True
         if not beat.exec_id or now <= beat.leave_by or (beat.sequence, beat.exec_id) != (last.sequence, last.exec_id):
             return False
         self._culprit = beat.exec_id
         self.kill("killed_timeout")
         return True
+
+    def _is_silent(self, beat: Beat, last: Beat, now: float) -> bool:
+        """Time in which the supervisor itself did not run (a stopped node) hardly counts."""
+        passed, self._checked = min(now - self._checked, self._longest_gap), now
+        self._silent = self._silent + passed if beat.sequence == last.sequence and not beat.exec_id else 0.0
+        return self._silent > self._most_silent
 
     def _received(self, body: bytes) -> None:
         frame = _frames.decode(body)

@@ -55,7 +55,8 @@ class Worker:
         self._router = Channel(settings.router_fd)
         self._ticker = Ticker(settings.slice_seconds)
         self._modules = Modules(settings, self.control, self._ticker.add)
-        self._scheduler = Scheduler(settings, self._router, Pulse(settings.pulse_fd))
+        self._pulse = Pulse(settings.pulse_fd)
+        self._scheduler = Scheduler(settings, self._router, self._pulse)
         self._agents: dict[int, Agent] = {}
         root = Path(settings.scratch_directory) / str(settings.worker_id)
         self._scratch = Scratch(root, ScratchShare(settings.temp_storage_limit_bytes))
@@ -118,10 +119,13 @@ class Worker:
         """Once a second."""
         scheduler, now = self._scheduler, time.monotonic()
         self._next_stats = now + STATS_SECONDS
+        self._pulse.leave()
         scheduler.residents.evict_idle(now)
         runnable = len(scheduler.queue)
+        resident, anonymous = _memory_bytes()
+        own = max(anonymous - scheduler.residents.guest_bytes(), 0)
         self._router.send(
-            WorkerStats(len(scheduler.residents), runnable, scheduler.suspended, scheduler.finished, _rss_bytes())
+            WorkerStats(len(scheduler.residents), runnable, scheduler.suspended, scheduler.finished, resident, own)
         )
 
     def _frame(self, frame: RouterFrame) -> None:
@@ -210,6 +214,9 @@ def _signal_pipe() -> int:
     return read
 
 
-def _rss_bytes() -> int:
+def _memory_bytes() -> tuple[int, int]:
+    """Resident memory, and the part of it that is backed by no file."""
     with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+        _, resident, shared, *_rest = map(int, statm.read().split())
+    page = resource.getpagesize()
+    return resident * page, (resident - shared) * page

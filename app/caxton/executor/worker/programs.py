@@ -123,7 +123,9 @@ def _instantiate(execution: Execution, state: Any) -> Generator[None, None, Resi
     agent = execution.agent
     assert agent.template is not None  # the scheduler waits for it
     limits = agent.spec.limits
-    instance = Instance(agent.template, memory_bytes=limits.memory_bytes, table_elements=limits.table_elements)
+    count = agent.spec.memories
+    share = limits.memory_bytes // count  # the store's limit is for each memory by itself
+    instance = Instance(agent.template, memory_bytes=share, table_elements=limits.table_elements, memories=count)
     source = execution.source
     if source is None and agent.spec.profile is Profile.DETERMINISTIC:
         source = DeterministicSource()

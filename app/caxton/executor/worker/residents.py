@@ -32,6 +32,11 @@ class Residents:
     def __len__(self) -> int:
         return len(self._agents)
 
+    def guest_bytes(self) -> int:
+        """The size of all their memories."""
+        found = (agent.resident for agent in self._agents)
+        return sum(resident.instance.memory.size() for resident in found if resident is not None)
+
     def give_back(self, execution: Execution) -> bool:
         """Takes the instance of an execution that ended, or closes it; whether it stays."""
         agent, resident = execution.agent, execution.resident

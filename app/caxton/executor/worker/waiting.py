@@ -10,13 +10,18 @@ import time
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from caxton.executor.worker import outbox
 from caxton.executor.worker.execution import Ask, Execution, Handed, Sleep
 from caxton.executor.worker.hostcalls import DENIED, INVALID, LIMIT, NOT_FOUND, TIMEOUT, copy_out, may_queue, pressure
+from caxton.executor.worker.inbox import message_json
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.ids import derived_id
+from caxton.protocol.messages import Message
 
 _U32: Final = 0xFFFFFFFF
+_replies: Final = msgspec.msgpack.Decoder(Message)
 _MAX_SLEEP_US: Final = 365 * 86_400 * 1_000_000
 
 
@@ -101,5 +106,5 @@ def request(execution: Execution, pointer: int, length: int, buffer: int, buffer
 def _answered(execution: Execution, buffer: int, length: int, status: int, data: bytes) -> int:
     if status < 0:
         return status
-    execution.answer = data
-    return copy_out(execution, data, buffer, length)
+    execution.answer = answer = message_json(_replies.decode(data)) if data else b""
+    return copy_out(execution, answer, buffer, length)
