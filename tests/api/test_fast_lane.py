@@ -3,12 +3,11 @@ from __future__ import annotations
 import json
 import time
 
-import httpx
-from api.nodes import Node
 from api.raw import Connection
 
 from caxton.api.lane import BODY_SECONDS
 from caxton.api.plain import BODY_BYTES
+from support.node import Node
 
 LONGER = 2 * BODY_SECONDS
 
@@ -20,12 +19,7 @@ def request(content: object, *headers: str, agent: str = "echo") -> bytes:
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-def deploy(http: httpx.Client) -> None:
-    http.post("/agents", json={"name": "echo", "wat": "(module)"})
-
-
-def test_plain_and_unusual_requests_on_one_connection(http: httpx.Client, node: Node) -> None:
-    deploy(http)
+def test_plain_and_unusual_requests_on_one_connection(node: Node) -> None:
     with Connection(node) as client:
         for headers in ([], ["X-Forwarded-For: 1.2.3.4"], [], [], ["TE: trailers"], []):
             client.send(request("a", *headers))
@@ -37,16 +31,14 @@ def test_plain_and_unusual_requests_on_one_connection(http: httpx.Client, node: 
         assert client.closed()
 
 
-def test_pipelined_requests_are_answered_in_order(http: httpx.Client, node: Node) -> None:
-    deploy(http)
+def test_pipelined_requests_are_answered_in_order(node: Node) -> None:
     names = ["echo", "nobody", "echo", "nobody", "nobody", "echo"]
     with Connection(node) as client:
         client.send(b"".join(request("a", agent=name) for name in names))
         assert [client.read().status for _ in names] == [200 if name == "echo" else 404 for name in names]
 
 
-def test_a_body_that_comes_in_pieces(http: httpx.Client, node: Node) -> None:
-    deploy(http)
+def test_a_body_that_comes_in_pieces(node: Node) -> None:
     with Connection(node) as client:
         for wait in (0.0, LONGER):
             for at in (-1, -5):
@@ -57,8 +49,7 @@ def test_a_body_that_comes_in_pieces(http: httpx.Client, node: Node) -> None:
                 assert client.read().status == 200
 
 
-def test_a_head_that_comes_in_pieces(http: httpx.Client, node: Node) -> None:
-    deploy(http)
+def test_a_head_that_comes_in_pieces(node: Node) -> None:
     data = request("pieces")
     with Connection(node) as client:
         for at in (1, 10, data.index(b"\r\n\r\n") + 2):
@@ -68,16 +59,14 @@ def test_a_head_that_comes_in_pieces(http: httpx.Client, node: Node) -> None:
             assert client.read().status == 200
 
 
-def test_large_bodies(http: httpx.Client, node: Node) -> None:
-    deploy(http)
+def test_large_bodies(node: Node) -> None:
     with Connection(node) as client:
         for size in (60_000, 70_000, BODY_BYTES - 100, BODY_BYTES + 100):
             client.send(request("x" * size))
             assert client.read().status == 200
 
 
-def test_a_client_that_ends_within_a_body(http: httpx.Client, node: Node) -> None:
-    deploy(http)
+def test_a_client_that_ends_within_a_body(node: Node) -> None:
     with Connection(node) as client:
         client.send(request("cut")[:-3])
         client.sock.shutdown(1)

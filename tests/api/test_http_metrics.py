@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import httpx
-from api.nodes import Node
+
+from support.node import Node
 
 NAME = "caxton_http_request_duration_seconds"
 
 
 def count(node: Node, method: str, route: str, status: int) -> float:
     """How many requests the node has counted, over all API workers."""
-    text = httpx.get(f"http://127.0.0.1:{node.metrics_port}/metrics").text
+    text = httpx.get(f"{node.metrics_url}/metrics").text
     start = f'{NAME}_count{{method="{method}",route="{route}",status="{status}"}} '
     return next((float(line[len(start) :]) for line in text.splitlines() if line.startswith(start)), 0.0)
 
