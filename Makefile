@@ -17,10 +17,12 @@ run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, 
 test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
-lint: $(VENV)/.installed ## ruff and mypy --strict
+lint: export MYPYPATH := $(abspath app):$(abspath tests)
+lint: $(VENV)/.installed ## ruff and mypy --strict, of the package and of the tests' helpers
 	$(BIN)/ruff check --config app/pyproject.toml app tests
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests
 	cd app && $(BIN)/mypy
+	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench
 
 format: $(VENV)/.installed ## ruff format
 	$(BIN)/ruff check --fix --config app/pyproject.toml app tests

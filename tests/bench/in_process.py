@@ -53,7 +53,7 @@ class InProcess:
 
     def __init__(self) -> None:
         self._engine = make_engine(Profile.STANDARD, STACK_BYTES, (), use_pool)
-        self._module = Module(self._engine, wat2wasm(ECHO))
+        self._module = Module(self._engine, bytes(wat2wasm(ECHO)))
         self._hosts = HostFunctions(functions(checked_send=False, files=False))
         self._linker = self._hosts.linker(self._engine)
         self._template = make_template(self._engine, self._linker.instantiate_pre(self._module), uses_fuel=False)

@@ -55,7 +55,7 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
-def rate(work: Callable[[], None], count: int) -> float:
+def rate(work: Callable[[], object], count: int) -> float:
     """Calls per second of `work`, over `count` calls."""
     started = time.perf_counter()
     for _ in range(count):

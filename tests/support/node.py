@@ -209,7 +209,7 @@ class Node:
         answer = self.client.post("/api/v1/agents", json={"name": name, "wat": wat, **config})
         assert answer.status_code in (201, 202), answer.text
         if answer.status_code == 202:
-            return self.finished(answer.headers["Location"])["result"]
+            return dict(self.finished(answer.headers["Location"])["result"])
         return dict(answer.json())
 
     def finished(self, location: str, seconds: float = 240.0) -> dict[str, Any]:

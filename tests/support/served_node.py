@@ -48,7 +48,9 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
-def run_cli(*arguments: str, env: dict[str, str] | None = None, stdin: str | None = None, timeout: float = 60.0):
+def run_cli(
+    *arguments: str, env: dict[str, str] | None = None, stdin: str | None = None, timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """One run of the command line with nothing of our environment but what is given."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "HOME": "/nonexistent", **(env or {})}
     command = [sys.executable, "-m", "caxton", *arguments]
@@ -112,7 +114,9 @@ class ServedNode:
         """Everything that it printed so far."""
         return self.log_file.read_text() if self.log_file.exists() else ""
 
-    def cli(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0):
+    def cli(
+        self, *arguments: str, stdin: str | None = None, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
         """The command line against this node."""
         return run_cli(*arguments, env=self.environ, stdin=stdin, timeout=timeout)
 

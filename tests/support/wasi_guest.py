@@ -114,10 +114,13 @@ def run(engine: wasmtime.Engine, module: wasmtime.Module, state: WasiState) -> R
     memory.store.set_epoch_deadline(1 << 40)
     instance = _linked(engine, state, memory, calls).instantiate(memory.store, module)
     exports = instance.exports(memory.store)
-    memory.memory = exports["memory"]
+    start = exports["_start"]
+    assert isinstance(exported := exports["memory"], wasmtime.Memory)
+    assert isinstance(start, wasmtime.Func)
+    memory.memory = exported
     code = 0
     try:
-        exports["_start"](memory.store)
+        start(memory.store)
     except GuestExit as ended:
         code = ended.exit_code
     return Ran(code, bytes(state.stdout), bytes(state.stderr), calls)

@@ -38,7 +38,7 @@ _artifacts: dict[tuple[str, Profile, tuple[str, ...]], bytes] = {}
 def artifact(wat: str, profile: Profile, features: tuple[str, ...] = ()) -> bytes:
     key = (wat, profile, features)
     if key not in _artifacts:
-        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features), wat2wasm(wat)).serialize())
+        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features), bytes(wat2wasm(wat))).serialize())
     return _artifacts[key]
 
 

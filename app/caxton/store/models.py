@@ -67,7 +67,7 @@ class MessageOfReceiver(_Table):
     name = pw.TextField()
     seq = pw.IntegerField()
 
-    class Meta:  # noqa: D106 - where peewee wants options
+    class Meta:  # noqa: D106  # where peewee wants options
         primary_key = pw.CompositeKey("name", "seq")
         without_rowid = True
 
@@ -78,7 +78,7 @@ class MessageOfConversation(_Table):
     name = pw.TextField()
     seq = pw.IntegerField()
 
-    class Meta:  # noqa: D106 - where peewee wants options
+    class Meta:  # noqa: D106  # where peewee wants options
         primary_key = pw.CompositeKey("name", "seq")
         without_rowid = True
 

@@ -50,5 +50,5 @@ class EchoScheduler:
 
 def main(argument: str) -> int:
     """`WorkerSettings` as JSON → exit status, like the real worker's."""
-    process.Scheduler = EchoScheduler  # type: ignore[assignment,misc]  # the one part that differs
+    process.Scheduler = EchoScheduler  # type: ignore[attr-defined,assignment]  # the one part that differs
     return program.main(argument)
