@@ -115,7 +115,8 @@ def run(engine: wasmtime.Engine, module: wasmtime.Module, state: WasiState) -> R
     instance = _linked(engine, state, memory, calls).instantiate(memory.store, module)
     exports = instance.exports(memory.store)
     start = exports["_start"]
-    assert isinstance(exported := exports["memory"], wasmtime.Memory)
+    exported = exports["memory"]
+    assert isinstance(exported, wasmtime.Memory)
     assert isinstance(start, wasmtime.Func)
     memory.memory = exported
     code = 0
