@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Performative
+from caxton.protocol.ids import is_uuid
 from caxton.protocol.requests import (
     DeployBody,
     checked_id,
@@ -93,7 +94,8 @@ def test_a_message_is_completed_by_the_node() -> None:
     message = to_message(body, sender="client:x", traceparent="t", max_bytes=10, message_id=None)
     assert (message.performative, message.sender, message.content) == ("cfp", "client:x", b"null")
     assert message.reply_by == 1767225600.0
-    assert message.message_id != message.conversation_id
+    assert is_uuid(message.message_id)
+    assert message.conversation_id == message.message_id
 
 
 def test_a_deployment_body_has_every_field_of_a_configuration() -> None:

@@ -260,9 +260,12 @@ def test_the_log_is_moved_into_the_file_when_the_writer_is_idle(store: Store, da
 def test_a_busy_writer_waits_no_longer_than_its_window(database: Path, window: float, alone: bool) -> None:
     """After a commit that two shared the writer expects two again; what comes alone waits at most the window."""
     store = Store.open(database, commit_window=window)
-    gate, both, single, follower = (threading.Event() for _ in range(4))
+    begun, gate, both, single, follower = (threading.Event() for _ in range(5))
     try:
-        store.writer.submit(Changes(accept=[accept(message())]), lambda result: gate.wait(ANSWER_SECONDS))
+        store.writer.submit(
+            Changes(accept=[accept(message())]), lambda result: begun.set() or gate.wait(ANSWER_SECONDS)
+        )
+        assert begun.wait(ANSWER_SECONDS)  # or the next two might share its commit
         for event in (threading.Event(), both):
             store.writer.submit(
                 Changes(accept=[accept(message())]), lambda result, event=event: gate.is_set() and event.set()

@@ -79,7 +79,7 @@ class Child:
         """Sends a signal to the process itself, if it runs."""
         if self._process is not None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)  # Popen.send_signal would reap it behind `ended`'s back
 
     def kill_group(self) -> None:
         """Kills its whole process group. Only before it is reaped: until then nobody else gets its number."""
@@ -102,8 +102,11 @@ class Child:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether our child `pid` has ended; it is left to be reaped."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    """Whether our child `pid` has ended; it is left to be reaped. One that is no child any more has ended too."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -85,6 +85,8 @@ async def compile_module(order: Order, progress: Callable[[float], None]) -> Mod
         if not ended.done():
             processes.kill(pid)
         outcome = await asyncio.shield(ended)
+        # The kernel's peak of a spawned child begins with its parent's; its own is below its address space.
+        outcome = outcome._replace(peak_bytes=min(outcome.peak_bytes, order.address_space_bytes))
         said, complaint = answer.finish(), diagnostic.finish()
     if timed_out:
         raise _limit("wall clock", WALL_SECONDS, outcome)
