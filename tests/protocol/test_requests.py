@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.messages import Performative
 from caxton.protocol.ids import is_uuid
+from caxton.protocol.messages import Performative
 from caxton.protocol.requests import (
     DeployBody,
     checked_id,
