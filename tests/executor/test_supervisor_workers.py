@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def test_a_worker_holds_only_its_own_descriptors(node: ExecutorNode) -> None:
     pulses, sockets = set[int](), set[str]()
     for worker in workers:
         folder = f"/proc/{worker.pid}/fd"
-        kinds = {fd: os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
+        kinds = descriptors(folder)
         own = {kind for kind in kinds.values() if kind.startswith("socket:")}
         assert len(own) == 2
         sockets |= own
@@ -61,6 +62,15 @@ def test_a_worker_holds_only_its_own_descriptors(node: ExecutorNode) -> None:
         assert not [kind for kind in kinds.values() if "executor.sock" in kind or "artifacts" in kind]
         assert environment(worker.pid) == b""
     assert (len(pulses), len(sockets)) == (2, 4)
+
+
+def descriptors(folder: str) -> dict[str, str]:
+    """What each open descriptor is; one that is closed between listing and reading is left out."""
+    kinds = {}
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            kinds[fd] = os.readlink(f"{folder}/{fd}")
+    return kinds
 
 
 def environment(pid: int) -> bytes:
