@@ -1,12 +1,14 @@
 # Two commands matter: `make run` and `make test`. Everything they need is installed into app/.venv.
 PYTHON ?= python3.11
+RELEASE ?= bookworm
+VERSION ?=
 VENV := app/.venv
 BIN := $(abspath $(VENV)/bin)
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean
+.PHONY: help run test lint format bench examples lock clean deb reproducible test-packaging
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +39,14 @@ examples: $(VENV)/.installed ## build the example agents into app/examples/build
 
 lock: $(VENV)/.installed ## resolve the dependencies of app/pyproject.toml anew, with hashes
 	$(BIN)/python app/lock.py
+
+deb: export PIP := $(BIN)/python -m pip
+deb: $(VENV)/.installed ## build/deb/RELEASE/caxton_VERSION_amd64.deb (RELEASE=bookworm VERSION=as the program); root
+	@sh packaging/build.sh $(RELEASE) $(VERSION)
+
+reproducible: export PIP := $(BIN)/python -m pip
+reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
+	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
 
 $(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/bootstrap.sh
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)
