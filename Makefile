@@ -1,12 +1,14 @@
 # Two commands matter: `make run` and `make test`. Everything they need is installed into app/.venv.
 PYTHON ?= python3.11
+RELEASE ?= bookworm
+VERSION ?=
 VENV := app/.venv
 BIN := $(abspath $(VENV)/bin)
 export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site
+.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site deb reproducible test-packaging
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -67,6 +69,14 @@ $(ANSIBLE_VENV)/.installed: molecule/requirements.txt
 	$(PYTHON) -m venv $(ANSIBLE_VENV)
 	$(ANSIBLE)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
+
+deb: export PIP := $(BIN)/python -m pip
+deb: $(VENV)/.installed ## build/deb/RELEASE/caxton_VERSION_amd64.deb (RELEASE=bookworm VERSION=as the program); root
+	@sh packaging/build.sh $(RELEASE) $(VERSION)
+
+reproducible: export PIP := $(BIN)/python -m pip
+reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
+	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
 
 $(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/bootstrap.sh
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)

@@ -13,7 +13,15 @@ from pathlib import Path
 from caxton.config import rules
 from caxton.config.problems import Problem, Rejected, invalid, quoted
 from caxton.config.sections import DEVELOPMENT, KEYS, Config, build
-from caxton.config.sources import Raw, credential_values, environment_values, file_values, find_file, read_file
+from caxton.config.sources import (
+    Raw,
+    credential_values,
+    environment_values,
+    file_values,
+    find_file,
+    read_file,
+    without_secrets,
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,17 @@ class Loaded:
     file: Path | None
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """The configuration from `path` (else the usual places) and `environ`; `CONFIG_INVALID` with every problem."""
+def load(path: Path | None, environ: Mapping[str, str], *, secrets: bool = True) -> Loaded:
+    """The configuration from `path` (else the usual places) and `environ`; `CONFIG_INVALID` with every problem.
+
+    `secrets=False` is for a process that needs none and is given none: they are None, wherever they would come from.
+    """
     file = find_file(path, environ)
     source = str(file) if file else "built-in configuration"
     document = read_file(file) if file else {}
     problems: list[Problem] = []
+    if not secrets:
+        document, environ = without_secrets(document, environ)
     raw = credential_values(environ, problems)
     raw |= file_values(document, f"file {file}", environ, problems)
     raw |= environment_values(environ, problems)

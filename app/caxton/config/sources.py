@@ -115,6 +115,25 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
     return found
 
 
+def without_secrets(
+    document: dict[str, object], environ: Mapping[str, str]
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Both without anything that names a secret or the file of one: what is not there can be neither read nor missed."""
+    kept = {
+        section: {name: value for name, value in table.items() if not _names_secret(f"{section}.{name}")}
+        if isinstance(table, dict)
+        else table
+        for section, table in document.items()
+    }
+    overrides = {name: match for name in environ if (match := _OVERRIDE.fullmatch(name))}
+    dropped = {name for name, match in overrides.items() if _names_secret(f"{match[1]}.{match[2]}".lower())}
+    return kept, {k: v for k, v in environ.items() if k not in dropped and k != "CREDENTIALS_DIRECTORY"}
+
+
+def _names_secret(key: str) -> bool:
+    return (key in KEYS and KEYS[key].secret) or _secret_of(key) is not None
+
+
 def _take(
     key: str,
     value: object,

@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="configuration file (default: the usual places)")
     arguments = parser.parse_args()
     try:
-        config = load(arguments.config, os.environ).config
+        config = load(arguments.config, os.environ, secrets=False).config
         set_up_logging(config.observability, "executor")
         asyncio.run(serve(from_config(config)))
     except (CaxtonError, OSError) as error:
