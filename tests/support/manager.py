@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,14 @@ class Manager:
         said = self.socket.recv(4096).decode()
         self.heard.append(said)
         return said
+
+    def forget(self) -> None:
+        """Throws away what was said and not heard yet."""
+        self.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while self.hear():
+                pass
+        self.socket.settimeout(self.patience)
 
     def hear_until(self, condition: Callable[[str], bool]) -> str:
         """The next thing said that fulfils the condition; fails when it is not said in `patience` seconds."""
