@@ -1,7 +1,5 @@
 # Two commands matter: `make run` and `make test`. Everything they need is installed into app/.venv.
 PYTHON ?= python3.11
-RELEASE ?= bookworm
-VERSION ?=
 VENV := app/.venv
 BIN := $(abspath $(VENV)/bin)
 export PATH := $(BIN):$(PATH)

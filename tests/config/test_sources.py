@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from caxton.config import PUBLIC, MASK, defaults, load, show
+from caxton.config import MASK, PUBLIC, defaults, load, show
 from caxton.config.sections import KEYS
 from caxton.protocol.errors import CaxtonError
 
