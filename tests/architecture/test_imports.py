@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "cluster": {"protocol", "config"},
     "backup": {"protocol", "config", "store"},
     "serve": {"protocol", "config", "telemetry"},
-    "cli": {"serve", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
+    "systemd": {"protocol", "config"},
+    "cli": {"serve", "systemd", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
 }
 ONLY_IN = {
     "wasmtime": {"executor"},

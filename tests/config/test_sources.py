@@ -135,15 +135,3 @@ def test_serf_gets_the_nearest_profile_and_says_so(
     text = f'[coordination]\ngossip_interval = "{gossip}"\nprobe_interval = "{probe}"'
     warnings = load(write(tmp_path, text), {}).warnings
     assert [f"chosen: {profile} " in warning for warning in warnings] == ([True] if profile else [])
-
-
-def test_a_process_without_secrets_needs_none_and_gets_none(tmp_path: Path) -> None:
-    secret_file = write(tmp_path, SECRET, "jwt_secret")
-    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "CAXTON_SECURITY__JWT_SECRET_FILE": str(secret_file)}
-    for line in ('jwt_secret = "${UNSET}"', 'jwt_secret_file = "/nowhere"', f'jwt_secret = "{SECRET}"'):
-        file = write(tmp_path, f"[security]\n{line}\n[runtime]\nmax_agents = 5")
-        config = load(file, environ, secrets=False).config
-        assert config.security.jwt_secret is None
-        assert config.runtime.max_agents == 5
-        with pytest.raises(CaxtonError):
-            load(write(tmp_path, "[runtime]\nmax_agents = 0"), environ, secrets=False)

@@ -27,6 +27,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
     "key": ("caxton.cli.key_verbs:key", "API keys of the node on this host"),
     "token": ("caxton.cli.token_verbs:token", "Tokens signed with the node's secret"),
+    "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }
 

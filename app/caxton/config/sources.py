@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from caxton.config.problems import Problem, invalid, quoted
+from caxton.config.problems import Absent, Problem, invalid, quoted
 from caxton.config.sections import KEYS, SECTIONS
 
 PRODUCTION_FILE: Final = Path("/opt/caxton/config/production.toml")
@@ -111,27 +111,8 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
         if secret is not None:
             found[key] = Raw(secret, f"systemd credential {path.name}")
         elif _exists(path):
-            problems.append(Problem(key, f"the unreadable credential {path}", "a readable text file"))
+            problems.append(Absent(key, f"the unreadable credential {path}", "a readable text file"))
     return found
-
-
-def without_secrets(
-    document: dict[str, object], environ: Mapping[str, str]
-) -> tuple[dict[str, object], dict[str, str]]:
-    """Both without anything that names a secret or the file of one: what is not there can be neither read nor missed."""
-    kept = {
-        section: {name: value for name, value in table.items() if not _names_secret(f"{section}.{name}")}
-        if isinstance(table, dict)
-        else table
-        for section, table in document.items()
-    }
-    overrides = {name: match for name in environ if (match := _OVERRIDE.fullmatch(name))}
-    dropped = {name for name, match in overrides.items() if _names_secret(f"{match[1]}.{match[2]}".lower())}
-    return kept, {k: v for k, v in environ.items() if k not in dropped and k != "CREDENTIALS_DIRECTORY"}
-
-
-def _names_secret(key: str) -> bool:
-    return (key in KEYS and KEYS[key].secret) or _secret_of(key) is not None
 
 
 def _take(
@@ -146,7 +127,7 @@ def _take(
     filled = _substitute(value, environ, missing)
     for variable in sorted(missing):
         hint = f"set {variable}, or give a default: ${{{variable}:-…}}"
-        problems.append(Problem(key, f"the unset variable ${{{variable}}}", "a variable that is set", hint))
+        problems.append(Absent(key, f"the unset variable ${{{variable}}}", "a variable that is set", hint))
     if missing:
         return
     if key in KEYS:
@@ -189,7 +170,7 @@ def _secret_of(key: str) -> str | None:
 def _read_secret(key: str, file: str, found: dict[str, Raw], problems: list[Problem]) -> None:
     secret = _secret_text(Path(file))
     if secret is None:
-        problems.append(Problem(key, f"the unreadable file {quoted(file)}", "a readable text file with the secret"))
+        problems.append(Absent(key, f"the unreadable file {quoted(file)}", "a readable text file with the secret"))
     else:
         found[key.removesuffix("_file")] = Raw(secret, f"secret file {file}")
 
