@@ -34,9 +34,14 @@ def hierarchies(hybrid: bool) -> list[Path]:
     return [first, *(path for name in named if (path := Path("/sys/fs/cgroup") / name).is_dir() and path != first)]
 
 
-def path(lab: str, host: str) -> Path:
-    """The machine's group in the v2 hierarchy."""
+def path(lab: str, host: str = "") -> Path:
+    """The machine's group in the v2 hierarchy, or the lab's, which has all its machines."""
     return hierarchies(False)[0] / GROUP / lab / host
+
+
+def labs() -> list[str]:
+    """The labs that have groups."""
+    return [group.name for group in path("").glob("*") if group.is_dir()]
 
 
 def create(lab: str, host: str, hybrid: bool) -> list[Path]:
@@ -92,10 +97,10 @@ def freeze(group: Path, frozen: bool, timeout: float = 10) -> None:
         time.sleep(0.01)
 
 
-def remove(lab: str, host: str | None = None) -> None:
+def remove(lab: str, host: str = "") -> None:
     """Removes the empty groups of a machine, or of a whole lab, in every hierarchy; none there is no error."""
     for hierarchy in hierarchies(True):
-        top = hierarchy / GROUP / lab / (host or "")
+        top = hierarchy / GROUP / lab / host
         for group in sorted((path.parent for path in top.rglob("cgroup.procs")), reverse=True):
             _remove_empty(group)
         for above in (hierarchy / GROUP / lab, hierarchy / GROUP):

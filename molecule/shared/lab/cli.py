@@ -1,13 +1,15 @@
 """The command line: parses, makes one call of `Lab`, prints. One line on standard error when it fails."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from lab import image, machine, state
 from lab.errors import Code, LabError
-from lab.labs import Lab
+from lab.labs import Lab, down_all
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,14 +36,16 @@ def parser() -> argparse.ArgumentParser:
 
     image_of = verb("image", act_image, text="build or find the base image, print its path")
     image_of.add_argument("--release", default="bookworm")
+    image_of.add_argument("--prune", action="store_true", help="remove those of earlier recipes instead")
     up = verb("up", act_up, "lab", text="boot machines and wait for their sshd")
-    up.add_argument("hosts", nargs="+", metavar="HOST=ADDRESS")
+    up.add_argument("hosts", nargs="+", metavar="HOST=ADDRESS", help="or -: ansible-inventory --list on stdin")
     up.add_argument("--hybrid", action="append", default=[], metavar="HOST", help="CPUQuota and TasksMax bind on it")
     up.add_argument("--release", default="bookworm")
     down = verb("down", act_down, text="remove everything of a lab")
     down.add_argument("lab", nargs="?")
     down.add_argument("--all", action="store_true", help="of every lab")
     verb("kill", lambda o: Lab(o.lab).kill(o.host), "lab", "host", text="a power cut; the disk stays")
+    verb("stop", lambda o: Lab(o.lab).stop(o.host), "lab", "host", text="an orderly shutdown")
     verb("start", lambda o: Lab(o.lab).start(o.host), "lab", "host", text="boot it again from its disk")
     verb("wipe", lambda o: Lab(o.lab).wipe(o.host), "lab", "host", text="a power cut and an empty disk")
     verb("freeze", lambda o: Lab(o.lab).freeze(o.host), "lab", "host", text="stop it where it is")
@@ -59,22 +63,33 @@ def parser() -> argparse.ArgumentParser:
 
 def act_image(options: argparse.Namespace) -> None:
     """Prints the image's directory."""
-    print(image.ensure(options.release))
+    for path in image.prune() if options.prune else [image.ensure(options.release)]:
+        print(path)
 
 
 def act_up(options: argparse.Namespace) -> None:
     """Boots; prints how long it took."""
-    hosts = dict(pair.partition("=")[::2] for pair in options.hosts)
+    hosts = (
+        inventory(sys.stdin) if options.hosts == ["-"] else dict(pair.partition("=")[::2] for pair in options.hosts)
+    )
     took = Lab(options.lab).up(hosts, hybrid=frozenset(options.hybrid), release=options.release)
     print(f"lab {options.lab}: {', '.join(hosts)} up after {took:.1f} s")
+
+
+def inventory(listing: TextIO) -> dict[str, str]:
+    """The hosts of an inventory and their addresses, from what `ansible-inventory --list` says."""
+    hosts = json.load(listing)["_meta"]["hostvars"]
+    return {host: variables["ansible_host"] for host, variables in hosts.items()}
 
 
 def act_down(options: argparse.Namespace) -> None:
     """Removes the lab named, or all."""
     if options.all == bool(options.lab):
         raise LabError(Code.REFUSED, "down needs a lab, or --all")
-    for name in [record.name for record in state.everyone()] if options.all else [options.lab]:
-        Lab(name).down()
+    if options.all:
+        down_all()
+    else:
+        Lab(options.lab).down()
 
 
 def act_exec(options: argparse.Namespace) -> None:

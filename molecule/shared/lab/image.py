@@ -7,7 +7,7 @@ import fcntl
 import shutil
 from pathlib import Path
 
-from lab import paths, recipe
+from lab import paths, recipe, state
 from lab.errors import Code, LabError
 from lab.run import run
 
@@ -46,6 +46,18 @@ def build(release: str, image: Path) -> None:
     run(*OWN_NAMESPACES, paths.ROOTFS_SCRIPT, release, making, *recipe.BASE_PACKAGES)
     recipe.prepare(making)
     making.rename(image)
+
+
+def prune() -> list[Path]:
+    """Removes the images of earlier recipes over which no machine runs; what was removed."""
+    with state.exclusive():
+        kept = {Path(each.image).name for record in state.everyone() for each in record.machines.values()}
+        kept |= {path(release).name for release in recipe.RELEASES}  # with its log, or while it is being built
+        cached = [entry for release in recipe.RELEASES for entry in paths.CACHE.glob(f"{release}-*")]
+        stale = [entry for entry in cached if entry.name.partition(".")[0] not in kept]
+        for entry in stale:
+            remove(entry)
+    return stale
 
 
 def remove(stale: Path) -> None:

@@ -70,13 +70,12 @@ class Lab:
     def down(self) -> None:
         """Ends the machines and removes everything of the lab; one that is half there or gone is no error."""
         with state.exclusive():
-            if (record := state.find(self.name)) is None:
-                return
-            for host in record.machines:
-                machine.kill(record, host)
-            cgroups.remove(self.name)
-            network.down(record.subnet)
-            state.forget(record)
+            end_processes(self.name)
+            if (record := state.find(self.name)) is not None:
+                for host in record.machines:
+                    network.unlink(names.link(record.subnet, host))
+                network.down(record.subnet)
+            state.forget(self.name)
 
     def start(self, host: str, timeout: float = 60) -> None:
         """Boots a machine that is off, from the disk it has, and waits for its sshd."""
@@ -90,6 +89,15 @@ class Lab:
         """A power cut. The disk stays."""
         with state.exclusive():
             machine.kill(self.record, self._known(host))
+
+    def stop(self, host: str, timeout: float = 60) -> None:
+        """Asks the machine to shut down in order and waits until it is off. One that is off is no error."""
+        record = self.record
+        record.machine(host)
+        if machine.running(record, host):
+            machine.power_off(record, host)
+            machine.until(lambda: not machine.running(record, host), timeout, f"{host} is still on")
+        self.kill(host)
 
     def wipe(self, host: str) -> None:
         """A power cut, and the disk is gone: start makes a fresh machine of it."""
@@ -154,6 +162,23 @@ class Lab:
         if silent := [host for host, answer in zip(hosts, answers, strict=True) if not answer]:
             where = self.record.disk(silent[0]) / "console.log"
             raise LabError(Code.FAILED, f"no ssh on {', '.join(silent)} within {timeout:.0f} s; see {where}")
+
+
+def down_all() -> None:
+    """Removes every lab of this host, and what belongs to labs whose record is lost."""
+    for name in state.present():
+        Lab(name).down()
+    with state.exclusive():
+        for name in cgroups.labs():
+            end_processes(name)
+        for subnet in network.bridges():
+            network.down(subnet)
+
+
+def end_processes(name: str) -> None:
+    """Ends everything that runs in the lab and removes its control groups. The caller holds the lock."""
+    cgroups.kill(cgroups.path(name))
+    cgroups.remove(name)
 
 
 def claim(name: str, subnet: int) -> Record:

@@ -42,6 +42,8 @@ def start(record: Record, host: str) -> None:
     spec = record.machine(host)
     seed.disk(record, host)
     network.unlink(names.link(record.subnet, host))  # of a machine that was killed a moment ago
+    if not Path(spec.image).is_dir():
+        raise LabError(Code.FAILED, f"the base image of {host} is gone ({spec.image}): lab down, then up again")
     disk = record.disk(host)
     for name in ("work", "root"):
         (disk / name).mkdir(exist_ok=True)
@@ -56,6 +58,7 @@ def start(record: Record, host: str) -> None:
                 *("setsid", "--fork", "unshare", "--mount", "--propagation", "private"),
                 *("sh", "-c", LAUNCHER, "launcher", options, disk / "root", " ".join(map(str, groups))),
                 *nspawn_options(record.subnet, host),
+                *(["--kill-signal=SIGRTMIN+3", f"/{seed.HYBRID_INIT_PATH}"] if spec.hybrid else ["--boot"]),
             ],
             stdin=subprocess.DEVNULL,
             stdout=console,
@@ -69,7 +72,6 @@ def start(record: Record, host: str) -> None:
 def nspawn_options(subnet: int, host: str) -> list[str]:
     """How nspawn boots it: an ordinary host with a cable on the lab's bridge."""
     return [
-        "--boot",
         "--console=pipe",
         "--quiet",
         "--register=no",
@@ -128,7 +130,13 @@ def enter(record: Record, host: str, *command: str) -> list[str]:
 
 def power_off(record: Record, host: str) -> None:
     """Asks the machine to shut down in order; returns at once."""
-    os.kill(leader(record, host), signal.SIGRTMIN + 4)
+    process = leader(record, host)
+    handle = os.pidfd_open(process)  # from here on it cannot be another process with the same number
+    try:
+        if leader(record, host) == process:
+            signal.pidfd_send_signal(handle, signal.SIGRTMIN + 4)
+    finally:
+        os.close(handle)
 
 
 def until(condition: Callable[[], bool], timeout: float, complaint: str) -> None:

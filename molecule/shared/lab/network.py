@@ -6,6 +6,7 @@ anything of the host: machines have no gateway, so no way out.
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable
 
 from lab import names
@@ -35,6 +36,13 @@ def down(subnet: int) -> None:
     guard = (names.network(subnet), "metric", GUARD_METRIC)
     if run("ip", "route", "show", "type", "unreachable", *guard):
         run("ip", "route", "delete", "unreachable", *guard)
+
+
+def bridges() -> list[int]:
+    """The subnets that have a lab's bridge."""
+    links = json.loads(run("ip", "-json", "link", "show", "type", "bridge"))
+    found = (re.fullmatch(names.bridge(0)[:-1] + r"(\d+)", link["ifname"]) for link in links if link)
+    return [int(match[1]) for match in found if match]
 
 
 def exists(link: str) -> bool:

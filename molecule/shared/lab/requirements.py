@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 
-from lab import cgroups
+from lab import cgroups, run
 
 # program -> Debian package; packaging/host-packages.txt names the same
 PROGRAMS = {
@@ -32,4 +32,6 @@ def missing() -> str | None:
         return "lab machines need a mounted cgroup v2 hierarchy"
     if not os.access(unified, os.W_OK):
         return f"lab machines need {unified} to be writable"
+    if not run.succeeds("unshare", "--mount", "--propagation", "private", "true"):
+        return "lab machines need the right to make mount namespaces (a privileged container, or none)"
     return None

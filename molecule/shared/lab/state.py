@@ -65,6 +65,7 @@ class Record:
 @contextmanager
 def exclusive() -> Iterator[None]:
     """Only one process at a time changes labs; the kernel lets go when the process ends, however it ends."""
+    paths.LOCK.parent.mkdir(parents=True, exist_ok=True)
     with paths.LOCK.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -106,15 +107,21 @@ def save(record: Record) -> None:
     os.replace(new, record.directory / "lab.json")
 
 
-def forget(record: Record) -> None:
+def present() -> list[str]:
+    """The names of all labs that have files, also of one whose making or removal was interrupted."""
+    return sorted(path.name for path in paths.STATE.glob("*"))
+
+
+def forget(name: str) -> None:
     """Removes every file of the lab, its record last: a removal that is interrupted can be repeated."""
-    for path in record.directory.iterdir():
+    directory = paths.STATE / names.check_lab(name)
+    for path in directory.glob("*"):
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != "lab.json":
             path.unlink()
-    shutil.rmtree(record.directory)
+    shutil.rmtree(directory, ignore_errors=True)
     try:
         paths.STATE.rmdir()
-    except OSError:  # other labs
+    except OSError:  # other labs, or none ever
         pass
