@@ -47,6 +47,14 @@ examples: $(VENV)/.installed ## build the example agents into app/examples/build
 lock: $(VENV)/.installed ## resolve the dependencies of app/pyproject.toml anew, with hashes
 	$(BIN)/python app/lock.py
 
+deb: export PIP := $(BIN)/python -m pip
+deb: $(VENV)/.installed ## build/deb/RELEASE/caxton_VERSION_amd64.deb (RELEASE=bookworm VERSION=as the program); root
+	@sh packaging/build.sh $(RELEASE) $(VERSION)
+
+reproducible: export PIP := $(BIN)/python -m pip
+reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
+	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
+
 lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.yml, say what to try
 	$(MAKE) deb
 	$(MAKE) site
@@ -67,14 +75,6 @@ $(ANSIBLE_VENV)/.installed: molecule/requirements.txt
 	$(PYTHON) -m venv $(ANSIBLE_VENV)
 	$(ANSIBLE)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
-
-deb: export PIP := $(BIN)/python -m pip
-deb: $(VENV)/.installed ## build/deb/RELEASE/caxton_VERSION_amd64.deb (RELEASE=bookworm VERSION=as the program); root
-	@sh packaging/build.sh $(RELEASE) $(VERSION)
-
-reproducible: export PIP := $(BIN)/python -m pip
-reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
-	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
 
 $(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/bootstrap.sh
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)

@@ -8,6 +8,7 @@ staged=$1 version=$2
 case $version in
 *[!0-9A-Za-z.+~]* | '' | [!0-9]*) echo "set-version.sh: not a version: $version" >&2; exit 2 ;;
 esac
+grep -qx "__version__ = \"$version\"" "$staged/app/caxton/__init__.py" && exit 0
 sed -i "s/^__version__ = .*/__version__ = \"$version\"/" "$staged/app/caxton/__init__.py"
 signature=$(grep -m 1 '^ -- ' "$staged/debian/changelog")
 {

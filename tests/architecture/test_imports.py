@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "router": {"protocol", "config", "telemetry", "store"},
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
-    "backup": {"protocol", "config", "store"},
+    "backup": {"protocol", "config", "store", "telemetry"},
     "serve": {"protocol", "config", "telemetry"},
     "systemd": {"protocol", "config"},
     "cli": {"serve", "systemd", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from caxton.config import MASK, PUBLIC, defaults, load, show
+from caxton.config import MASK, defaults, load, show
 from caxton.config.sections import KEYS
 from caxton.protocol.errors import CaxtonError
 
@@ -135,15 +135,3 @@ def test_serf_gets_the_nearest_profile_and_says_so(
     text = f'[coordination]\ngossip_interval = "{gossip}"\nprobe_interval = "{probe}"'
     warnings = load(write(tmp_path, text), {}).warnings
     assert [f"chosen: {profile} " in warning for warning in warnings] == ([True] if profile else [])
-
-
-def test_a_process_that_needs_no_secret_is_not_stopped_by_one_that_it_cannot_read(tmp_path: Path) -> None:
-    for line in ('jwt_secret = "${UNSET}"', 'jwt_secret_file = "/nowhere"'):
-        file = write(tmp_path, f"[security]\n{line}\n[runtime]\nmax_agents = 5")
-        config = load(file, {}, needed=PUBLIC).config
-        assert config.security.jwt_secret is None
-        assert config.runtime.max_agents == 5
-        with pytest.raises(CaxtonError):
-            load(file, {})
-    with pytest.raises(CaxtonError):
-        load(write(tmp_path, "[runtime]\nmax_agents = 0"), {}, needed=PUBLIC)

@@ -24,7 +24,7 @@ pytestmark = needs("promtool")
 def promtool_test(alert: Alert, world: dict[str, Any]) -> dict[str, Any]:
     """A world as a file of `promtool test rules`. Asked for is ALERTS, so that no test repeats an alert's prose."""
     firing = f'count by (instance) (ALERTS{{alertname="{alert.name}",alertstate="firing"}})'
-    expected = {**dict.fromkeys(world["quiet"], []), **world["fires"]}
+    expected = {**{time: [] for time in world["quiet"]}, **world["fires"]}
     return {
         "rule_files": [str(alert.file)],
         "evaluation_interval": world.get("every", "1m"),

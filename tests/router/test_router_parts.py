@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.router import datalock
 from caxton.router.modules import ModuleFiles
 from caxton.router.paging import check_limit, read_cursor, write_cursor
+from caxton.store import datalock
 
 
 def test_a_module_is_stored_once_under_its_hash(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_truncated_module_file_is_written_again(tmp_path: Path) -> None:
 
 def test_the_data_directory_has_one_holder_until_that_process_ends(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from caxton.router import datalock\n"
+        "import sys, time; from pathlib import Path; from caxton.store import datalock\n"
         "with datalock.hold(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -16,7 +16,7 @@ import yaml
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "caxton_monitoring"
 RULES = ROLE / "files" / "rules"
-_WORDS = frozenset("by on ignoring group_left group_right without and or unless bool offset le".split())
+_WORDS = frozenset({"and", "or", "unless", "bool", "offset"})
 _LABELS = re.compile(r"\{[^}]*\}|\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)")
 
 
@@ -57,4 +57,10 @@ def metric_names(expr: str) -> set[str]:
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Skips where a program of the Debian packages prometheus* is missing on this host."""
     missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed here: {', '.join(missing)} (apt install prometheus*)")
+    return pytest.mark.skipif(bool(missing), reason=f"not installed on this host: {', '.join(missing)}")
+
+
+def with_prefix(text: str, prefix: str) -> str:
+    """A rule file as the role writes it for nodes of another `metrics_prefix`."""
+    pattern = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__caxton_monitoring_metric_pattern"]
+    return re.sub(pattern, f"{prefix}_", text)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 _INSTALLED: Final = Path("/opt/caxton")
+_INSTALLED_DATA: Final = _INSTALLED / "data"
+"""Data anywhere else belongs to a node of its own, also below the backups, where the restore drill has its."""
 SYSTEM_RUN: Final = Path("/run/caxton")
 SYSTEM_EXECUTOR_RUN: Final = Path("/run/caxton-executor")
 
@@ -35,7 +37,7 @@ def make_paths(local_state_path: str, run_dir: str | None, executor_run_dir: str
     """The layout that follows from the database's path and the two directories that the environment may name."""
     database = Path(os.path.abspath(local_state_path))
     data = database.parent
-    installed = data.is_relative_to(_INSTALLED)
+    installed = data.is_relative_to(_INSTALLED_DATA)
     run = _absolute(run_dir) or (SYSTEM_RUN if installed else data / "run")
     executor_run = _absolute(executor_run_dir) or (SYSTEM_EXECUTOR_RUN if installed else run)
     return Paths(

@@ -35,6 +35,7 @@ from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
+from caxton.router.meters import Meters
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.replies import timer_message
@@ -66,12 +67,14 @@ class Core:
         self.followers = Followers()
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
+        self._meters = Meters(config.observability.histogram_buckets)
         self._executor = Executor(
             config,
             lambda worker, frames: self._dispatch.received(worker, frames),
             lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
             self._workers_changed,
             emit,
+            self._meters,
         )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
@@ -87,7 +90,7 @@ class Core:
             self._outcomes.expired,
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
-        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader)
+        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
         self._make_services(store)
@@ -243,6 +246,7 @@ class Core:
             "paused": self._scheduler.paused,
             "timers": len(self._timers),
             "executor_available": self._executor.available,
+            "meters": self._meters.figures(),
             **figures(self._boxes, self._executor.workers.all()),
         }
 

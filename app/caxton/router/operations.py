@@ -21,6 +21,7 @@ from caxton.router import (
     ops_keys,
     ops_messages,
     ops_node,
+    ops_stats,
 )
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
@@ -54,7 +55,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead.purge": ops_deadletters.purge,
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
-    "stats": ops_node.stats,
+    "stats": ops_stats.stats,
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,

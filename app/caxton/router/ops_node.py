@@ -1,4 +1,4 @@
-"""The node: ledger, readiness, numbers, events, jobs, pause, log level, clean-up.
+"""The node: ledger, readiness, events, jobs, pause, log level, clean-up.
 
 Owns what is shown about the node as a whole. Must never touch a message.
 """
@@ -6,9 +6,7 @@ Owns what is shown about the node as a whole. Must never touch a message.
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Affected, Events, Named, Nothing, SetLogLevel
@@ -67,24 +65,6 @@ def _sum(name: str, rows: list[LedgerRow]) -> LedgerRow:
 async def ready(desk: Desk, _: Nothing) -> Readiness:
     """Whether the node takes work."""
     return readiness.readiness(desk)
-
-
-async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
-    """Numbers for metrics and for people: plain names, seconds, bytes, counts."""
-    sizes = await desk.read(desk.store.reader.sizes)
-    books = await ledger(desk, Nothing())
-    return {
-        "node": desk.node,
-        "uptime_seconds": time.time() - desk.started_at,
-        "ready": readiness.readiness(desk),
-        "agents": dict(Counter(agent.status.value for agent in desk.registry)),
-        "jobs_running": len(desk.jobs),
-        "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
-        "store": sizes,
-        "ledger": books.node,
-        "agents_ledger": books.agents,
-        "core": desk.core.stats(),
-    }
 
 
 async def events(desk: Desk, args: Events, sink: Sink) -> Nothing:

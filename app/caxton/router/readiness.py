@@ -31,6 +31,11 @@ def readiness(desk: Desk) -> Readiness:
     return Readiness(not unique, unique)
 
 
+def is_draining(desk: Desk) -> bool:
+    """Whether the node takes no new work, because the router stops."""
+    return desk.draining
+
+
 def disk_is_low(desk: Desk) -> bool:
     """Whether the data directory's file system has less room left than `[messaging] low_disk_bytes`."""
     return shutil.disk_usage(desk.config.paths.data).free < desk.config.messaging.low_disk_bytes
