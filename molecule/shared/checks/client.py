@@ -32,9 +32,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class Client:
     """Talks to `url` (scheme, host, port). `authority`: PEM file of the CA that signed its certificate."""
 
-    def __init__(self, url: str, *, key: str | None = None, authority: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, key: str | None = None, bearer: str | None = None, authority: str | None = None
+    ) -> None:
         self.url = url.rstrip("/")
-        self._headers = {"X-API-Key": key} if key else {}
+        self._headers = {"X-API-Key": key} if key else {"Authorization": f"Bearer {bearer}"} if bearer else {}
         context = ssl.create_default_context(cafile=authority) if url.startswith("https") else None
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect, urllib.request.ProxyHandler({})]  # type: ignore[list-item]  # build_opener takes classes too
         if context:

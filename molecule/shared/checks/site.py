@@ -33,14 +33,14 @@ def key(node: Host) -> str:
     return node.file("/root/.config/caxton/api_key").content_string.strip()
 
 
-def through(address: str, key: str | None = None) -> Client:
+def through(address: str, key: str | None = None, *, bearer: str | None = None) -> Client:
     """A client of a balancer or of the virtual address."""
-    return Client(f"https://{address}", key=key, authority=authority())
+    return Client(f"https://{address}", key=key, bearer=bearer, authority=authority())
 
 
-def directly(address: str, key: str | None = None) -> Client:
+def directly(address: str, key: str | None = None, *, bearer: str | None = None) -> Client:
     """A client of one node, as the balancers are."""
-    return Client(f"http://{address}:8080", key=key)
+    return Client(f"http://{address}:8080", key=key, bearer=bearer)
 
 
 def playbook(name: str, *arguments: str, check: bool = True, **variables: Any) -> subprocess.CompletedProcess[str]:
