@@ -17,15 +17,16 @@ from lab.errors import Code, LabError
 from lab.run import CLEAN
 from lab.state import Record
 
-# $1 name, $2 overlay options, $3 its mount point, $4 groups to enter; then nspawn's own arguments.
+# $1 overlay options, $2 its mount point, $3 groups to enter; then nspawn's own arguments.
 # It enters the groups or gives up: a launcher that comes after `down` removed them must not boot anything.
-# It waits for nothing else of the tool: from here on the machine lives without it.
-# The overlay is mounted in a namespace of its own and so lives exactly as long as the machine.
+# What it mounts is in a namespace of its own and so lives exactly as long as the machine: the overlay, and the
+# directory in which nspawn would leave a lock and an exchange directory per machine.
 # nspawn ends with 133 when the machine wants a reboot, and leaves starting it again to whoever supervises.
 LAUNCHER = """
 options=$1 root=$2 groups=$3; shift 3
 for group in $groups; do echo $$ >"$group/cgroup.procs" || exit 1; done
 mount -t overlay overlay -o "$options" "$root" || exit 1
+mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn || exit 1
 while :; do
     systemd-nspawn --directory="$root" "$@"
     status=$?
