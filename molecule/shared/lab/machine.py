@@ -149,6 +149,15 @@ def until(condition: Callable[[], bool], timeout: float, complaint: str) -> None
         time.sleep(0.01)
 
 
+def settle(record: Record, host: str, timeout: float) -> None:
+    """Waits until the machine's boot has ended, with or without failed units: what starts then starts at once."""
+    command = enter(record, host, "systemctl", "is-system-running", "--wait")
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise LabError(Code.FAILED, f"{host} is still booting after {timeout:.0f} s") from None
+
+
 def wait_for_ssh(address: str, timeout: float) -> bool:
     """Waits until something at the address greets as an ssh server does."""
     end = time.monotonic() + timeout
