@@ -30,7 +30,7 @@ def clean(nothing: Lab) -> Iterator[Lab]:
     yield nothing
     nothing.down()
     nothing.down()  # twice is no error
-    assert lab_traces.of_lab(nothing.name) == set()
+    assert lab_traces.of_lab(nothing.name, 5) == set()
     assert lab_traces.host(SUBNETS) == before
 
 
@@ -55,7 +55,7 @@ def nobody(lab: Lab) -> list[int]:
 @pytest.mark.parametrize("victims", [nobody, leaders, supervisors], ids=lambda victims: victims.__name__)
 def test_after_machines_that_run_or_were_killed(clean: Lab, victims: Callable[[Lab], list[int]]) -> None:
     clean.up(HOSTS)
-    assert lab_traces.of_lab(clean.name)  # else this test would see nothing
+    assert lab_traces.of_lab(clean.name, 5)  # else this test would see nothing
     assert lab_traces.host(SUBNETS) != lab_traces.host(())
     kill_all(clean, victims)
 

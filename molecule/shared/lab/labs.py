@@ -39,9 +39,9 @@ class Lab:
         release: str = "bookworm",
         timeout: float = 60,
     ) -> float:
-        """Boots these machines (name to address) and waits for their sshd; those that run are left alone.
+        """Boots these machines (name to address), waits for sshd and the boot's end; those that run are left alone.
 
-        Returns: seconds from the first launch to the last greeting.
+        Returns: seconds from the first launch until the last is ready.
 
         Raises:
             LabError: MISSING, REFUSED (name, address, subnet in use), or FAILED.
@@ -65,6 +65,8 @@ class Lab:
             for host in hosts:
                 machine.start(record, host)
         self._wait(hosts, timeout)
+        for host in hosts:
+            machine.settle(record, host, timeout)
         return time.monotonic() - begun
 
     def down(self) -> None:
