@@ -18,9 +18,10 @@ MAY_IMPORT = {
     "router": {"protocol", "config", "telemetry", "store"},
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
-    "backup": {"protocol", "config", "store"},
+    "backup": {"protocol", "config", "store", "telemetry"},
     "serve": {"protocol", "config", "telemetry"},
-    "cli": {"serve", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
+    "systemd": {"protocol", "config"},
+    "cli": {"serve", "systemd", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
 }
 ONLY_IN = {
     "wasmtime": {"executor"},

@@ -46,8 +46,7 @@ def status(state: State) -> int:
 @pass_state
 def upgrade(state: State) -> None:
     """Bring the schema to this release; the node must be stopped. All or nothing."""
-    from caxton.router import datalock
-    from caxton.store import db_upgrade
+    from caxton.store import datalock, db_upgrade
 
     paths = configuration(state).config.paths
     with datalock.hold(paths.data):

@@ -179,6 +179,7 @@ class Backup:
     state_retention_days: int = integer(7, 1, 3650)
     config_retention_days: int = integer(30, 1, 3650)
     keep_at_least: int = integer(3, 0, 1000)
+    encryption_recipient: str | None = optional_text(r"age1[0-9a-z]{58}", 'a public key of age, "age1…"')
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from typing import Final
 from caxton import config as configuration
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError
-from caxton.router import datalock
 from caxton.router.process import serve
-from caxton.store import Store
+from caxton.store import Store, datalock
 from caxton.telemetry import set_up_logging
 
 EXIT_REFUSED: Final = 1
@@ -46,6 +45,7 @@ def run(load: Callable[[], Config]) -> int:
     config = load()
     set_up_logging(config.observability, "router")
     with datalock.hold(config.paths.data):
+        datalock.require_no_maintenance(config.paths.data)
         store = Store.open(
             config.paths.database,
             journal_mode=config.coordination.journal_mode,

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.router import boot, notify, readiness, reclaim, retention
+from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -24,6 +24,7 @@ from caxton.router.operations import make_operations
 from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.store import Store
+from caxton.telemetry import notify
 
 EXIT_OK: Final = 0
 EXIT_STORE_FAILED: Final = 70
@@ -48,7 +49,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
-        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
+        for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})

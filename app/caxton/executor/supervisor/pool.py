@@ -22,6 +22,8 @@ from caxton.telemetry.logs import event
 YOUNG_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 5.0
+"""So long the pulses may go without a look."""
 _ids = count(1)
 """Never repeated while the supervisor lives, so that no router mistakes one worker for another."""
 
@@ -40,6 +42,7 @@ class Pool:
         self._unreplaced: set[int] = set()
         self._early_deaths = 0
         self._tasks: set[asyncio.Task[object]] = set()
+        self._looked = time.monotonic()
         for _ in range(size):
             self._run(self._keep_one())
         self._poller = asyncio.ensure_future(self._poll())
@@ -88,6 +91,19 @@ class Pool:
     def resident_bytes(self) -> dict[int, int]:
         """Resident memory of every worker by id, read now: what a ceiling on it would look at."""
         return {worker_id: processes.rss_bytes(worker.pid) for worker_id, worker in self._workers.items()}
+
+    def is_well(self, now: float) -> bool:
+        """Whether the workers answer (`now` by CLOCK_MONOTONIC): each moved its pulse lately, or is being replaced.
+
+        Not so when nobody has looked at the pulses for a while, or when a worker outlives its SIGKILL.
+        """
+        looked = now - self._looked < max(LOOK_SECONDS, 4 * self._settings.poll_seconds)
+        return looked and not any(worker.undead(now) for worker in self._workers.values())
+
+    @property
+    def up(self) -> int:
+        """Workers that are ready."""
+        return sum(worker.ready for worker in self._workers.values())
 
     def _run(self, work: Coroutine[None, None, object]) -> None:
         task = asyncio.ensure_future(work)
@@ -149,3 +165,4 @@ class Pool:
             now = time.monotonic()
             for worker in self._workers.values():
                 worker.check(now)
+            self._looked = now
