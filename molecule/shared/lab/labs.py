@@ -46,8 +46,7 @@ class Lab:
         Raises:
             LabError: MISSING, REFUSED (name, address, subnet in use), or FAILED.
         """
-        if (lack := requirements.missing()) is not None:
-            raise LabError(Code.MISSING, lack)
+        requirements.check()
         subnet = names.subnet_of(hosts)
         base = str(image.ensure(release))
         with state.exclusive():

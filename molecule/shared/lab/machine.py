@@ -42,13 +42,13 @@ def start(record: Record, host: str) -> None:
         return
     spec = record.machine(host)
     seed.disk(record, host)
-    network.unlink(names.link(record.subnet, host))  # of a machine that was killed a moment ago
     if not Path(spec.image).is_dir():
         raise LabError(Code.FAILED, f"the base image of {host} is gone ({spec.image}): lab down, then up again")
     disk = record.disk(host)
     for name in ("work", "root"):
         (disk / name).mkdir(exist_ok=True)
-    cgroups.remove(record.name, host)  # what the last life of it left
+    cgroups.remove(record.name, host)  # what the last life of it left, if only a moment ago
+    network.unlink(names.link(record.subnet, host))
     groups = cgroups.create(record.name, host, spec.hybrid)
     options = f"lowerdir={spec.image},upperdir={disk}/upper,workdir={disk}/work"
     environment = CLEAN if spec.hybrid else {**CLEAN, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
@@ -90,8 +90,8 @@ def nspawn_options(subnet: int, host: str) -> list[str]:
 def kill(record: Record, host: str) -> None:
     """A power cut: everything of the machine ends at once, the disk stays. A machine that is off is no error."""
     cgroups.kill(cgroups.path(record.name, host))
-    network.unlink(names.link(record.subnet, host))
     cgroups.remove(record.name, host)
+    network.unlink(names.link(record.subnet, host))
 
 
 def wipe(record: Record, host: str) -> None:
