@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from caxton.store import Changes, CommitResult, Store
 APP = Path(__file__).resolve().parents[2] / "app"
 ROWS = int(os.environ.get("BENCH_ROWS", "100000"))
 BATCH = 50
+KEYS = 20_000
 IN_FLIGHT = 4
 ROUNDS = 3
 
@@ -42,6 +44,7 @@ class Load:
         self._ended = threading.Semaphore(0)
         self._last = 0.0
         self.gaps: list[float] = []
+        self.make = messages
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -57,9 +60,7 @@ class Load:
                 self._ended.acquire()
 
     def _submit(self) -> None:
-        batch = [message() for _ in range(BATCH)]
-        changes = Changes(accept=[accepted(one) for one in batch], settle=[settled(one) for one in batch])
-        self._store.writer.submit(changes, self._done)
+        self._store.writer.submit(self.make(), self._done)
 
     def _done(self, result: CommitResult) -> None:
         assert result.error is None
@@ -72,10 +73,22 @@ class Load:
             self._ended.release()
 
 
-def message() -> Message:
+def text() -> bytes:
     """512 bytes that do not compress to nothing."""
-    message_id = new_id()
-    return Message(message_id, "request", "client:bench", "sink", base64.b64encode(os.urandom(384)), message_id)
+    return base64.b64encode(os.urandom(384))
+
+
+def messages() -> Changes:
+    """New messages: the database grows."""
+    ids = [new_id() for _ in range(BATCH)]
+    batch = [Message(one, "request", "client:bench", "sink", text(), one) for one in ids]
+    return Changes(accept=[accepted(one) for one in batch], settle=[settled(one) for one in batch])
+
+
+def keys() -> Changes:
+    """Keys that are there already: the log is written and the database stays as it is."""
+    start = random.randrange(KEYS - BATCH)
+    return Changes(keys=[("sink", f"key-{start + index}", text()) for index in range(BATCH)])
 
 
 def back_up(database: Path, directory: Path) -> dict[str, Any]:
@@ -94,10 +107,11 @@ def back_up(database: Path, directory: Path) -> dict[str, Any]:
 
 
 def fill(load: Load) -> None:
-    """Grows the database to `ROWS` messages."""
+    """Grows the database to `ROWS` messages; from then on the load overwrites keys."""
     with load.running():
         while len(load.gaps) * BATCH < ROWS:
             time.sleep(0.05)
+    load.make = keys
 
 
 def run() -> list[Table]:
@@ -138,8 +152,8 @@ def _table(size: int, made: list[dict[str, Any]], alone: list[list[float]], besi
             Figure("database", size / 1e6, "MB"),
             Figure("backup: copied, packed, verified", statistics.median(one["seconds"] for one in made), "s"),
             Figure("packed", statistics.median(one["size_bytes"] for one in made) / 1e6, "MB"),
-            Figure("messages committed, alone", rate(alone), "1/s"),
-            Figure("messages committed, beside the backup", rate(beside), "1/s"),
+            Figure("keys committed, alone", rate(alone), "1/s"),
+            Figure("keys committed, beside the backup", rate(beside), "1/s"),
             Figure("longest gap between two commits, alone", longest(alone), "ms"),
             Figure("longest gap between two commits, beside the backup", longest(beside), "ms", "≤ 50"),
             Figure("the longest of all rounds, beside the backup", max(map(max, beside)) * 1000, "ms"),

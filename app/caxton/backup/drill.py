@@ -159,7 +159,8 @@ def _run_probe(node: _Node) -> str:
     answer = node.ask("invoke", Invoke(message, READY_SECONDS, Delivery.DURABLE))
     content = (answer.get("reply") or {}).get("content")
     _require(
-        isinstance(content, dict) and content.get("content") == token, "the probe agent did not answer what it was sent"
+        isinstance(content, dict) and content.get("content") == token,
+        "the probe agent did not answer what it was sent",
     )
     return token
 
