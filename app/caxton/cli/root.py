@@ -27,6 +27,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
     "key": ("caxton.cli.key_verbs:key", "API keys of the node on this host"),
     "token": ("caxton.cli.token_verbs:token", "Tokens signed with the node's secret"),
+    "drain": ("caxton.cli.gate_verbs:drain", "Take no new work on this host's node"),
+    "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
+    "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
+    "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }
