@@ -26,7 +26,7 @@ from caxton.store.rows import (
     Swept,
     TimerRow,
 )
-from caxton.store.schema import SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade
+from caxton.store.schema import SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.store import Store
 from caxton.store.writer import Writer
 
@@ -59,4 +59,5 @@ __all__ = [
     "db_upgrade",
     "disk_free",
     "integrity_check",
+    "schema_problem",
 ]
