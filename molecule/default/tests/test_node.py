@@ -68,7 +68,9 @@ def test_secrets_are_in_no_process_list_and_in_no_log(host: Host) -> None:
 
 def test_secrets_are_in_no_file_that_others_can_read(host: Host) -> None:
     for secret in secrets(host):
-        found = host.run("grep -rlF --exclude-dir=proc --exclude-dir=sys -e %s /etc /opt /var /run /usr/lib/caxton /tmp", secret)
+        found = host.run(
+            "grep -rlF --exclude-dir=proc --exclude-dir=sys -e %s /etc /opt /var /run /usr/lib/caxton /tmp", secret
+        )
         for path in found.stdout.split():
             assert host.file(path).mode & 0o004 == 0 or not reachable(host, path), path
 
@@ -101,5 +103,8 @@ def test_the_nightly_backup_and_the_weekly_drill(host: Host) -> None:
     assert re.search(r"^state_\d{8}_\d{6}\.db\.gz$", names, re.MULTILINE)
     assert re.search(r"^config_\d{8}_\d{6}\.tar\.gz$", names, re.MULTILINE)
     metrics = host.check_output("curl -fsS http://127.0.0.1:9090/metrics")
-    for name in ("caxton_backup_last_verified_timestamp_seconds", "caxton_restore_drill_last_success_timestamp_seconds"):
+    for name in (
+        "caxton_backup_last_verified_timestamp_seconds",
+        "caxton_restore_drill_last_success_timestamp_seconds",
+    ):
         assert re.search(rf"^{name} [1-9]", metrics, re.MULTILINE), name

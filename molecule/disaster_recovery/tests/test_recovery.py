@@ -86,7 +86,9 @@ def test_the_disk_is_gone_and_a_fresh_machine_becomes_a_node_again(client: Clien
     assert client.get("/api/v1/agents").body["items"] == []
 
 
-def test_a_damaged_backup_is_refused_and_the_node_stays_as_it_is(client: Client, fetched: Path, tmp_path: Path) -> None:
+def test_a_damaged_backup_is_refused_and_the_node_stays_as_it_is(
+    client: Client, fetched: Path, tmp_path: Path
+) -> None:
     whole = newest(fetched)
     cut = tmp_path / whole.name
     cut.write_bytes(whole.read_bytes()[:-1000])
