@@ -1,4 +1,4 @@
-"""The node: ledger, readiness, events, jobs, pause, log level, clean-up.
+"""The node: ledger, readiness, events, jobs, log level, clean-up.
 
 Owns what is shown about the node as a whole. Must never touch a message.
 """
@@ -87,20 +87,6 @@ async def job(desk: Desk, args: Named) -> JobView:
     if row is None:
         raise CaxtonError(Code.JOB_NOT_FOUND, f"no job has the id {args.name[:64]!r}, or it was forgotten")
     return job_view(row)
-
-
-async def pause(desk: Desk, _: Nothing) -> Nothing:
-    """Starts no execution until `resume`; messages are accepted on."""
-    desk.core.pause()
-    desk.events.publish("node.paused", {"node": desk.node})
-    return Nothing()
-
-
-async def resume(desk: Desk, _: Nothing) -> Nothing:
-    """Ends a pause."""
-    desk.core.resume()
-    desk.events.publish("node.resumed", {"node": desk.node})
-    return Nothing()
 
 
 async def log_level(desk: Desk, args: SetLogLevel) -> Nothing:
