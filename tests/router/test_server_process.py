@@ -41,8 +41,9 @@ def test_a_commit_that_fails_ends_the_router_and_what_was_accepted_is_there_agai
             for call in refused:
                 assert refusal(client, call) in (None, Code.STORAGE_FULL, Code.INTERNAL_ERROR)
         assert node.router.wait(20) == 70
-        node.start_router()
-        with node.client() as client:
+        node.start_router(ready=False)
+        with until(node.connected) as client:
+            client.call("node.resume")
             until(lambda: client.call("agent.get", Named("sleeper"))["counters"]["done"] == 3)
             assert {client.call("message.get", Named(message_id))["state"] for message_id in kept} == {"done"}
             ledger = client.call("ledger")["node"]

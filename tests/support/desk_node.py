@@ -84,6 +84,15 @@ class RouterNode:
     def client(self, timeout: float = PATIENCE) -> RouterClient:
         return RouterClient(self.directory / "run" / "router.sock", timeout)
 
+    def connected(self) -> RouterClient | None:
+        """A client, once the router listens; it need not be ready."""
+        assert self.router is not None
+        assert self.router.poll() is None, self.log
+        try:
+            return self.client()
+        except OSError:
+            return None
+
     def kill_router(self) -> None:
         self.stop_router(signal.SIGKILL)
 

@@ -27,9 +27,9 @@ def configuration(state: State) -> Loaded:
     return load(state.config_file, os.environ)
 
 
-def ask_router(state: State, op: str, arguments: msgspec.Struct) -> Any:
+def ask_router(state: State, op: str, arguments: msgspec.Struct, *, timeout: float = TIMEOUT_SECONDS) -> Any:
     """One operation on the local router; the decoded result."""
-    return call(configuration(state).config.paths.router_socket, op, arguments)
+    return call(configuration(state).config.paths.router_socket, op, arguments, timeout)
 
 
 def call(path: Path, op: str, arguments: msgspec.Struct, timeout: float = TIMEOUT_SECONDS) -> Any:

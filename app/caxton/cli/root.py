@@ -29,6 +29,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "restore": ("caxton.cli.restore_verb:restore", "Put a backup in the place of the node's state"),
     "key": ("caxton.cli.key_verbs:key", "API keys of the node on this host"),
     "token": ("caxton.cli.token_verbs:token", "Tokens signed with the node's secret"),
+    "drain": ("caxton.cli.gate_verbs:drain", "Take no new work on this host's node"),
+    "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
+    "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
+    "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }

@@ -236,6 +236,22 @@ class Readiness(msgspec.Struct, frozen=True):
     reasons: list[str] = []
 
 
+class RunningView(msgspec.Struct, frozen=True):
+    """One execution that was still under way. `started_at` RFC 3339."""
+
+    agent: str
+    message_id: str
+    started_at: str
+    duration_seconds: float
+
+
+class DrainView(msgspec.Struct, frozen=True):
+    """How a drain ended. `drained`: not undone meanwhile; `running`: what went back to its mailbox."""
+
+    drained: bool
+    running: list[RunningView] = []
+
+
 class NodeEvent(msgspec.Struct, frozen=True):
     """One event of GET /events. `id` grows by one; `type` such as `agent.deployed`, `message.dead`."""
 

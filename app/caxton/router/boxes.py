@@ -33,6 +33,7 @@ class Worker:
     worker_id: int
     pid: int
     tag: str
+    version: str = ""
     link: WorkerLink | None = None
     usable: bool = True
     loaded: set[int] = field(default_factory=set)

@@ -31,6 +31,7 @@ from caxton.protocol.messages import Message
 from caxton.protocol.names import TIMER_PREFIX
 from caxton.router.boxes import Box, Boxes, Flight, Worker
 from caxton.router.mailbox import Entry
+from caxton.router.meters import Meters
 from caxton.router.scheduler import Scheduler
 from caxton.router.workers import Workers
 from caxton.store.reader import Reader
@@ -43,7 +44,8 @@ _QUICK_SECONDS = 0.005
 class Dispatch:
     """Starts executions and takes them off their workers again."""
 
-    def __init__(self, boxes: Boxes, workers: Workers, scheduler: Scheduler, reader: Reader) -> None:
+    def __init__(self, boxes: Boxes, workers: Workers, scheduler: Scheduler, reader: Reader, meters: Meters) -> None:
+        self._meters = meters
         self._boxes = boxes
         self._workers = workers
         self._scheduler = scheduler
@@ -127,10 +129,11 @@ class Dispatch:
         box = flight.box
         box.resident = False
         box.floor = max(box.floor, flight.incarnation)  # the dead instance may have had this number
+        code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
         if flight.started is None:
+            self._meters.lost(code if culprit else None)
             self.on_lost(flight, reason, culprit)
         elif not flight.started.done():
-            code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
 
     def _ended(self, flight: Flight, result: Result) -> None:
@@ -149,6 +152,7 @@ class Dispatch:
         if result.status == "unknown_handle":
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
+            self._meters.ended(result)
             self.on_result(flight, result)
         elif not flight.started.done():
             flight.started.set_result(result)

@@ -14,11 +14,12 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.router import boot, readiness, reclaim, retention, vitals
+from caxton.router import boot, ops_gate, readiness, reclaim, retention, vitals
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
+from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
 from caxton.router.operations import make_operations
 from caxton.router.reload import reload
@@ -45,6 +46,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end_tasks, desk)
+        ops_gate.apply_marks(desk)
         await desk.core.start()
         await boot.resume(desk)
         stack.push_async_callback(server.close)
@@ -76,6 +78,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         jobs=Jobs(core.commit),
         modules=ModuleFiles(config.paths.modules),
         node=socket.gethostname(),
+        marks=Marks(config.paths.data),
     )
 
 

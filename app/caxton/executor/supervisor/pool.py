@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Final
 
+from caxton import __version__
 from caxton.executor import processes
 from caxton.executor.artifacts import ArtifactCache
 from caxton.executor.supervisor.settings import Settings
@@ -156,7 +157,7 @@ class Pool:
         return worker.worker_id, down
 
     def _up(self, worker: Worker) -> None:
-        self._send(WorkerUp(worker.worker_id, worker.pid, worker.tag), worker.router_end.fileno())
+        self._send(WorkerUp(worker.worker_id, worker.pid, worker.tag, __version__), worker.router_end.fileno())
         worker.router_end.close()
 
     async def _poll(self) -> None:
