@@ -7,14 +7,16 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from caxton.backup import back_up_configuration, list_backups, verify
+from caxton.backup import back_up_configuration, layout, list_backups, verify
 from caxton.backup.configuration_check import ENCRYPTED
 from caxton.backup.faults import Fault
+from caxton.backup.retention import DAY_SECONDS
 from caxton.backup.secrets_in_files import without_secrets
 from caxton.config import load
 from caxton.protocol.errors import CaxtonError, Code
@@ -155,6 +157,18 @@ def test_what_was_changed_afterwards(furnished: World) -> None:
     assert verify(furnished.backups, path).code is None
     path.with_name(path.name.replace(".tar.gz", ".manifest.json")).unlink()
     assert verify(furnished.backups, path).fault == Fault.MANIFEST
+
+
+def test_old_ones_go(furnished: World) -> None:
+    """By their own number of days, and never the last good ones."""
+    names = []
+    for days in (60, 40, 20):
+        path, _ = back_up(furnished, config_retention_days=3650)
+        stem = layout.stem(layout.CONFIG, time.time() - days * DAY_SECONDS)
+        path.with_name(path.name.replace(".tar.gz", layout.MANIFEST)).rename(path.with_name(stem + layout.MANIFEST))
+        names.append(path.rename(path.with_name(f"{stem}.tar.gz")).name)
+    back_up(furnished, keep_at_least=1, state_retention_days=3650)
+    assert {one.file for one in list_backups(furnished.backups)} & set(names) == {names[2]}
 
 
 def test_a_file_in_a_directory_of_other_things_goes_alone(furnished: World, tmp_path: Path) -> None:
