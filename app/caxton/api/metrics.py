@@ -18,6 +18,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from caxton.api import traffic
 from caxton.api.gateway import EXTENSION, Gateway
+from caxton.protocol.backup_status import STATUS_FILE, Status
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Nothing
 
@@ -31,6 +32,7 @@ def install(app: Flask) -> None:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_NodeCollector(gateway, prefix))
     registry.register(_TrafficCollector(traffic.folder(gateway.config)))
+    registry.register(_BackupCollector(Path(gateway.config.backup.directory), prefix))
     PrometheusMetrics(
         app,
         path="/metrics",
@@ -50,6 +52,43 @@ class _TrafficCollector:
         """One scrape."""
         if self._folder.is_dir():
             yield from MultiProcessCollector(None, path=str(self._folder)).collect()
+
+
+class _BackupCollector:
+    """What the backup commands wrote down; 0 for what never happened, so that an alert on age needs no other rule."""
+
+    def __init__(self, directory: Path, prefix: str) -> None:
+        self._file = directory / STATUS_FILE
+        self._prefix = prefix
+
+    def collect(self) -> Iterator[Metric]:
+        """One scrape."""
+        status = self._read()
+        state, drill = status.state, status.drill_succeeded
+        figures = {
+            "backup_last_verified_timestamp_seconds": (
+                "When the newest backup of the state that verified was taken",
+                status.verified_taken_at or 0.0,
+            ),
+            "backup_last_duration_seconds": (
+                "How long the last backup of the state took",
+                state.seconds if state else 0,
+            ),
+            "backup_last_size_bytes": ("Its size, compressed", state.size_bytes if state else 0),
+            "restore_drill_seconds": (
+                "How long the last restore drill that succeeded took",
+                drill.seconds if drill else 0,
+            ),
+            "restore_drill_last_success_timestamp_seconds": ("When it began", drill.at if drill else 0.0),
+        }
+        for name, (help_text, value) in figures.items():
+            yield GaugeMetricFamily(f"{self._prefix}_{name}", help_text, value=value)
+
+    def _read(self) -> Status:
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=Status)
+        except (OSError, msgspec.DecodeError):
+            return Status()
 
 
 class _NodeCollector:
