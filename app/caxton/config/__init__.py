@@ -3,12 +3,13 @@
 Owns every key of production.toml. Must never import another Caxton package, `caxton.protocol.errors` excepted.
 """
 
-from caxton.config.kinds import split_address
+from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
 from caxton.config.rules import is_loopback, serf_profile
 from caxton.config.sections import (
     RELOADABLE,
+    SECRETS,
     Backup,
     Config,
     Coordination,
@@ -27,6 +28,7 @@ from caxton.config.units import format_duration, format_size, parse_duration, pa
 __all__ = [
     "MASK",
     "RELOADABLE",
+    "SECRETS",
     "Backup",
     "Config",
     "Coordination",
@@ -46,6 +48,7 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_size",
+    "reachable",
     "reloaded",
     "serf_profile",
     "show",
