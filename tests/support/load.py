@@ -200,6 +200,7 @@ class Client:
             self.idle.append(connection)
         return status, headers
 
+
     def _lost(self, connection: Connection, sent: float, kind: str) -> Exception:
         """What a connection that ended without an answer means: it was idle and about to be closed, or the request is lost."""
         at_once = time.monotonic() - sent < IDLE_SECONDS
@@ -255,9 +256,7 @@ def plan_from(arguments: argparse.Namespace) -> Plan:
         path=(url.path or "/") + (f"?{url.query}" if url.query else ""),
         method=arguments.method,
         body=arguments.body.encode(),
-        headers=tuple(
-            (name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in arguments.header)
-        ),
+        headers=tuple((name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in arguments.header)),
         rate=min(arguments.rate, MAX_RATE),
         seconds=min(arguments.seconds, MAX_SECONDS),
         connections=arguments.connections,
@@ -279,9 +278,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=20, help="at most so many at once")
-    parser.add_argument(
-        "--timeout", type=float, default=10.0, help="seconds for one request, waiting for a connection included"
-    )
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one request, waiting for a connection included")
     parser.add_argument("--fresh", action="store_true", help="a new connection for each request")
     parser.add_argument("--by-header", default="", help="count the answers by the value of this header")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of text")
