@@ -85,6 +85,16 @@ class Stub:
         """`METHOD TARGET` of what it answered so far."""
         return self.tell("seen")
 
+    @contextlib.contextmanager
+    def stalled(self) -> Iterator[None]:
+        """SIGSTOP for a while: it is there and does nothing."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Ends it; a second time does nothing."""
         if self.process is not None:
@@ -104,6 +114,7 @@ class Balancer:
         self.certificate, self.key = make_certificate(self.home)
         self.children: list[subprocess.Popen[bytes]] = []
         self._ended = threading.Event()
+        self._in_force = ""
 
     @property
     def url(self) -> str:
@@ -160,9 +171,10 @@ class Balancer:
         """Starts it and waits until it says that it works."""
         self._child(self._command())
         if self.engine == "nginx":
-            self._child([sys.executable, "-I", str(ROLE / "files" / "ready_check.py"), str(self.home / "ready.json")])
-            threading.Thread(target=self._reload_on_change, daemon=True).start()
+            self._ask_nodes()
         until(self.works, "the balancer works: " + self.log)
+        if self.engine == "nginx":
+            threading.Thread(target=self._reload_on_change, daemon=True).start()
 
     def works(self) -> bool:
         """Whether /monitor answers 200."""
@@ -173,12 +185,35 @@ class Balancer:
     def reload(self) -> None:
         """What `systemctl reload` does; returns when the new process answers."""
         if self.engine == "haproxy":
-            script, state = ROLE / "files" / "server_state.py", self.home / "state"
-            subprocess.run([sys.executable, "-I", str(script), str(self.home / "admin.sock"), str(state)], check=True)
+            self.save_state(self.home / "admin.sock")
         self.check()
+        self._signal()
+
+    def save_state(self, admin: Path) -> None:
+        """What the unit does before a reload of haproxy."""
+        script, state = ROLE / "files" / "server_state.py", self.home / "state"
+        command = [sys.executable, "-I", str(script), str(admin), str(state), str(self.home / "haproxy.cfg")]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def _signal(self) -> None:
         before = self._workers()
         self.children[0].send_signal(signal.SIGUSR2 if self.engine == "haproxy" else signal.SIGHUP)
-        until(lambda: self._workers() - before and self.works(), "the configuration is in force")
+        until(lambda: self._workers() - before and not self._working(before), "the configuration is in force")
+        until(self.works, "the new process answers")
+
+    def apply(self, **variables: Any) -> None:
+        """Other variables, put into force as the role's handlers do it."""
+        self.render(**variables)
+        if self.engine == "nginx":
+            check = self.children.pop()
+            check.terminate()
+            check.wait(10)
+            self._ask_nodes()
+        self.reload()
+
+    def _ask_nodes(self) -> None:
+        """The part of caxton-lb-ready.service."""
+        self._child([sys.executable, "-I", str(ROLE / "files" / "ready_check.py"), str(self.home / "ready.json")])
 
     def command(self, text: str) -> str:
         """One command on haproxy's admin socket."""
@@ -191,12 +226,8 @@ class Balancer:
     def states(self) -> dict[str, str]:
         """What the balancer thinks of each node: `UP`, `DOWN`, `DRAIN`."""
         if self.engine == "nginx":
-            lines = (self.home / "servers.conf").read_text().splitlines()
-            return {
-                line.rpartition("# ")[2]: "DOWN" if " down;" in line else "UP"
-                for line in lines
-                if line.startswith("server")
-            }
+            lines = [line for line in self._in_force.splitlines() if line.startswith("server")]
+            return {line.rpartition("# ")[2]: "DOWN" if " down;" in line else "UP" for line in lines}
         rows = [line.split(",") for line in self.command("show stat").splitlines()]
         return {row[1]: row[17].split(" ")[0] for row in rows if row[0] == "caxton_backend" and row[1] in self.nodes}
 
@@ -268,15 +299,26 @@ class Balancer:
         pid = self.children[0].pid
         return {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
+    def _working(self, workers: set[int]) -> set[int]:
+        """Those of nginx's `workers` that still take new connections; haproxy's hand over before they are replaced."""
+        found = set()
+        for pid in workers if self.engine == "nginx" else ():
+            with contextlib.suppress(OSError):
+                if b"shutting down" not in (title := Path(f"/proc/{pid}/cmdline").read_bytes()) and title:
+                    found.add(pid)
+        return found
+
     def _reload_on_change(self) -> None:
-        """The part of caxton-lb-reload.path."""
-        servers = self.home / "servers.conf"
-        before = servers.stat()
+        """The part of caxton-lb-reload.path: what the check writes is put into force."""
         while not self._ended.wait(0.02):
-            now = servers.stat()
-            if (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
-                self.children[0].send_signal(signal.SIGHUP)
-                before = now
+            text = (self.home / "servers.conf").read_text()
+            if text != self._in_force:
+                try:
+                    self._signal()
+                    self._in_force = text
+                except (OSError, AssertionError):
+                    if not self._ended.is_set():
+                        raise
 
 
 def listens(port: int) -> bool:
