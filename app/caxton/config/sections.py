@@ -223,6 +223,9 @@ RELOADABLE: Final = frozenset(key for key, kind in KEYS.items() if kind.reloadab
 PUBLIC: Final = frozenset(key for key, kind in KEYS.items() if not kind.secret)
 """Keys that are no secret: all that a process needs which is given no secrets."""
 
+SECRETS: Final = frozenset(key for key, kind in KEYS.items() if kind.secret)
+"""Keys that are never shown."""
+
 DEVELOPMENT: Final[dict[str, object]] = {
     "networking.bind_address": "127.0.0.1:8080",
     "networking.metrics_address": "127.0.0.1:9090",
