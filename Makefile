@@ -6,7 +6,16 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean
+.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site
+
+# The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
+LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
+LAB_INVENTORY := inventories/lab/hosts.yml
+ANSIBLE_VENV ?= molecule/.venv
+ANSIBLE := $(abspath $(ANSIBLE_VENV)/bin)
+RELEASE ?= bookworm
+VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.py)
+DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,16 +26,16 @@ run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, 
 test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
-lint: export MYPYPATH := $(abspath app):$(abspath tests)
-lint: $(VENV)/.installed ## ruff and mypy --strict, of the package and of the tests' helpers
-	$(BIN)/ruff check --config app/pyproject.toml app tests
-	$(BIN)/ruff format --check --config app/pyproject.toml app tests
+lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
+lint: $(VENV)/.installed ## ruff and mypy --strict, of the package, of the tests' helpers and of the lab
+	$(BIN)/ruff check --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff format --check --config app/pyproject.toml app tests molecule
 	cd app && $(BIN)/mypy
-	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench
+	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
 
 format: $(VENV)/.installed ## ruff format
-	$(BIN)/ruff check --fix --config app/pyproject.toml app tests
-	$(BIN)/ruff format --config app/pyproject.toml app tests
+	$(BIN)/ruff check --fix --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff format --config app/pyproject.toml app tests molecule
 
 bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables, writes tests/bench/results/*.json
 	cd app && $(BIN)/python -m bench $(BENCH)
@@ -38,8 +47,29 @@ examples: $(VENV)/.installed ## build the example agents into app/examples/build
 lock: $(VENV)/.installed ## resolve the dependencies of app/pyproject.toml anew, with hashes
 	$(BIN)/python app/lock.py
 
+lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.yml, say what to try
+	$(MAKE) deb
+	$(MAKE) site
+	@$(LAB) list
+	@echo 'API behind the balancers: https://10.42.0.100/    a node by itself: http://10.42.0.11:8080/health'
+	@echo 'log in: ssh -i /var/lib/caxton-lab/lab/id_ed25519 root@10.42.0.11    remove it all: make lab-down'
+
+lab-up: $(ANSIBLE_VENV)/.installed ## boot the machines of inventories/lab: three nodes, two balancers
+	$(ANSIBLE)/ansible-inventory -i $(LAB_INVENTORY) --list | $(LAB) up lab -
+
+lab-down: ## remove the lab machines and everything of them
+	$(LAB) down lab
+
+site: $(ANSIBLE_VENV)/.installed ## apply playbooks/site.yml to the lab machines, again
+	$(ANSIBLE)/ansible-playbook -i $(LAB_INVENTORY) -e caxton_node_package=$(DEB) playbooks/site.yml $(ARGS)
+
+$(ANSIBLE_VENV)/.installed: molecule/requirements.txt
+	$(PYTHON) -m venv $(ANSIBLE_VENV)
+	$(ANSIBLE)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
 $(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/bootstrap.sh
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)
 
 clean: ## remove what was built and installed here (never data)
-	rm -rf $(VENV) app/examples/build
+	rm -rf $(VENV) molecule/.venv app/examples/build
