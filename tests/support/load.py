@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 ALLOWED = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "10.42.0.0/16")]
 MAX_SECONDS = 3600.0
 MAX_RATE = 2000.0
+CLOSING_SECONDS = 0.05
 IDLE_SECONDS = 0.25
 """A kept connection that ends so soon after a request was sent had been closed before the request arrived."""
 
@@ -129,7 +130,8 @@ class Client:
                     await asyncio.sleep(pause)
                 group.create_task(self._one())
         for connection in self.idle:
-            connection.writer.close()
+            connection.writer.transport.abort()
+        await asyncio.sleep(CLOSING_SECONDS)
         return self.tally.report()
 
     async def _one(self) -> None:
@@ -168,7 +170,7 @@ class Client:
             connection = self.idle.pop()
             if not connection.reader.at_eof() and not connection.writer.is_closing():
                 return connection
-            connection.writer.close()
+            connection.writer.transport.abort()
         return await self._connect()
 
     async def _connect(self) -> Connection:
@@ -195,7 +197,7 @@ class Client:
             raise FailedError("broken_answer") from error
         finally:
             if not done:
-                connection.writer.close()
+                connection.writer.transport.abort()
         if done:
             self.idle.append(connection)
         return status, headers
