@@ -15,6 +15,7 @@ mkdir -p "$work/root/wheels"
 mount --bind "$wheels" "$work/root/wheels"
 mount -o remount,bind,ro "$work/root/wheels"
 
+# shellcheck disable=SC2016  # expanded inside
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/nonexistent DEB_BUILD_OPTIONS="nocheck parallel=2" \
     chroot "$work/root" sh -euc '
         cd "$1"

@@ -1,7 +1,7 @@
 """Writes the paragraphs of debian/copyright about the bundled libraries, from what their wheels say of themselves.
 
 Owns how a distribution's metadata becomes a paragraph. Must never guess a licence: one that is not stated fails
-the build.
+the build. It runs before RECORD is pruned.
 
     python3 licences.py SITE-PACKAGES >>debian/copyright
 """
@@ -32,12 +32,20 @@ def paragraphs(site: Path) -> Iterator[str]:
         yield "\n".join(
             [
                 "",
-                f"Files: usr/lib/caxton/lib/*/site-packages/*{name.replace('-', '?')}*",
+                f"Files: {' '.join(_files(info))}",
                 f"Copyright: {_authors(metadata, texts)}",
+                f"Comment: {name} {metadata['Version']}",
                 f"License: {short}",
                 *(_continued(line) for line in (texts or f"{licence}; the wheel ships no text.").splitlines()),
             ]
         )
+
+
+def _files(info: Path) -> list[str]:
+    """The top of what pip recorded of a distribution, as patterns over the package's files."""
+    recorded = {line.split(",")[0].split("/")[0] for line in (info / "RECORD").read_text().splitlines()}
+    tops = sorted(name for name in recorded if (info.parent / name).exists())
+    return [f"usr/lib/caxton/lib/*/site-packages/{top}{'/*' if (info.parent / top).is_dir() else ''}" for top in tops]
 
 
 def _licence(metadata: Message, texts: str) -> str:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(600)
 
 SUBNETS = (5, 7)
 HOSTS = {"node1": "10.42.5.11", "node2": "10.42.5.12"}
-TOOL = [sys.executable, "-m", "lab", "up", "infra", *(f"{host}={address}" for host, address in HOSTS.items())]
+UP = ("up", "infra", *(f"{host}={address}" for host, address in HOSTS.items()))
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def clean(nothing: Lab) -> Iterator[Lab]:
     yield nothing
     nothing.down()
     nothing.down()  # twice is no error
-    assert lab_traces.of_lab(nothing.name) == set()
+    assert lab_traces.of_lab(nothing.name, 5) == set()
     assert lab_traces.host(SUBNETS) == before
 
 
@@ -55,7 +55,7 @@ def nobody(lab: Lab) -> list[int]:
 @pytest.mark.parametrize("victims", [nobody, leaders, supervisors], ids=lambda victims: victims.__name__)
 def test_after_machines_that_run_or_were_killed(clean: Lab, victims: Callable[[Lab], list[int]]) -> None:
     clean.up(HOSTS)
-    assert lab_traces.of_lab(clean.name)  # else this test would see nothing
+    assert lab_traces.of_lab(clean.name, 5)  # else this test would see nothing
     assert lab_traces.host(SUBNETS) != lab_traces.host(())
     kill_all(clean, victims)
 
@@ -73,17 +73,28 @@ def test_after_an_orderly_shutdown_from_inside(clean: Lab) -> None:
     machine.until(lambda: not clean.running("node1"), 60, "still on")
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_after_the_tool_was_killed_at_any_moment(clean: Lab, seed: int) -> None:
+def kill_tool(arguments: tuple[str, ...], seconds: float) -> None:
     environment = {**os.environ, "PYTHONPATH": str(paths.REPOSITORY / "molecule/shared")}
-    with subprocess.Popen(TOOL, env=environment, stdout=subprocess.DEVNULL) as tool:
+    command = [sys.executable, "-m", "lab", *arguments]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as tool:
         try:
-            tool.wait(random.Random(seed).uniform(0.1, 0.9))  # the work before the wait for ssh takes 0.8 s
+            tool.wait(seconds)
         except subprocess.TimeoutExpired:
             tool.kill()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_up_was_killed_at_any_moment(clean: Lab, seed: int) -> None:
+    kill_tool(UP, random.Random(seed).uniform(0.1, 0.9))  # its work before the wait for ssh takes 0.8 s
     if seed % 2:
         clean.up(HOSTS)  # what was begun is also completed
         assert clean.ssh("node2", "hostname").stdout == "node2\n"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_down_was_killed_at_any_moment(clean: Lab, seed: int) -> None:
+    clean.up(HOSTS)
+    kill_tool(("down", clean.name), random.Random(seed).uniform(0.1, 0.4))
 
 
 def test_without_its_bridge_no_packet_takes_the_default_route(clean: Lab) -> None:

@@ -31,8 +31,9 @@ class NodeCollector:
     def collect(self) -> Iterator[Metric]:
         """One scrape."""
         stats, reasons = self._ask()
+        up = ROUTER not in reasons
         meters = stats.pop("meters", None)
-        yield self._gauge("router_up", "The router answers", bool(stats))
+        yield self._gauge("router_up", "The router answers", up)
         yield self._gauge("ready", "The node takes work: /ready answers 200", not reasons)
         yield self._labelled("not_ready", "Why the node takes no work", "reason", dict.fromkeys(reasons, 1))
         yield self._build_info(stats.get("versions", {}))

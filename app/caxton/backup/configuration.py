@@ -32,6 +32,7 @@ from caxton.protocol.errors import CaxtonError, Code
 
 MAX_FILE_BYTES: Final = 16_000_000
 AGE_SECONDS: Final = 60.0
+DIRECTORIES: Final = ("config", "caxton")
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,17 @@ def _noted(old: Status, made: Made) -> Status:
     return msgspec.structs.replace(old, config=made, checked={**old.checked, made.file: Check(time.time())})
 
 
+def _candidates(production: Path) -> list[Path]:
+    """The whole directory where it is one of configuration by its name; else (a home directory?) only the file."""
+    root = production.parent
+    return sorted(root.rglob("*")) if root.name in DIRECTORIES else [production]
+
+
 def _collect(production: Path, *, everything: bool) -> tuple[list[_Item], list[str]]:
     """What goes in, and the names of what does not; with `everything` that is nothing."""
     root, items, left_out = production.parent, [], []
     named = secret_paths(production)
-    for path in sorted(root.rglob("*")):
+    for path in _candidates(production):
         name = str(path.relative_to(root))
         if not path.is_file():
             continue  # directories are made anew; there is nothing to keep of sockets

@@ -157,7 +157,11 @@ def _run_probe(node: _Node) -> str:
         conversation_id=new_id(),
     )
     answer = node.ask("invoke", Invoke(message, READY_SECONDS, Delivery.DURABLE))
-    _require((answer.get("reply") or {}).get("content") == token, "the probe agent did not answer what it was sent")
+    content = (answer.get("reply") or {}).get("content")
+    _require(
+        isinstance(content, dict) and content.get("content") == token,
+        "the probe agent did not answer what it was sent",
+    )
     return token
 
 

@@ -1,4 +1,4 @@
-"""The agent that proves that a node executes: it answers a message with the same content.
+"""The agent that proves that a node executes: it answers with the message that it was given.
 
 Owns its bytes. Must never need a compiler: a test holds the bytes to the text.
 """
@@ -15,9 +15,10 @@ TEXT: Final = """
   (memory (export "memory") 2)
   (func (export "caxton_alloc") (param i32) (result i32) (i32.const 1024))
   (func (export "handle_message") (param i32 i32) (result i32)
-    (call $reply (local.get 0) (local.get 1))))
+    (drop (call $reply (local.get 0) (local.get 1)))
+    (i32.const 0)))
 """
 MODULE: Final = base64.b64decode(
     "AGFzbQEAAAABDAJgAn9/AX9gAX8BfwIQAQZjYXh0b24FcmVwbHkAAAMDAgEABQMBAAIHKgMGbWVtb3J5AgAMY2F4dG9uX2FsbG9j"
-    "AAEOaGFuZGxlX21lc3NhZ2UAAgoQAgUAQYAICwgAIAAgARAACwAPBG5hbWUBCAEABXJlcGx5"
+    "AAEOaGFuZGxlX21lc3NhZ2UAAgoTAgUAQYAICwsAIAAgARAAGkEACwAPBG5hbWUBCAEABXJlcGx5"
 )

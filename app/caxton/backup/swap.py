@@ -33,8 +33,7 @@ def swap(paths: Paths, database: Path, modules: Path) -> Path | None:
     """
     _sync_tree(modules)
     files.sync(database)
-    whole = fold_log(paths.database)
-    before = _put_aside(paths)
+    before, whole = _put_aside(paths)
     files.make_directory(paths.modules)
     for module in modules.iterdir():
         module.rename(paths.modules / module.name)
@@ -67,17 +66,27 @@ def keep_only(modules: Path, needed: set[str]) -> None:
                 path.unlink()
 
 
-def _put_aside(paths: Paths) -> Path | None:
-    """Links to everything of the old state, in a directory that has its name once all is in it."""
+def _put_aside(paths: Paths) -> tuple[Path | None, bool]:
+    """Links to everything of the old state, in a directory that has its name once all is in it.
+
+    True: the old database is whole in one file now. A log that could not be folded is kept beside it, as it was:
+    SQLite removes the log of a database that it cannot read.
+    """
     found = [path for path in _database_files(paths.database) if path.exists()]
     old_modules = sorted(paths.modules.iterdir()) if paths.modules.is_dir() else []
     if not found and not old_modules:
-        return None
+        return None, False
     with files.work_directory(paths.data) as work:
         aside = work / "before"
         (aside / paths.modules.name).mkdir(parents=True)
-        for path in found:
+        logs = [path for path in found if path != paths.database]
+        for path in logs:
             _link(path, aside / path.name)
+        whole = fold_log(paths.database)
+        for path in logs if whole else []:
+            (aside / path.name).unlink()
+        if paths.database.exists():
+            _link(paths.database, aside / paths.database.name)
         for path in old_modules:
             _link(path, aside / paths.modules.name / path.name)
         aside.chmod(files.DIRECTORY_MODE)
@@ -87,7 +96,7 @@ def _put_aside(paths: Paths) -> Path | None:
         before = _free_name(paths.data)
         aside.rename(before)
     files.sync_directory(paths.data)
-    return before
+    return before, whole
 
 
 def _free_name(data: Path) -> Path:

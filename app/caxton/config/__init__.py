@@ -8,6 +8,7 @@ from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
 from caxton.config.rules import is_loopback, serf_profile
 from caxton.config.sections import (
+    PUBLIC,
     RELOADABLE,
     Backup,
     Config,
@@ -26,6 +27,7 @@ from caxton.config.units import format_duration, format_size, parse_duration, pa
 
 __all__ = [
     "MASK",
+    "PUBLIC",
     "RELOADABLE",
     "Backup",
     "Config",

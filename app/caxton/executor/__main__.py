@@ -11,17 +11,13 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
-from caxton.config import load
-from caxton.config.sections import KEYS
+from caxton.config import PUBLIC, load
 from caxton.executor.supervisor.server import serve
 from caxton.executor.supervisor.settings import from_config
 from caxton.protocol.errors import CaxtonError
 from caxton.telemetry.logs import set_up_logging
 
-_NEEDED: Final = frozenset(key for key, kind in KEYS.items() if not kind.secret)
-"""The executor is given no secret, and misses none."""
 
 
 def main() -> int:
@@ -32,7 +28,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="configuration file (default: the usual places)")
     arguments = parser.parse_args()
     try:
-        config = load(arguments.config, os.environ, needed=_NEEDED).config
+        config = load(arguments.config, os.environ, needed=PUBLIC).config
         set_up_logging(config.observability, "executor")
         asyncio.run(serve(from_config(config)))
     except (CaxtonError, OSError) as error:

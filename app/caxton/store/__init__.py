@@ -26,7 +26,7 @@ from caxton.store.rows import (
     Swept,
     TimerRow,
 )
-from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade
+from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.store import Store
 from caxton.store.writer import Writer
@@ -66,4 +66,5 @@ __all__ = [
     "fold_log",
     "integrity_check",
     "modules_needed",
+    "schema_problem",
 ]

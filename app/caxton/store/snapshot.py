@@ -113,6 +113,8 @@ class Archive:
             yield cls(connection)
         except sqlite3.Error as error:
             raise storage_error(error) from error
+        except msgspec.DecodeError as error:
+            raise CaxtonError(Code.INTERNAL_ERROR, f"a row of {path} cannot be read: {error}", path=str(path)) from error
         finally:
             connection.close()
 
@@ -139,8 +141,8 @@ class Archive:
         """The manifest inside; None when this is no backup of ours."""
         if MANIFEST_TABLE not in self._tables():
             return None
-        row = self._connection.execute(f"SELECT document FROM {MANIFEST_TABLE}").fetchone()
-        return bytes(row[0]) if row else None
+        row = self._connection.execute(f"SELECT CAST(document AS BLOB) FROM {MANIFEST_TABLE}").fetchone()
+        return bytes(row[0]) if row and row[0] is not None else None
 
     def modules(self) -> list[str]:
         """SHA-256 of every module inside."""
@@ -148,8 +150,10 @@ class Archive:
 
     def module(self, sha256: str) -> bytes:
         """The bytes of a module that is inside."""
-        row = self._connection.execute(f"SELECT content FROM {MODULES_TABLE} WHERE sha256 = ?", (sha256,)).fetchone()
-        return bytes(row[0])
+        row = self._connection.execute(
+            f"SELECT CAST(content AS BLOB) FROM {MODULES_TABLE} WHERE sha256 = ?", (sha256,)
+        ).fetchone()
+        return bytes(row[0]) if row and row[0] is not None else b""
 
     def rows(self) -> dict[str, int]:
         """How many rows each table of the node has."""

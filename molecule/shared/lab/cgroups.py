@@ -5,6 +5,7 @@ process id. Owns the groups below GROUP in the hierarchies named here; never tou
 the v1 memory hierarchy.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,17 @@ def create(lab: str, host: str, hybrid: bool) -> list[Path]:
 
 def members(group: Path) -> Iterator[int]:
     """The processes in the group and below it."""
-    for listing in group.rglob("cgroup.procs"):
+    for each in _below(group):
         try:
-            yield from map(int, listing.read_text().split())
+            yield from map(int, (each / "cgroup.procs").read_text().split())
         except OSError:  # the group went away meanwhile
             continue
+
+
+def _below(group: Path) -> Iterator[Path]:
+    """The groups in this one, deepest first, and itself; those that vanish meanwhile do not matter."""
+    for directory, _, _ in os.walk(group, topdown=False):
+        yield Path(directory)
 
 
 def populated(group: Path) -> bool:
@@ -69,15 +76,17 @@ def populated(group: Path) -> bool:
 def _event(group: Path, name: str) -> bool:
     try:
         return f"{name} 1" in (group / "cgroup.events").read_text().splitlines()
-    except FileNotFoundError:
+    except OSError:  # the group is gone
         return False
 
 
 def kill(group: Path, timeout: float = 20) -> None:
     """Ends every process of the group at once, frozen ones too, as a power cut does; waits until they are gone."""
+    if not (group / "cgroup.kill").exists():  # gone, or not of v2
+        return
     try:
         (group / "cgroup.kill").write_text("1")
-    except FileNotFoundError:
+    except OSError:  # it went away just now
         return
     end = time.monotonic() + timeout
     while populated(group):
@@ -98,11 +107,13 @@ def freeze(group: Path, frozen: bool, timeout: float = 10) -> None:
 
 
 def remove(lab: str, host: str = "") -> None:
-    """Removes the empty groups of a machine, or of a whole lab, in every hierarchy; none there is no error."""
+    """Removes the groups of a machine, or of a whole lab, in every hierarchy; none there is no error.
+
+    A launcher whose tool was killed may enter a group only now. It enters v2 first, which comes first here, and is
+    ended there; once the v2 group is gone no launcher gets further.
+    """
     for hierarchy in hierarchies(True):
-        top = hierarchy / GROUP / lab / host
-        for group in sorted((path.parent for path in top.rglob("cgroup.procs")), reverse=True):
-            _remove_empty(group)
+        _remove_tree(hierarchy / GROUP / lab / host)
         for above in (hierarchy / GROUP / lab, hierarchy / GROUP):
             try:
                 above.rmdir()
@@ -110,14 +121,14 @@ def remove(lab: str, host: str = "") -> None:
                 break
 
 
-def _remove_empty(group: Path, timeout: float = 10) -> None:
+def _remove_tree(top: Path, timeout: float = 20) -> None:
     end = time.monotonic() + timeout
-    while True:
-        try:
-            return group.rmdir()
-        except FileNotFoundError:
-            return None
-        except OSError as error:  # busy: the last process is dead but not yet reaped
-            if time.monotonic() > end:
-                raise LabError(Code.FAILED, f"control group {group} does not go away: {error.strerror}") from None
-            time.sleep(0.01)
+    while top.exists():
+        for group in _below(top):
+            try:
+                group.rmdir()
+            except OSError:  # gone; or busy: with a latecomer, or one that is dead but not yet buried
+                kill(group)
+        if time.monotonic() > end:
+            raise LabError(Code.FAILED, f"control group {top} does not go away: {sorted(members(top))} are in it")
+        time.sleep(0.005)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from lab import image, machine, state
+from lab import image, machine, requirements, state
 from lab.errors import Code, LabError
 from lab.labs import Lab, down_all
 
@@ -16,6 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one command; the exit code."""
     options = parser().parse_args(arguments)
     try:
+        requirements.check()
         return int(options.act(options) or 0)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)

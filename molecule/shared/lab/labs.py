@@ -39,15 +39,14 @@ class Lab:
         release: str = "bookworm",
         timeout: float = 60,
     ) -> float:
-        """Boots these machines (name to address) and waits for their sshd; those that run are left alone.
+        """Boots these machines (name to address), waits for sshd and the boot's end; those that run are left alone.
 
-        Returns: seconds from the first launch to the last greeting.
+        Returns: seconds from the first launch until the last is ready.
 
         Raises:
             LabError: MISSING, REFUSED (name, address, subnet in use), or FAILED.
         """
-        if (lack := requirements.missing()) is not None:
-            raise LabError(Code.MISSING, lack)
+        requirements.check()
         subnet = names.subnet_of(hosts)
         base = str(image.ensure(release))
         with state.exclusive():
@@ -65,6 +64,8 @@ class Lab:
             for host in hosts:
                 machine.start(record, host)
         self._wait(hosts, timeout)
+        for host in hosts:
+            machine.settle(record, host, timeout)
         return time.monotonic() - begun
 
     def down(self) -> None:

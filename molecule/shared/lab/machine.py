@@ -17,15 +17,16 @@ from lab.errors import Code, LabError
 from lab.run import CLEAN
 from lab.state import Record
 
-# $1 name, $2 overlay options, $3 its mount point, $4 groups to enter; then nspawn's own arguments.
+# $1 overlay options, $2 its mount point, $3 groups to enter; then nspawn's own arguments.
 # It enters the groups or gives up: a launcher that comes after `down` removed them must not boot anything.
-# It waits for nothing else of the tool: from here on the machine lives without it.
-# The overlay is mounted in a namespace of its own and so lives exactly as long as the machine.
+# What it mounts is in a namespace of its own and so lives exactly as long as the machine: the overlay, and the
+# directory in which nspawn would leave a lock and an exchange directory per machine.
 # nspawn ends with 133 when the machine wants a reboot, and leaves starting it again to whoever supervises.
 LAUNCHER = """
 options=$1 root=$2 groups=$3; shift 3
 for group in $groups; do echo $$ >"$group/cgroup.procs" || exit 1; done
 mount -t overlay overlay -o "$options" "$root" || exit 1
+mkdir -p /run/systemd/nspawn && mount -t tmpfs tmpfs /run/systemd/nspawn || exit 1
 while :; do
     systemd-nspawn --directory="$root" "$@"
     status=$?
@@ -41,13 +42,13 @@ def start(record: Record, host: str) -> None:
         return
     spec = record.machine(host)
     seed.disk(record, host)
-    network.unlink(names.link(record.subnet, host))  # of a machine that was killed a moment ago
     if not Path(spec.image).is_dir():
         raise LabError(Code.FAILED, f"the base image of {host} is gone ({spec.image}): lab down, then up again")
     disk = record.disk(host)
     for name in ("work", "root"):
         (disk / name).mkdir(exist_ok=True)
-    cgroups.remove(record.name, host)  # what the last life of it left
+    cgroups.remove(record.name, host)  # what the last life of it left, if only a moment ago
+    network.unlink(names.link(record.subnet, host))
     groups = cgroups.create(record.name, host, spec.hybrid)
     options = f"lowerdir={spec.image},upperdir={disk}/upper,workdir={disk}/work"
     environment = CLEAN if spec.hybrid else {**CLEAN, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
@@ -89,8 +90,8 @@ def nspawn_options(subnet: int, host: str) -> list[str]:
 def kill(record: Record, host: str) -> None:
     """A power cut: everything of the machine ends at once, the disk stays. A machine that is off is no error."""
     cgroups.kill(cgroups.path(record.name, host))
-    network.unlink(names.link(record.subnet, host))
     cgroups.remove(record.name, host)
+    network.unlink(names.link(record.subnet, host))
 
 
 def wipe(record: Record, host: str) -> None:
@@ -146,6 +147,15 @@ def until(condition: Callable[[], bool], timeout: float, complaint: str) -> None
         if time.monotonic() > end:
             raise LabError(Code.FAILED, complaint)
         time.sleep(0.01)
+
+
+def settle(record: Record, host: str, timeout: float) -> None:
+    """Waits until the machine's boot has ended, with or without failed units: what starts then starts at once."""
+    command = enter(record, host, "systemctl", "is-system-running", "--wait")
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise LabError(Code.FAILED, f"{host} is still booting after {timeout:.0f} s") from None
 
 
 def wait_for_ssh(address: str, timeout: float) -> bool:

@@ -5,6 +5,7 @@ import platform
 import shutil
 
 from lab import cgroups, run
+from lab.errors import Code, LabError
 
 # program -> Debian package; packaging/host-packages.txt names the same
 PROGRAMS = {
@@ -35,3 +36,9 @@ def missing() -> str | None:
     if not run.succeeds("unshare", "--mount", "--propagation", "private", "true"):
         return "lab machines need the right to make mount namespaces (a privileged container, or none)"
     return None
+
+
+def check() -> None:
+    """Raises LabError: MISSING, with the line, when something is missing."""
+    if (lack := missing()) is not None:
+        raise LabError(Code.MISSING, lack)

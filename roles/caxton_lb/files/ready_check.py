@@ -1,0 +1,120 @@
+"""Which nodes nginx sends requests to: those whose GET /ready answers 200.
+
+nginx without its commercial part asks no node anything; what it learns it learns from requests that failed, and there a node
+that is not ready cannot be told from an agent that answers 503. This is the missing check, with haproxy's rules: `fall`
+failures in a row take a node out, `rise` successes bring it back, and in between it is asked more often.
+
+Owns the file that nginx includes into its upstream. Must never leave that file without a server, nor signal nginx itself: a
+path unit of systemd reloads it when the file changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import ssl
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LINE_BYTES = 4096
+
+
+@dataclass
+class Node:
+    """One node and what was seen of it. `ready` None = not asked yet; `streak` = answers in a row that say otherwise."""
+
+    name: str
+    address: str
+    port: int
+    drained: bool
+    ready: bool | None = None
+    streak: int = 0
+
+    def saw(self, ready: bool, fall: int, rise: int) -> bool:
+        """Takes one answer; whether that changed the verdict. The very first one is the verdict."""
+        if self.ready is None:
+            self.ready = ready
+            return True
+        self.streak = 0 if ready == self.ready else self.streak + 1
+        if self.streak < (rise if ready else fall):
+            return False
+        self.ready, self.streak = ready, 0
+        return True
+
+
+def tls_context(settings: dict[str, Any]) -> ssl.SSLContext | None:
+    """How the nodes' certificates are verified, or None where they speak plain HTTP."""
+    if not settings["node_tls"]:
+        return None
+    context = ssl.create_default_context(cafile=settings["node_ca"])
+    context.check_hostname = bool(settings["node_tls_name"])
+    return context
+
+
+async def answers_200(node: Node, settings: dict[str, Any], context: ssl.SSLContext | None) -> bool:
+    """One GET /ready on a connection of its own."""
+    name = settings["node_tls_name"] if context else None
+    with contextlib.suppress(OSError, TimeoutError, ssl.SSLError, ValueError):
+        async with asyncio.timeout(settings["timeout"]):
+            reader, writer = await asyncio.open_connection(
+                node.address, node.port, ssl=context, server_hostname=name or (node.address if context else None)
+            )
+            try:
+                head = f"GET /ready HTTP/1.1\r\nHost: {settings['host']}\r\nConnection: close\r\n\r\n"
+                writer.write(head.encode())
+                line = await reader.readline()
+            finally:
+                writer.close()
+            return line[:LINE_BYTES].split(b" ")[1:2] == [b"200"]
+    return False
+
+
+def servers(nodes: list[Node]) -> str:
+    """The lines of nginx's upstream. Without any ready node all that are not drained stay: their own answer says more."""
+    nobody = not any(node.ready and not node.drained for node in nodes)
+    lines = ["# Written by caxton-lb-ready.service; changes here are lost."]
+    for node in nodes:
+        out = node.drained or (not node.ready and not nobody)
+        # max_fails=0: nginx's own verdict would come from clients' requests, and so be at the mercy of any client.
+        lines.append(f"server {node.address}:{node.port} max_fails=0{' down' if out else ''}; # {node.name}")
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Replaces the file as a whole, unless it says so already."""
+    if path.exists() and path.read_text() == text:
+        return
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    os.chmod(beside, 0o644)
+    beside.replace(path)
+
+
+async def watch(node: Node, nodes: list[Node], settings: dict[str, Any], context: ssl.SSLContext | None) -> None:
+    """Asks one node for ever."""
+    while True:
+        ready = await answers_200(node, settings, context)
+        if node.saw(ready, settings["fall"], settings["rise"]):
+            print(f"{node.name} is {'ready' if ready else 'not ready'}", flush=True)
+            if all(one.ready is not None for one in nodes):
+                write(Path(settings["servers"]), servers(nodes))
+        await asyncio.sleep(settings["fast_interval"] if node.streak else settings["interval"])
+
+
+async def main(path: str) -> None:
+    """Runs until it is ended."""
+    settings = json.loads(Path(path).read_text())
+    nodes = [Node(one["name"], one["address"], one["port"], one["drained"]) for one in settings["nodes"]]
+    context = tls_context(settings)
+    async with asyncio.TaskGroup() as group:
+        for node in nodes:
+            group.create_task(watch(node, nodes, settings, context))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(sys.argv[1]))
