@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible test-packaging
+.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible test-packaging test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -56,6 +56,10 @@ deb: $(VENV)/.installed ## build/deb/RELEASE/caxton_VERSION_amd64.deb (RELEASE=b
 reproducible: export PIP := $(BIN)/python -m pip
 reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
 	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
+
+test-limits: $(VENV)/.installed ## memory, processor and task limits in a virtual machine with a kernel of its own; root, minutes
+	test -e $(DEB) || $(MAKE) deb
+	$(BIN)/python -m pytest -m limits tests/limits -s
 
 lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.yml, say what to try
 	$(MAKE) deb
