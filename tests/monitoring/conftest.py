@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.monitoring_stack import PREFIX, TOKEN, Receiver, Stack, TlsAnswer
+from support.monitoring_stack import PREFIX, TOKEN, Receiver, Stack, TlsAnswer, with_low_disk
 from support.served_node import ECHO, TRAP, ServedNode
 
 
@@ -16,7 +16,8 @@ from support.served_node import ECHO, TRAP, ServedNode
 def node() -> Iterator[ServedNode]:
     served = ServedNode(CAXTON_OBSERVABILITY__METRICS_PREFIX=PREFIX)
     served.environ["CAXTON_BACKUP__DIRECTORY"] = str(served.directory / "backups")
-    served.start()
+    served.write("node.toml", with_low_disk("1MB"))
+    served.start("--config", str(served.directory / "node.toml"), "serve")
     try:
         with httpx.Client(base_url=f"{served.url}/api/v1", timeout=60) as http:
             for name, wat in (("echo", ECHO), ("trap", TRAP)):

@@ -20,8 +20,11 @@ each = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 
 
 def quoted(text: str) -> list[str]:
-    """Everything in back-quotes, also over the end of a line."""
-    return [" ".join(part.split()) for part in re.findall(r"`([^`]+)`", text)]
+    """Everything in back-quotes, also over the end of a line, and each line of a block of commands."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [*lines, *(" ".join(part.split()) for part in re.findall(r"`([^`]+)`", rest))]
 
 
 def is_verb(words: list[str]) -> bool:
@@ -55,10 +58,9 @@ def test_it_says_what_to_do(alert: Alert) -> None:
 @pytest.mark.parametrize("where", TEXTS)
 def test_what_it_names_exists(where: str) -> None:
     for word in quoted(TEXTS[where]):
+        assert all((ROOT / name).exists() for name in re.findall(r"playbooks/\w+\.yml", word)), word
         if word.startswith("caxton "):
             assert is_verb(word.split()[1:]), word
-        elif found := re.match(r"playbooks/\w+\.yml", word):
-            assert (ROOT / found[0]).exists(), word
         elif re.fullmatch(r"(runtime|messaging|networking|backup|observability)\.\w+", word):
             assert word in KEYS, word
 

@@ -142,10 +142,7 @@ class Balancer:
         tasks = [
             {
                 "name": f"Render {source}",
-                "ansible.builtin.template": {
-                    "src": str(ROLE / "templates" / source),
-                    "dest": str(self.home / target),
-                },
+                "ansible.builtin.template": {"src": str(ROLE / "templates" / source), "dest": str(self.home / target)},
             }
             for source, target in TEMPLATES[self.engine].items()
             if target != "servers.conf" or not (self.home / target).exists()
@@ -292,12 +289,7 @@ class Balancer:
     def _command(self, *, test: bool = False) -> list[str]:
         if self.engine == "haproxy":
             return [BINARIES["haproxy"], "-c" if test else "-W", "-f", str(self.home / "haproxy.cfg")]
-        return [
-            BINARIES["nginx"],
-            "-c",
-            str(self.home / "nginx.conf"),
-            *(["-t", "-q"] if test else ["-g", "daemon off;"]),
-        ]
+        return [BINARIES["nginx"], "-c", str(self.home / "nginx.conf"), *(["-t", "-q"] if test else ["-g", "daemon off;"])]
 
     def _child(self, command: list[str]) -> None:
         with (self.home / "log").open("ab") as log:
@@ -339,18 +331,7 @@ def listens(port: int) -> bool:
 def make_certificate(home: Path) -> tuple[Path, Path]:
     """A certificate for loopback that is its own CA, and its key; `both.pem` has them together."""
     certificate, key = home / "tls.crt", home / "tls.key"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     command += ["-subj", "/CN=caxton.test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:caxton.test"]
     subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     (home / "both.pem").write_text(certificate.read_text() + key.read_text())

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 ALLOWED = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "10.42.0.0/16")]
 MAX_SECONDS = 3600.0
 MAX_RATE = 2000.0
+CLOSING_SECONDS = 0.05
 IDLE_SECONDS = 0.25
 """A kept connection that ends so soon after a request was sent had been closed before the request arrived."""
 
@@ -129,7 +130,8 @@ class Client:
                     await asyncio.sleep(pause)
                 group.create_task(self._one())
         for connection in self.idle:
-            connection.writer.close()
+            connection.writer.transport.abort()
+        await asyncio.sleep(CLOSING_SECONDS)
         return self.tally.report()
 
     async def _one(self) -> None:
@@ -168,7 +170,7 @@ class Client:
             connection = self.idle.pop()
             if not connection.reader.at_eof() and not connection.writer.is_closing():
                 return connection
-            connection.writer.close()
+            connection.writer.transport.abort()
         return await self._connect()
 
     async def _connect(self) -> Connection:
@@ -195,10 +197,11 @@ class Client:
             raise FailedError("broken_answer") from error
         finally:
             if not done:
-                connection.writer.close()
+                connection.writer.transport.abort()
         if done:
             self.idle.append(connection)
         return status, headers
+
 
     def _lost(self, connection: Connection, sent: float, kind: str) -> Exception:
         """What a connection that ended without an answer means: it was idle and about to be closed, or the request is lost."""
@@ -255,9 +258,7 @@ def plan_from(arguments: argparse.Namespace) -> Plan:
         path=(url.path or "/") + (f"?{url.query}" if url.query else ""),
         method=arguments.method,
         body=arguments.body.encode(),
-        headers=tuple(
-            (name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in arguments.header)
-        ),
+        headers=tuple((name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in arguments.header)),
         rate=min(arguments.rate, MAX_RATE),
         seconds=min(arguments.seconds, MAX_SECONDS),
         connections=arguments.connections,
@@ -279,9 +280,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=20, help="at most so many at once")
-    parser.add_argument(
-        "--timeout", type=float, default=10.0, help="seconds for one request, waiting for a connection included"
-    )
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one request, waiting for a connection included")
     parser.add_argument("--fresh", action="store_true", help="a new connection for each request")
     parser.add_argument("--by-header", default="", help="count the answers by the value of this header")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of text")

@@ -34,6 +34,11 @@ PREFIX = "acme"
 TOKEN = "a-token-of-the-receiver"
 
 
+def with_low_disk(size: str) -> str:
+    """The file of a node that takes nothing more below so much room; its other settings are variables."""
+    return f'[security]\nauth_enabled = false\n[messaging]\nlow_disk_bytes = "{size}"\n'
+
+
 def render(template: str, variables: Mapping[str, Any]) -> str:
     """One of the role's templates over its defaults; the few filters of Ansible that they use are here."""
     environment = jinja2.Environment(

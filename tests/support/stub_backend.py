@@ -28,13 +28,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-PHRASES = {
-    200: "OK",
-    101: "Switching Protocols",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
+PHRASES = {200: "OK", 101: "Switching Protocols", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
 
 
 @dataclass
@@ -136,11 +130,7 @@ class Stub:
             self.seen = [*self.seen[-999:], f"{request.method} {request.target}"]
         body = json.dumps(content).encode()
         lines = [f"HTTP/1.1 {status} {PHRASES.get(status, 'Status')}", "Content-Type: application/json"]
-        lines += [
-            f"X-Node: {self.name}",
-            f"Content-Length: {len(body)}",
-            *(f"{name}: {value}" for name, value in extra),
-        ]
+        lines += [f"X-Node: {self.name}", f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in extra)]
         request.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         await request.writer.drain()
         return request.headers.get("connection", "").lower() != "close"
