@@ -6,12 +6,12 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site
+.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible test-packaging test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
 LAB_INVENTORY := inventories/lab/hosts.yml
-ANSIBLE_VENV ?= molecule/.venv
+ANSIBLE_VENV ?= .venv-ansible
 ANSIBLE := $(abspath $(ANSIBLE_VENV)/bin)
 RELEASE ?= bookworm
 VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.py)
@@ -27,11 +27,13 @@ test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
-lint: $(VENV)/.installed ## ruff and mypy --strict, of the package, of the tests' helpers and of the lab
+lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansible-lint (profile production), yamllint
 	$(BIN)/ruff check --config app/pyproject.toml app tests molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests molecule
 	cd app && $(BIN)/mypy
 	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
+	$(ANSIBLE)/yamllint --strict .
+	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
 
 format: $(VENV)/.installed ## ruff format
 	$(BIN)/ruff check --fix --config app/pyproject.toml app tests molecule
@@ -46,6 +48,18 @@ examples: $(VENV)/.installed ## build the example agents into app/examples/build
 
 lock: $(VENV)/.installed ## resolve the dependencies of app/pyproject.toml anew, with hashes
 	$(BIN)/python app/lock.py
+
+deb: export PIP := $(BIN)/python -m pip
+deb: $(VENV)/.installed ## build/deb/RELEASE/caxton_VERSION_amd64.deb (RELEASE=bookworm VERSION=as the program); root
+	@sh packaging/build.sh $(RELEASE) $(VERSION)
+
+reproducible: export PIP := $(BIN)/python -m pip
+reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
+	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
+
+test-limits: $(VENV)/.installed ## memory, processor and task limits in a virtual machine with a kernel of its own; root, minutes
+	test -e $(DEB) || $(MAKE) deb
+	$(BIN)/python -m pytest -m limits tests/limits -s
 
 lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.yml, say what to try
 	$(MAKE) deb
@@ -63,6 +77,8 @@ lab-down: ## remove the lab machines and everything of them
 site: $(ANSIBLE_VENV)/.installed ## apply playbooks/site.yml to the lab machines, again
 	$(ANSIBLE)/ansible-playbook -i $(LAB_INVENTORY) -e caxton_node_package=$(DEB) playbooks/site.yml $(ARGS)
 
+controller: $(ANSIBLE_VENV)/.installed ## .venv-ansible: what runs the playbooks, the scenarios and their linters
+
 $(ANSIBLE_VENV)/.installed: molecule/requirements.txt
 	$(PYTHON) -m venv $(ANSIBLE_VENV)
 	$(ANSIBLE)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
@@ -72,4 +88,4 @@ $(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/b
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)
 
 clean: ## remove what was built and installed here (never data)
-	rm -rf $(VENV) molecule/.venv app/examples/build
+	rm -rf $(VENV) $(ANSIBLE_VENV) app/examples/build

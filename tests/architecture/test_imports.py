@@ -18,14 +18,28 @@ MAY_IMPORT = {
     "router": {"protocol", "config", "telemetry", "store"},
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
-    "backup": {"protocol", "config", "store"},
+    "backup": {"protocol", "config", "store", "telemetry"},
     "serve": {"protocol", "config", "telemetry"},
-    "cli": {"serve", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
+    "systemd": {"protocol", "config"},
+    "doctor": {"protocol", "config", "store"},
+    "cli": {
+        "serve",
+        "doctor",
+        "systemd",
+        "protocol",
+        "config",
+        "telemetry",
+        "store",
+        "router",
+        "api",
+        "executor",
+        "backup",
+    },
 }
 ONLY_IN = {
     "wasmtime": {"executor"},
     "cffi": {"executor"},
-    "ctypes": {"executor", "serve"},  # serve: PR_SET_PDEATHSIG for the children of `caxton serve`
+    "ctypes": {"executor", "serve", "doctor"},  # serve: PR_SET_PDEATHSIG for its children; doctor: adjtimex
     "peewee": {"store"},
     "playhouse": {"store"},
     "sqlite3": {"store"},

@@ -10,6 +10,7 @@ import pytest
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Delivery
+from caxton.router.scheduler import PAUSED
 from support import router_agents as agents
 from support.router_node import Retry, message, running_node, until
 
@@ -56,12 +57,12 @@ def test_priority_goes_first_between_conversations_only() -> None:
     async def run() -> None:
         async with running_node() as node:
             await node.deploy("rec", agents.recorder(agents.content_offset("rec")))
-            node.core.pause()
+            node.core.hold(PAUSED)
             low = [message("rec", number, conversation_id="talk", priority=1) for number in (10, 11)]
             late_but_high = message("rec", 12, conversation_id="talk", priority=10)
             high = message("rec", 13, priority=9)
             await node.send(*low, late_but_high, high)
-            node.core.resume()
+            node.core.release(PAUSED)
             await node.settled(*(one.message_id for one in (*low, late_but_high, high)))
             assert node.key("rec", "n") == b"13101112"
 
@@ -165,7 +166,7 @@ def test_what_cannot_be_delivered_comes_back_as_a_failure() -> None:
             assert failures
             assert failures[0].sender == "nobody"
             assert msgspec.json.decode(failures[0].content)["code"] == Code.AGENT_NOT_FOUND
-            node.core.pause()
+            node.core.hold(PAUSED)
 
     asyncio.run(run())
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -19,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.router import datalock, notify
 from caxton.router.modules import ModuleFiles
 from caxton.router.paging import check_limit, read_cursor, write_cursor
+from caxton.store import datalock
 
 
 def test_a_module_is_stored_once_under_its_hash(tmp_path: Path) -> None:
@@ -67,7 +65,7 @@ def test_a_truncated_module_file_is_written_again(tmp_path: Path) -> None:
 
 def test_the_data_directory_has_one_holder_until_that_process_ends(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from caxton.router import datalock\n"
+        "import sys, time; from pathlib import Path; from caxton.store import datalock\n"
         "with datalock.hold(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -108,33 +106,3 @@ def outcome(call: Callable[[], Any]) -> Any:
         return call()
     except CaxtonError as error:
         return error.code
-
-
-def test_the_service_manager_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="cx") as directory,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
-    ):
-        manager.bind(f"{directory}/notify")
-        manager.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", f"{directory}/notify")
-        assert notify.notify("READY=1")
-        assert manager.recv(64) == b"READY=1"
-        monkeypatch.setenv("NOTIFY_SOCKET", f"{directory}/absent")
-        assert not notify.notify("READY=1")
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    assert not notify.notify("READY=1")
-
-
-@pytest.mark.parametrize(
-    ("usec", "pid", "expected"),
-    [("30000000", None, 15.0), ("30000000", "1", None), ("0", None, None), ("", None, None), ("x", None, None)],
-)
-def test_the_watchdog_is_fed_twice_a_period(
-    monkeypatch: pytest.MonkeyPatch, usec: str, pid: str | None, expected: float | None
-) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", usec)
-    monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    if pid is not None:
-        monkeypatch.setenv("WATCHDOG_PID", pid)
-    assert notify.watchdog_interval() == expected

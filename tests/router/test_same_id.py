@@ -11,6 +11,7 @@ import pytest
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
+from caxton.router.scheduler import PAUSED
 from support import router_agents as agents
 from support.router_node import message, running_node, until
 
@@ -97,7 +98,7 @@ def test_a_full_mailbox_and_a_full_node_refuse_and_recover() -> None:
         async with running_node(messaging__mailbox_size=3, messaging__queue_size=5) as node:
             await node.deploy("a", agents.COUNTER)
             await node.deploy("b", agents.COUNTER)
-            node.core.pause()
+            node.core.hold(PAUSED)
             sent = [message("a") for _ in range(3)]
             await node.send(*sent)
             refusal = await node.refused(message("a"))
@@ -105,7 +106,7 @@ def test_a_full_mailbox_and_a_full_node_refuse_and_recover() -> None:
             assert refusal.details["retry_after_seconds"] > 0
             await node.send(message("b"), message("b"))
             assert (await node.refused(message("b"))).code is Code.MAILBOX_FULL
-            node.core.resume()
+            node.core.release(PAUSED)
             await node.settled(*(one.message_id for one in sent))
             await until(lambda: node.core.stats()["queued"] == 0)
             assert (await node.ask("a")).performative is None
@@ -135,14 +136,14 @@ def test_below_the_disks_low_mark_nothing_new_is_accepted() -> None:
         async with running_node() as node:
             await node.deploy("count", agents.COUNTER)
             one = message("count")
-            node.core.pause()
+            node.core.hold(PAUSED)
             await node.send(one)
             full = dataclasses.replace(node.config.messaging, low_disk_bytes=10**15)
             node.core.reconfigure(dataclasses.replace(node.config, messaging=full))
             node.core._intake._disk_checked = -1e9
             assert (await node.refused(message("count"))).code is Code.STORAGE_FULL
             assert "low_disk" in node.core.ready_reasons()
-            node.core.resume()
+            node.core.release(PAUSED)
             assert await node.settled(one.message_id) == ["done"]
 
     asyncio.run(run())

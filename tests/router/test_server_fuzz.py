@@ -18,8 +18,8 @@ from support.desk_node import RouterNode, deploy, until
 from support.router_client import RouterClient
 from support.router_modules import ECHO
 
-AWAY = {"node.pause"}
-"""Does what it says to the node that the others are tried on."""
+AWAY = {"node.pause", "node.drain"}
+"""They do what they say to the node that the others are tried on."""
 
 words = st.sampled_from(
     ["", "echo", "a/b", "A", "é", "\0", "' OR 1=1 --", "%", "*", "x" * 300, "00000000-0000-4000-8000-000000000000"]

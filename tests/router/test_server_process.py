@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import time
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing, Named, Submit
 from support.desk_node import RouterNode, deploy, invoke, message, submit, until
+from support.manager import listening
 from support.router_client import RouterClient
 from support.router_modules import ECHO, SLEEPER
 
@@ -41,8 +41,9 @@ def test_a_commit_that_fails_ends_the_router_and_what_was_accepted_is_there_agai
             for call in refused:
                 assert refusal(client, call) in (None, Code.STORAGE_FULL, Code.INTERNAL_ERROR)
         assert node.router.wait(20) == 70
-        node.start_router()
-        with node.client() as client:
+        node.start_router(ready=False)
+        with until(node.connected) as client:
+            client.call("node.resume")
             until(lambda: client.call("agent.get", Named("sleeper"))["counters"]["done"] == 3)
             assert {client.call("message.get", Named(message_id))["state"] for message_id in kept} == {"done"}
             ledger = client.call("ledger")["node"]
@@ -87,19 +88,17 @@ def test_a_node_with_many_agents_is_ready_before_they_are() -> None:
 
 def test_the_service_manager_hears_ready_and_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
     node = RouterNode()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(node.directory / "notify"))
-        manager.settimeout(20)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(node.directory / "notify"))
+    with listening() as manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
         monkeypatch.setenv("WATCHDOG_USEC", "200000")
         try:
             node.start_router(ready=False)
-            heard = {manager.recv(64)}
-            heard |= {manager.recv(64) for _ in range(3)}
-            assert {b"READY=1", b"WATCHDOG=1"} == heard
+            manager.hear_until("READY=1".__eq__)
+            assert "WATCHDOG=1" not in manager.heard
+            manager.hear_until("WATCHDOG=1".__eq__)
+            assert any(said.startswith("STATUS=not ready: executor;") for said in manager.heard)
             assert node.stop_router() == 0
-            while b"STOPPING=1" not in heard:
-                heard.add(manager.recv(64))
+            manager.hear_until("STOPPING=1".__eq__)
         finally:
             node.close()
 

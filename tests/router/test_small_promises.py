@@ -20,6 +20,7 @@ from caxton.protocol.frames import FrameDecoder
 from caxton.protocol.operations import Logs, Named, Remove
 from caxton.router.boxes import Flight, Worker
 from caxton.router.links import WorkerLink
+from caxton.router.scheduler import PAUSED
 from support import router_agents as agents
 from support.desk_node import RouterNode, deploy, invoke, submit, until
 from support.router_modules import ECHO, LOGS
@@ -33,12 +34,12 @@ def test_bodies_beyond_the_budget_are_read_again_from_the_store() -> None:
         async with running_node() as node:
             await node.deploy("echo", agents.ECHO)
             node.core._boxes._body_budget = 10_000
-            node.core.pause()
+            node.core.hold(PAUSED)
             sent = [message("echo", str(number) * 2_000) for number in range(9)]
             await node.send(*sent)
             kept = [node.core._boxes.live[one.message_id].message is not None for one in sent]
             assert kept == [True] * 4 + [False] * 5
-            node.core.resume()
+            node.core.release(PAUSED)
             assert set(await node.settled(*(one.message_id for one in sent))) == {"done"}
             for one in sent:
                 outcome = node.row(one.message_id).outcome

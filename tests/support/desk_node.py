@@ -44,6 +44,8 @@ class RouterNode:
         self.data = self.directory / "data"
         self.config = self.directory / "node.toml"
         self.config.write_text(_toml(self.data / "local.db", sections))
+        self.source = APP
+        """Where the package is that the processes run."""
         self.executor: subprocess.Popen[bytes] | None = None
         self.router: subprocess.Popen[bytes] | None = None
 
@@ -84,6 +86,15 @@ class RouterNode:
     def client(self, timeout: float = PATIENCE) -> RouterClient:
         return RouterClient(self.directory / "run" / "router.sock", timeout)
 
+    def connected(self) -> RouterClient | None:
+        """A client, once the router listens; it need not be ready."""
+        assert self.router is not None
+        assert self.router.poll() is None, self.log
+        try:
+            return self.client()
+        except OSError:
+            return None
+
     def kill_router(self) -> None:
         self.stop_router(signal.SIGKILL)
 
@@ -110,7 +121,7 @@ class RouterNode:
     def _start(self, module: str) -> subprocess.Popen[bytes]:
         run = str(self.directory / "run")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CAXTON_")}
-        environment |= {"CAXTON_RUN_DIR": run, "PYTHONPATH": str(APP)}
+        environment |= {"CAXTON_RUN_DIR": run, "PYTHONPATH": str(self.source)}
         with (self.directory / "log").open("ab") as log:
             command = [sys.executable, "-m", module, "--config", str(self.config)]
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.directory)

@@ -186,7 +186,8 @@ class Router:
 class ExecutorNode:
     """A running supervisor. Use as a context manager."""
 
-    def __init__(self, runtime: str = "") -> None:
+    def __init__(self, runtime: str = "", **environ: str) -> None:
+        self.environ = environ
         self.home = Path(tempfile.mkdtemp(prefix="cx"))
         self.config = self.home / "caxton.toml"
         self.config.write_text(
@@ -199,7 +200,7 @@ class ExecutorNode:
         eventually(lambda: self.answers() or self.process.poll() is not None, "the executor listens")
 
     def launch(self) -> subprocess.Popen[bytes]:
-        environment = {"PYTHONPATH": str(APP), "PATH": os.environ["PATH"]}
+        environment = {"PYTHONPATH": str(APP), "PATH": os.environ["PATH"], **self.environ}
         command = [sys.executable, "-m", "caxton.executor", "--config", str(self.config)]
         return subprocess.Popen(command, env=environment, cwd=self.home, stderr=subprocess.PIPE)
 

@@ -115,6 +115,11 @@ class Node:
 
     def start(self) -> None:
         """Starts the node and waits until it is ready."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Starts the node and does not wait."""
         self.config_file.write_text(self.toml())
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -125,7 +130,6 @@ class Node:
                 stdout=log,
                 stderr=log,
             )
-        self.wait_ready()
 
     def toml(self) -> str:
         """The node's configuration file."""

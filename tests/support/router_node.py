@@ -33,6 +33,7 @@ from caxton.protocol.views import InvokeView
 from caxton.router.agents import Agent, Registry
 from caxton.router.core import Core
 from caxton.router.rows import agent_of, agent_row
+from caxton.router.scheduler import FAILED
 from caxton.store import Changes, MessageRow, Store
 
 APP = Path(__file__).resolve().parents[2] / "app"
@@ -89,7 +90,7 @@ class Node:
         """The router is gone without a word: nothing is ended in order, memory is lost."""
         await self.core._executor.stop()
         self.core._executor._changed = lambda: None
-        self.core._scheduler.paused = True
+        self.core._scheduler.hold(FAILED)
         self.core._timers.stop()
         if self.core._housekeeping is not None:
             self.core._housekeeping.cancel()

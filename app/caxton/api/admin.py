@@ -10,16 +10,17 @@ from flask import Blueprint, Response, request
 
 from caxton.api import body
 from caxton.api.answers import KeyPage
-from caxton.api.gateway import ask
+from caxton.api.gateway import ask, gateway
 from caxton.api.operation import Operation, answer, operation, query
 from caxton.api.queries import NoQuery, PageQuery
 from caxton.protocol.errors import Code
 from caxton.protocol.jsontext import decode
-from caxton.protocol.operations import Affected, KeyCreate, Listing, Named, Nothing, SetLogLevel
-from caxton.protocol.requests import KeyBody, LogLevelBody
-from caxton.protocol.views import KeyView
+from caxton.protocol.operations import Affected, Drain, KeyCreate, Listing, Named, Nothing, SetLogLevel
+from caxton.protocol.requests import DrainBody, KeyBody, LogLevelBody
+from caxton.protocol.views import DrainView, KeyView
 
 blueprint = Blueprint("admin", __name__)
+_drain_decoder = msgspec.json.Decoder(DrainBody)
 _key_decoder = msgspec.json.Decoder(KeyBody)
 _level_decoder = msgspec.json.Decoder(LogLevelBody)
 
@@ -38,6 +39,22 @@ def resume() -> Response:
     """Resuming twice is no error."""
     query(NoQuery)
     return answer(ask("node.resume", Nothing()))
+
+
+@blueprint.post("/admin/drain")
+@operation(Operation("Take no new work", {200: DrainView}, body=DrainBody))
+def drain() -> Response:
+    """Also after a restart, until undrained. What runs has `wait_seconds` to end, then goes back to its mailbox."""
+    seconds = decode(body.read_json(request.environ, optional=True), _drain_decoder).wait_seconds
+    return answer(ask("node.drain", Drain(seconds), timeout=gateway().timeout + seconds))
+
+
+@blueprint.post("/admin/undrain")
+@operation(Operation("Take work again", {200: Nothing}, query=NoQuery))
+def undrain() -> Response:
+    """Undraining twice is no error."""
+    query(NoQuery)
+    return answer(ask("node.undrain", Nothing()))
 
 
 @blueprint.post("/admin/log-level")

@@ -55,10 +55,11 @@ class IdleClients:
 class Lane:
     """One connection's. `serve` is to be called before each request."""
 
-    def __init__(self, takes: Takes, client: Any, parser: RequestParser, worker: Any) -> None:
+    def __init__(self, takes: Takes, client: Any, parser: RequestParser, worker: Any, peer: str) -> None:
         self._takes = takes
         self._worker = worker
         self._client = client
+        self._peer = peer
         self._parser = parser
         self._unreader: DeadlineUnreader = parser.unreader
         self._idle: IdleClients = worker.idle_clients
@@ -122,6 +123,8 @@ class Lane:
         environ = head.environ
         environ["wsgi.input"] = io.BytesIO(data[head.begin : end])
         environ["gunicorn.socket"] = client
+        environ["REMOTE_ADDR"] = self._peer
+        environ["wsgi.url_scheme"] = "http"
         self._worker.nr += 1
         status, headers, body = answerer(environ)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])

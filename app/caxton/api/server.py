@@ -49,7 +49,10 @@ def settings(config: Config, *, admin: bool) -> dict[str, Any]:
         "accesslog": None,
         "errorlog": "-",
         "loglevel": "warning",
-        "forwarded_allow_ips": ",".join(config.security.trusted_proxies),
+        # What proxies say is read in one place, for gunicorn's requests and the fast lane's: `proxies`.
+        "forwarded_allow_ips": "",
+        "secure_scheme_headers": {},
+        "forwarder_headers": "",
         "reuse_port": False,
     }
 

@@ -59,7 +59,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         """One connection: requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
         parser.unreader = unreader = DeadlineUnreader(client, self.connection_seconds, float(self.cfg.keepalive))
-        lane = self._lane(client, parser)
+        lane = self._lane(client, parser, addr)
         request = None
         try:
             if lane is not None:
@@ -85,12 +85,12 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
                 _linger(client)
             util.close(client)
 
-    def _lane(self, client: Any, parser: RequestParser) -> Lane | None:
+    def _lane(self, client: Any, parser: RequestParser, addr: Any) -> Lane | None:
         """The fast lane, where the application has one; not for TLS, whose bytes may be here and not readable."""
         takes = getattr(self.wsgi, "takes", None)
         if takes is None or isinstance(client, ssl.SSLSocket) or not self.cfg.keepalive:
             return None
-        return Lane(takes, client, parser, self)
+        return Lane(takes, client, parser, self, addr[0] if isinstance(addr, tuple) else "")
 
     def _serve_one(self, listener: Any, client: Any, addr: Any, parser: RequestParser) -> bool:
         self.idle_clients.add(client, GUNICORN_IDLE_SECONDS)

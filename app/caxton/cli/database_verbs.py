@@ -36,7 +36,7 @@ def status(state: State) -> int:
         newer = found.compat > found.head
         note(
             state,
-            "written by a newer release: install that again" if newer else "stop the node, then: caxton db upgrade",
+            "written by a newer release: install that again" if newer else "take a backup, then: caxton db upgrade",
         )
     return 0 if usable else EXIT_FAILED
 
@@ -45,9 +45,11 @@ def status(state: State) -> int:
 @output_options
 @pass_state
 def upgrade(state: State) -> None:
-    """Bring the schema to this release; the node must be stopped. All or nothing."""
-    from caxton.router import datalock
-    from caxton.store import db_upgrade
+    """Bring the schema to this release. All or nothing.
+
+    The node may run: on an older schema it takes no work, waits for this, and goes on by itself.
+    """
+    from caxton.store import datalock, db_upgrade
 
     paths = configuration(state).config.paths
     with datalock.hold(paths.data):

@@ -13,7 +13,7 @@ from caxton.telemetry.text import escape_controls
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
-_SHOWN: Final = ("path", "found", "expected", "limit", "reasons", "job_id", "trace_id")
+_SHOWN: Final = ("path", "found", "expected", "limit", "reasons", "job_id", "trace_id", "fault")
 
 HINTS: Final[dict[Code, str]] = {
     Code.AGENT_NOT_FOUND: "caxton agent list",
@@ -21,6 +21,7 @@ HINTS: Final[dict[Code, str]] = {
     Code.AGENT_STOPPED: "caxton agent start NAME",
     Code.AGENT_FAILED: "caxton agent logs NAME",
     Code.AGENT_QUARANTINED: "caxton agent show NAME",
+    Code.BACKUP_INVALID: "caxton backup verify --all, then another one",
     Code.CONFIG_INVALID: "caxton config check --file FILE",
     Code.DRAINING: "try again, or another node",
     Code.EXECUTION_TIMEOUT: "caxton agent logs NAME, or a longer --timeout",

@@ -25,8 +25,16 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "dlq": ("caxton.cli.dead_letter_verbs:dlq", "Look after dead letters"),
     "ledger": ("caxton.cli.ledger_verb:ledger", "Account for every message"),
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
+    "backup": ("caxton.cli.backup_verbs:backup", "Back the node up, verify, prove that it restores"),
+    "restore": ("caxton.cli.restore_verb:restore", "Put a backup in the place of the node's state"),
     "key": ("caxton.cli.key_verbs:key", "API keys of the node on this host"),
     "token": ("caxton.cli.token_verbs:token", "Tokens signed with the node's secret"),
+    "drain": ("caxton.cli.gate_verbs:drain", "Take no new work on this host's node"),
+    "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
+    "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
+    "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
+    "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
+    "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }
 

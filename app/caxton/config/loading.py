@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caxton.config import rules
-from caxton.config.problems import Problem, Rejected, invalid, quoted
+from caxton.config.paths import SYSTEM_EXECUTOR_RUN, SYSTEM_RUN
+from caxton.config.problems import Absent, Problem, Rejected, invalid, quoted
 from caxton.config.sections import DEVELOPMENT, KEYS, Config, build
-from caxton.config.sources import Raw, credential_values, environment_values, file_values, find_file, read_file
+from caxton.config.sources import (
+    PRODUCTION_FILE,
+    Raw,
+    credential_values,
+    environment_values,
+    file_values,
+    find_file,
+    read_file,
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,12 @@ class Loaded:
     file: Path | None
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """The configuration from `path` (else the usual places) and `environ`; `CONFIG_INVALID` with every problem."""
+def load(path: Path | None, environ: Mapping[str, str], *, needed: frozenset[str] | None = None) -> Loaded:
+    """The configuration from `path` (else the usual places) and `environ`; `CONFIG_INVALID` with every problem.
+
+    With `needed` (dotted keys), a variable or a secret that is not there is a problem for these keys only: others
+    have their default then. Everything else that is wrong is refused all the same.
+    """
     file = find_file(path, environ)
     source = str(file) if file else "built-in configuration"
     document = read_file(file) if file else {}
@@ -35,14 +48,25 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     raw = credential_values(environ, problems)
     raw |= file_values(document, f"file {file}", environ, problems)
     raw |= environment_values(environ, problems)
+    if needed is not None:
+        problems = [one for one in problems if not isinstance(one, Absent) or one.path in needed]
     values, origins = _checked(raw, problems, development=file is None)
     if problems:
         raise invalid(source, problems)
-    asked = build(values, environ.get("CAXTON_RUN_DIR"), environ.get("CAXTON_EXECUTOR_RUN_DIR"))
+    asked = build(values, *_run_directories(file, environ))
     problems += rules.check(asked)
     if problems:
         raise invalid(source, problems)
     return Loaded(rules.fit_host(asked), origins, rules.warnings(asked, origins), file)
+
+
+def _run_directories(file: Path | None, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Those of the router and of the executor; an installed node has systemd's, wherever its data is."""
+    installed = file == PRODUCTION_FILE
+    return (
+        environ.get("CAXTON_RUN_DIR") or (str(SYSTEM_RUN) if installed else None),
+        environ.get("CAXTON_EXECUTOR_RUN_DIR") or (str(SYSTEM_EXECUTOR_RUN) if installed else None),
+    )
 
 
 def _checked(

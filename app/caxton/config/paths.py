@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Final
 
 _INSTALLED: Final = Path("/opt/caxton")
+_INSTALLED_DATA: Final = _INSTALLED / "data"
+"""Data anywhere else belongs to a node of its own, also below the backups, where the restore drill has its."""
+SYSTEM_RUN: Final = Path("/run/caxton")
+SYSTEM_EXECUTOR_RUN: Final = Path("/run/caxton-executor")
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ def make_paths(local_state_path: str, run_dir: str | None, executor_run_dir: str
     """The layout that follows from the database's path and the two directories that the environment may name."""
     database = Path(os.path.abspath(local_state_path))
     data = database.parent
-    installed = data.is_relative_to(_INSTALLED)
-    run = _absolute(run_dir) or (Path("/run/caxton") if installed else data / "run")
-    executor_run = _absolute(executor_run_dir) or (Path("/run/caxton-executor") if installed else run)
+    installed = data.is_relative_to(_INSTALLED_DATA)
+    run = _absolute(run_dir) or (SYSTEM_RUN if installed else data / "run")
+    executor_run = _absolute(executor_run_dir) or (SYSTEM_EXECUTOR_RUN if installed else run)
     return Paths(
         data=data,
         database=database,
@@ -44,7 +48,9 @@ def make_paths(local_state_path: str, run_dir: str | None, executor_run_dir: str
         router_socket=run / "router.sock",
         executor_run=executor_run,
         executor_socket=executor_run / "executor.sock",
-        artifacts=Path("/var/cache/caxton-executor") if installed else executor_run / "artifacts",
+        artifacts=Path("/var/cache/caxton-executor")
+        if executor_run == SYSTEM_EXECUTOR_RUN
+        else executor_run / "artifacts",
         scratch=executor_run / "scratch",
         logs=_INSTALLED / "logs" if installed else data / "logs",
     )

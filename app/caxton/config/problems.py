@@ -29,6 +29,10 @@ class Problem:
         return f"{text} ({self.hint})" if self.hint else text
 
 
+class Absent(Problem):
+    """A complaint about what the environment did not give: a variable, or a secret's file that cannot be read."""
+
+
 class Rejected(Exception):
     """A value that a key does not take; the caller knows the key and makes a `Problem` of it."""
 

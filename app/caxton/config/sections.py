@@ -179,6 +179,7 @@ class Backup:
     state_retention_days: int = integer(7, 1, 3650)
     config_retention_days: int = integer(30, 1, 3650)
     keep_at_least: int = integer(3, 0, 1000)
+    encryption_recipient: str | None = optional_text(r"age1[0-9a-z]{58}", 'a public key of age, "age1…"')
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,12 @@ KEYS: Final[dict[str, Kind]] = {
 
 RELOADABLE: Final = frozenset(key for key, kind in KEYS.items() if kind.reloadable)
 """Keys whose change takes effect on SIGHUP; every other changed key needs a restart and says so."""
+
+PUBLIC: Final = frozenset(key for key, kind in KEYS.items() if not kind.secret)
+"""Keys that are no secret: all that a process needs which is given no secrets."""
+
+SECRETS: Final = frozenset(key for key, kind in KEYS.items() if kind.secret)
+"""Keys that are never shown."""
 
 DEVELOPMENT: Final[dict[str, object]] = {
     "networking.bind_address": "127.0.0.1:8080",

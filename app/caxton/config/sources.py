@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from caxton.config.problems import Problem, invalid, quoted
+from caxton.config.problems import Absent, Problem, invalid, quoted
 from caxton.config.sections import KEYS, SECTIONS
 
 PRODUCTION_FILE: Final = Path("/opt/caxton/config/production.toml")
@@ -111,7 +111,7 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
         if secret is not None:
             found[key] = Raw(secret, f"systemd credential {path.name}")
         elif _exists(path):
-            problems.append(Problem(key, f"the unreadable credential {path}", "a readable text file"))
+            problems.append(Absent(key, f"the unreadable credential {path}", "a readable text file"))
     return found
 
 
@@ -127,7 +127,7 @@ def _take(
     filled = _substitute(value, environ, missing)
     for variable in sorted(missing):
         hint = f"set {variable}, or give a default: ${{{variable}:-…}}"
-        problems.append(Problem(key, f"the unset variable ${{{variable}}}", "a variable that is set", hint))
+        problems.append(Absent(key, f"the unset variable ${{{variable}}}", "a variable that is set", hint))
     if missing:
         return
     if key in KEYS:
@@ -170,7 +170,7 @@ def _secret_of(key: str) -> str | None:
 def _read_secret(key: str, file: str, found: dict[str, Raw], problems: list[Problem]) -> None:
     secret = _secret_text(Path(file))
     if secret is None:
-        problems.append(Problem(key, f"the unreadable file {quoted(file)}", "a readable text file with the secret"))
+        problems.append(Absent(key, f"the unreadable file {quoted(file)}", "a readable text file with the secret"))
     else:
         found[key.removesuffix("_file")] = Raw(secret, f"secret file {file}")
 

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from caxton.config import load
+from caxton.config import PUBLIC, load
 from caxton.executor.supervisor.server import serve
 from caxton.executor.supervisor.settings import from_config
 from caxton.protocol.errors import CaxtonError
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="configuration file (default: the usual places)")
     arguments = parser.parse_args()
     try:
-        config = load(arguments.config, os.environ).config
+        config = load(arguments.config, os.environ, needed=PUBLIC).config
         set_up_logging(config.observability, "executor")
         asyncio.run(serve(from_config(config)))
     except (CaxtonError, OSError) as error:

@@ -82,6 +82,8 @@ class WorkerUp(msgspec.Struct, array_like=True, frozen=True, tag=3):
     worker_id: int
     pid: int
     tag: str
+    version: str = ""
+    """Of the software that the executor runs."""
 
 
 class WorkerDown(msgspec.Struct, array_like=True, frozen=True, tag=4):

@@ -16,6 +16,7 @@ from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.views import (
     AgentView,
+    DrainView,
     InvokeView,
     ItemView,
     JobView,
@@ -26,6 +27,7 @@ from caxton.protocol.views import (
     MessageView,
     NodeEvent,
     Page,
+    ProbeView,
     Readiness,
 )
 
@@ -187,6 +189,12 @@ class SetLogLevel(msgspec.Struct, frozen=True):
     level: str
 
 
+class Drain(msgspec.Struct, frozen=True):
+    """Take no new work; what runs has this long to end."""
+
+    wait_seconds: float = 60.0
+
+
 class Deployed(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agent that runs, or the job that goes on."""
 
@@ -231,6 +239,9 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "key.lookup": (Named, KeyRecord),
     "node.pause": (Nothing, Nothing),
     "node.resume": (Nothing, Nothing),
+    "node.drain": (Drain, DrainView),
+    "node.undrain": (Nothing, Nothing),
+    "node.probe": (Nothing, ProbeView),
     "node.log_level": (SetLogLevel, Nothing),
     "node.gc": (Nothing, Affected),
 }

@@ -78,6 +78,12 @@ class StopBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace_period_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
 
 
+class DrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /admin/drain."""
+
+    wait_seconds: Annotated[float, Meta(ge=0, le=3600)] = 60.0
+
+
 class ReplayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /dead-letters/replay: by id, or all of an agent; `to` another agent."""
 

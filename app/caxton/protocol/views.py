@@ -236,6 +236,30 @@ class Readiness(msgspec.Struct, frozen=True):
     reasons: list[str] = []
 
 
+class RunningView(msgspec.Struct, frozen=True):
+    """One execution that was still under way. `started_at` RFC 3339."""
+
+    agent: str
+    message_id: str
+    started_at: str
+    duration_seconds: float
+
+
+class DrainView(msgspec.Struct, frozen=True):
+    """How a drain ended. `drained`: not undone meanwhile; `running`: what went back to its mailbox."""
+
+    drained: bool
+    running: list[RunningView] = []
+
+
+class ProbeView(msgspec.Struct, frozen=True):
+    """What a probe execution took: all of it, of that the module's preparation (mostly cached), and the run."""
+
+    duration_seconds: float
+    prepare_seconds: float
+    execution_seconds: float
+
+
 class NodeEvent(msgspec.Struct, frozen=True):
     """One event of GET /events. `id` grows by one; `type` such as `agent.deployed`, `message.dead`."""
 

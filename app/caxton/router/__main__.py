@@ -16,13 +16,15 @@ from typing import Final
 from caxton import config as configuration
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError
-from caxton.router import datalock
-from caxton.router.process import serve
-from caxton.store import Store
+from caxton.router.process import EXIT_OK, serve
+from caxton.router.schema_wait import until_current
+from caxton.store import Store, datalock
 from caxton.telemetry import set_up_logging
 
 EXIT_REFUSED: Final = 1
 SWITCH_SECONDS: Final = 0.0005
+LOCK_SECONDS: Final = 5.0
+"""An upgrade, or a router on its way out, has done its work when it still holds the lock."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,13 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(load: Callable[[], Config]) -> int:
-    """Holds the data directory, opens the store, serves, closes; answers the exit code."""
+    """Waits for a schema that fits, holds the data directory, opens the store, serves, closes; the exit code."""
     # The writer's thread builds rows under the interpreter's lock; with the usual 5 ms the loop would wait that
     # long after every system call (measured: 1.7 times as many messages accepted a second).
     sys.setswitchinterval(SWITCH_SECONDS)
     config = load()
     set_up_logging(config.observability, "router")
-    with datalock.hold(config.paths.data):
+    if not asyncio.run(until_current(config)):
+        return EXIT_OK
+    with datalock.hold(config.paths.data, patience=LOCK_SECONDS):
+        datalock.require_no_maintenance(config.paths.data)
         store = Store.open(
             config.paths.database,
             journal_mode=config.coordination.journal_mode,

@@ -51,9 +51,11 @@ async def resume(desk: Desk, job: Job) -> None:
 
 
 async def _run(desk: Desk, job: Job, args: Invoke) -> None:
-    patience = PATIENCE_SECONDS if args.delivery is Delivery.DURABLE else args.timeout_seconds
+    durable = args.delivery is Delivery.DURABLE
+    patience = PATIENCE_SECONDS if durable else args.timeout_seconds
     try:
-        reply = await desk.core.invoke(msgspec.structs.replace(args, as_job=False, timeout_seconds=patience))
+        order = msgspec.structs.replace(args, as_job=False, timeout_seconds=patience)
+        reply = await desk.core.invoke(order, patient=durable)
         await desk.jobs.finish(job, reply)
     except CaxtonError as error:
         await desk.jobs.fail(job, error)

@@ -58,8 +58,11 @@ class Calls:
             for index, (message, ticket) in enumerate(zip(messages, tickets, strict=True))
         ]
 
-    async def invoke(self, args: Invoke) -> InvokeView:
-        """Waits for the outcome of one message; raises `CaxtonError` with the code of its failure."""
+    async def invoke(self, args: Invoke, *, patient: bool = False) -> InvokeView:
+        """Waits for the outcome of one message; raises `CaxtonError` with the code of its failure.
+
+        `patient`: whoever asks goes on waiting when the router has restarted.
+        """
         message = args.message
         ephemeral = args.delivery is Delivery.EPHEMERAL
         if ephemeral and args.idempotent and message.message_id not in self._boxes.live:
@@ -75,7 +78,7 @@ class Calls:
             if not future.done():
                 future.set_result(outcome)
 
-        self._waiters.add(message.message_id, settled)
+        self._waiters.add(message.message_id, settled, patient=patient)
         try:
             async with asyncio.timeout(args.timeout_seconds):
                 if entry.delivery != EPHEMERAL and not joined:

@@ -19,6 +19,7 @@ from caxton.protocol.execution import Result
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.operations import Invoke
 from caxton.protocol.views import InvokeView, ItemView
+from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
 from caxton.router.alarms import Alarms
@@ -26,6 +27,7 @@ from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
+from caxton.router.emptying import Emptying
 from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
@@ -35,13 +37,15 @@ from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
+from caxton.router.meters import Meters
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
+from caxton.router.probe import Probe
 from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.tenancy import Tenancy
+from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
@@ -66,12 +70,14 @@ class Core:
         self.followers = Followers()
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
+        self._meters = Meters(config.observability.histogram_buckets)
         self._executor = Executor(
             config,
             lambda worker, frames: self._dispatch.received(worker, frames),
             lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
             self._workers_changed,
             emit,
+            self._meters,
         )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
@@ -87,7 +93,7 @@ class Core:
             self._outcomes.expired,
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
-        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader)
+        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
         self._make_services(store)
@@ -110,6 +116,10 @@ class Core:
         )
         self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self.emptying = Emptying(
+            self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
+        )
+        self.probe = Probe(self._boxes, self._executor, self._dispatch, spec_of)
         self._outcomes.alarms = self._alarms
         self._outcomes.wake = self._wake
         self._outcomes.isolate = self._isolate
@@ -128,7 +138,7 @@ class Core:
 
     async def stop(self) -> None:
         """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
-        self._scheduler.paused = True
+        self._scheduler.hold(scheduler.STOPPING)
         self._timers.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
@@ -157,9 +167,9 @@ class Core:
         """Accepts each message on its own; durable (unless ephemeral) when the answer arrives."""
         return await self._calls.submit(messages, delivery)
 
-    async def invoke(self, args: Invoke) -> InvokeView:
+    async def invoke(self, args: Invoke, *, patient: bool = False) -> InvokeView:
         """Accepts one message and waits for its reply; raises `CaxtonError` with the code of its failure."""
-        return await self._calls.invoke(args)
+        return await self._calls.invoke(args, patient=patient)
 
     async def cancel(self, message_id: str) -> None:
         """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
@@ -240,26 +250,27 @@ class Core:
         return {
             "executions": self._dispatch.executions,
             "runnable": self._scheduler.runnable,
-            "paused": self._scheduler.paused,
+            "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
+            "meters": self._meters.figures(),
             **figures(self._boxes, self._executor.workers.all()),
         }
 
-    def pause(self) -> None:
-        """Starts no execution until `resume`; messages are accepted on."""
-        self._scheduler.paused = True
+    def hold(self, reason: str) -> None:
+        """Starts no execution until `release`, for a reason of `scheduler`; messages are accepted on."""
+        self._scheduler.hold(reason)
 
-    def resume(self) -> None:
-        """Ends a pause."""
-        self._scheduler.resume()
+    def release(self, reason: str) -> None:
+        """This reason to start nothing is no more."""
+        self._scheduler.release(reason)
 
     def ready_reasons(self) -> list[str]:
         """Why this node should get no traffic now, as names; empty = ready."""
         found = {
             "store_failed": self._commits.failed is not None,
             "executor_unavailable": not self._executor.available,
-            "paused": self._scheduler.paused,
+            "paused": self._scheduler.is_held(scheduler.PAUSED),
             "low_disk": self._intake.low_disk,
         }
         return [name for name, holds in found.items() if holds]
@@ -305,7 +316,7 @@ class Core:
             self._emit("agent.isolated", {"name": box.agent.name})
 
     def _store_failed(self, error: Exception) -> None:
-        self._scheduler.paused = True
+        self._scheduler.hold(scheduler.FAILED)
         if not self.failed.done():
             self.failed.set_result(error)
 

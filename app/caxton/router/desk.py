@@ -20,6 +20,7 @@ from caxton.router.agents import Registry
 from caxton.router.core import Core
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
+from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
 from caxton.store import Store
 
@@ -45,8 +46,12 @@ class Desk:
     jobs: Jobs
     modules: ModuleFiles
     node: str
+    marks: Marks
     started_at: float = field(default_factory=time.time)
     draining: bool = False
+    """The router is about to end."""
+    drained: bool = False
+    """An operator wants no work on this node."""
     low_disk: bool = False
     readers: ThreadPoolExecutor = field(default_factory=_reader_threads)
     names: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)

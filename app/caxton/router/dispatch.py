@@ -31,6 +31,7 @@ from caxton.protocol.messages import Message
 from caxton.protocol.names import TIMER_PREFIX
 from caxton.router.boxes import Box, Boxes, Flight, Worker
 from caxton.router.mailbox import Entry
+from caxton.router.meters import Meters
 from caxton.router.scheduler import Scheduler
 from caxton.router.workers import Workers
 from caxton.store.reader import Reader
@@ -43,7 +44,8 @@ _QUICK_SECONDS = 0.005
 class Dispatch:
     """Starts executions and takes them off their workers again."""
 
-    def __init__(self, boxes: Boxes, workers: Workers, scheduler: Scheduler, reader: Reader) -> None:
+    def __init__(self, boxes: Boxes, workers: Workers, scheduler: Scheduler, reader: Reader, meters: Meters) -> None:
+        self._meters = meters
         self._boxes = boxes
         self._workers = workers
         self._scheduler = scheduler
@@ -79,11 +81,19 @@ class Dispatch:
 
     def start(self, box: Box, worker: Worker) -> asyncio.Future[Result]:
         """Instantiates the agent on a worker; the future gets its `Result`."""
+        return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
+
+    def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
+        """Runs a message that is in no mailbox; the future gets its `Result`, and nothing comes of that."""
+        body = _encoder.encode(message)
+        return self._apart(box, worker, lambda flight: Execute(flight.exec_id, box.handle, flight.incarnation, body))
+
+    def _apart(self, box: Box, worker: Worker, frame: Callable[[Flight], Start | Execute]) -> asyncio.Future[Result]:
         flight = self._flight(box, None, worker)
         flight.started = asyncio.get_running_loop().create_future()
         self._scheduler.runnable += 1
         assert worker.link is not None
-        worker.link.send(Start(flight.exec_id, box.handle, flight.incarnation))
+        worker.link.send(frame(flight))
         return flight.started
 
     def cancel(self, flight: Flight) -> None:
@@ -127,10 +137,11 @@ class Dispatch:
         box = flight.box
         box.resident = False
         box.floor = max(box.floor, flight.incarnation)  # the dead instance may have had this number
+        code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
         if flight.started is None:
+            self._meters.lost(code if culprit else None)
             self.on_lost(flight, reason, culprit)
         elif not flight.started.done():
-            code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
 
     def _ended(self, flight: Flight, result: Result) -> None:
@@ -149,6 +160,7 @@ class Dispatch:
         if result.status == "unknown_handle":
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
+            self._meters.ended(result)
             self.on_result(flight, result)
         elif not flight.started.done():
             flight.started.set_result(result)

@@ -22,6 +22,7 @@ from caxton.protocol.control import FromSupervisor, Hello, Prepare, Prepared, Pr
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import WorkerFrame
 from caxton.router.boxes import Box, Worker
+from caxton.router.meters import Meters
 from caxton.router.supervisor_link import SupervisorLink
 from caxton.router.workers import Lost, Workers
 
@@ -38,11 +39,12 @@ class Executor:
         lost: Lost,
         changed: Callable[[], None],
         emit: Callable[[str, dict[str, Any]], None],
+        meters: Meters,
     ) -> None:
         hello = Hello(socket.gethostname(), config.runtime.executor_workers)
         self._link = SupervisorLink(config.paths.executor_socket, hello, self._told, self._supervisor_lost)
         self._changed = changed
-        self.workers = Workers(self._link.send, received, lost, changed, emit)
+        self.workers = Workers(self._link.send, received, lost, changed, emit, meters)
         self._requests = count(1)
         self._preparing: dict[int, tuple[asyncio.Future[Prepared], Callable[[float], None]]] = {}
         self._paths: dict[Module, Path] = {}

@@ -48,6 +48,7 @@ def _worker(worker: Worker) -> dict[str, Any]:
         "worker_id": worker.worker_id,
         "pid": worker.pid,
         "tag": worker.tag,
+        "version": worker.version,
         "in_flight": len(worker.flights),
         "resident": stats.resident if stats else 0,
         "suspended": stats.suspended if stats else 0,

@@ -18,9 +18,11 @@ from caxton.router import (
     lifecycle,
     ops_agents,
     ops_deadletters,
+    ops_gate,
     ops_keys,
     ops_messages,
     ops_node,
+    ops_stats,
 )
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
@@ -54,13 +56,16 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead.purge": ops_deadletters.purge,
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
-    "stats": ops_node.stats,
+    "stats": ops_stats.stats,
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,
     "key.lookup": ops_keys.lookup,
-    "node.pause": ops_node.pause,
-    "node.resume": ops_node.resume,
+    "node.pause": ops_gate.pause,
+    "node.resume": ops_gate.resume,
+    "node.drain": ops_gate.drain,
+    "node.undrain": ops_gate.undrain,
+    "node.probe": ops_gate.probe,
     "node.log_level": ops_node.log_level,
     "node.gc": ops_node.gc,
 }

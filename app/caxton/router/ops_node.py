@@ -1,4 +1,4 @@
-"""The node: ledger, readiness, numbers, events, jobs, pause, log level, clean-up.
+"""The node: ledger, readiness, events, jobs, log level, clean-up.
 
 Owns what is shown about the node as a whole. Must never touch a message.
 """
@@ -6,9 +6,7 @@ Owns what is shown about the node as a whole. Must never touch a message.
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Affected, Events, Named, Nothing, SetLogLevel
@@ -69,24 +67,6 @@ async def ready(desk: Desk, _: Nothing) -> Readiness:
     return readiness.readiness(desk)
 
 
-async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
-    """Numbers for metrics and for people: plain names, seconds, bytes, counts."""
-    sizes = await desk.read(desk.store.reader.sizes)
-    books = await ledger(desk, Nothing())
-    return {
-        "node": desk.node,
-        "uptime_seconds": time.time() - desk.started_at,
-        "ready": readiness.readiness(desk),
-        "agents": dict(Counter(agent.status.value for agent in desk.registry)),
-        "jobs_running": len(desk.jobs),
-        "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
-        "store": sizes,
-        "ledger": books.node,
-        "agents_ledger": books.agents,
-        "core": desk.core.stats(),
-    }
-
-
 async def events(desk: Desk, args: Events, sink: Sink) -> Nothing:
     """Events as they happen, until the caller hangs up, lags behind, or the router stops."""
     subscription = desk.events.subscribe(args.patterns, args.last_id)
@@ -107,20 +87,6 @@ async def job(desk: Desk, args: Named) -> JobView:
     if row is None:
         raise CaxtonError(Code.JOB_NOT_FOUND, f"no job has the id {args.name[:64]!r}, or it was forgotten")
     return job_view(row)
-
-
-async def pause(desk: Desk, _: Nothing) -> Nothing:
-    """Starts no execution until `resume`; messages are accepted on."""
-    desk.core.pause()
-    desk.events.publish("node.paused", {"node": desk.node})
-    return Nothing()
-
-
-async def resume(desk: Desk, _: Nothing) -> Nothing:
-    """Ends a pause."""
-    desk.core.resume()
-    desk.events.publish("node.resumed", {"node": desk.node})
-    return Nothing()
 
 
 async def log_level(desk: Desk, args: SetLogLevel) -> Nothing:

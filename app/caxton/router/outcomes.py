@@ -51,6 +51,8 @@ class Outcomes:
         self._tally = tally
         self._reader = reader
         self._emit = emit
+        self.drained = False
+        """What is taken back now is taken back from its callers too: they ask another node."""
         self.alarms: Alarms
         self.wake: Callable[[Box], None]
         self.isolate: Callable[[Box], None]
@@ -90,10 +92,17 @@ class Outcomes:
         self._record(box, entry, _cancelled(), False)
         self.wake(box)
 
+    def refuse_waiting(self, box: Box, entry: Entry) -> None:
+        """An ephemeral message that is not out will not be handled here: its caller is told to ask elsewhere."""
+        box.mailbox.remove(entry)
+        self._record(box, entry, _refused(), False)
+
     def cancelled(self, box: Box, entry: Entry) -> None:
         """An execution was cancelled: by request the message ends, else (a drain) it waits for the next start."""
         if entry.cancelled:
             self.finish(box, entry, _cancelled(), False)
+        elif entry.delivery == EPHEMERAL and self.drained:
+            self.finish(box, entry, _refused(), False)
         elif entry.delivery == EPHEMERAL:
             outcome = Outcome(State.DEAD, code=Code.AGENT_STOPPED, detail="the agent was stopped")
             self.finish(box, entry, outcome, False)
@@ -247,6 +256,10 @@ class Outcomes:
         else:
             self._tally.add(box.agent.name, outcome.state)
             self.aftermath.tell(entry, outcome)
+
+
+def _refused() -> Outcome:
+    return Outcome(State.CANCELLED, code=Code.DRAINING, detail="the node is being drained; nothing of it took effect")
 
 
 def _cancelled() -> Outcome:

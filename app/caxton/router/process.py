@@ -14,16 +14,18 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.router import boot, notify, readiness, reclaim, retention
+from caxton.router import boot, ops_gate, readiness, reclaim, retention, vitals
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
+from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
 from caxton.router.operations import make_operations
 from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.store import Store
+from caxton.telemetry import notify
 
 EXIT_OK: Final = 0
 EXIT_STORE_FAILED: Final = 70
@@ -44,11 +46,12 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end_tasks, desk)
+        ops_gate.apply_marks(desk)
         await desk.core.start()
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
-        for work in (notify.keep_alive(), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
+        for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
@@ -75,6 +78,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         jobs=Jobs(core.commit),
         modules=ModuleFiles(config.paths.modules),
         node=socket.gethostname(),
+        marks=Marks(config.paths.data),
     )
 
 

@@ -23,12 +23,17 @@ NAMES: Final = {"store_failed": "store", "executor_unavailable": "executor"}
 def readiness(desk: Desk) -> Readiness:
     """Ready, or the reasons: `store`, `executor`, `draining`, `low_disk`, and what else the core names."""
     reasons = [NAMES.get(reason, reason) for reason in desk.core.ready_reasons()]
-    if desk.draining:
+    if is_draining(desk):
         reasons.append("draining")
     if desk.low_disk:
         reasons.append("low_disk")
     unique = sorted(set(reasons))
     return Readiness(not unique, unique)
+
+
+def is_draining(desk: Desk) -> bool:
+    """Whether the node takes no new work, because an operator wants it so or the router stops."""
+    return desk.draining or desk.drained
 
 
 def disk_is_low(desk: Desk) -> bool:
@@ -50,9 +55,11 @@ async def watch(desk: Desk) -> None:
 
 
 def require_accepting(desk: Desk) -> None:
-    """`DRAINING` while the router stops."""
+    """`DRAINING` while the router stops or the node is drained."""
     if desk.draining:
         raise CaxtonError(Code.DRAINING, "the node is stopping; try again", retry_after_seconds=2)
+    if desk.drained:
+        raise CaxtonError(Code.DRAINING, "this node is being drained; ask another", retry_after_seconds=5)
 
 
 def require_disk(desk: Desk) -> None:

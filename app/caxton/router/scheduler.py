@@ -10,10 +10,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from caxton.router.boxes import Box, Worker
 from caxton.router.mailbox import Entry, is_late
 
+PAUSED: Final = "paused"
+DRAINED: Final = "drained"
+STOPPING: Final = "stopping"
+FAILED: Final = "failed"
+"""Why nothing may be started."""
 Place = Callable[[Box], "Worker | None"]
 Begin = Callable[[Box, Entry, Worker], None]
 Expire = Callable[[Box, Entry], None]
@@ -31,8 +37,26 @@ class Scheduler:
         self._ring: deque[Box] = deque()
         self._parked: list[Box] = []
         self._planned = False
-        self.paused = False
+        self._holds: set[str] = set()
         self.runnable = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is started now."""
+        return bool(self._holds)
+
+    def is_held(self, reason: str) -> bool:
+        """Whether nothing is started for this reason."""
+        return reason in self._holds
+
+    def hold(self, reason: str) -> None:
+        """Starts nothing until every reason is released."""
+        self._holds.add(reason)
+
+    def release(self, reason: str) -> None:
+        """This reason is no more."""
+        self._holds.discard(reason)
+        self.plan()
 
     def wake(self, box: Box) -> None:
         """Something about this agent changed: it may be able to run now."""
@@ -53,15 +77,10 @@ class Scheduler:
         self._ring.extend(parked)
         self.plan()
 
-    def resume(self) -> None:
-        """Starts executions again after `paused`."""
-        self.paused = False
-        self.plan()
-
     def _go_round(self) -> None:
         self._planned = False
         ring, bound = self._ring, self._bound()
-        while ring and self.runnable < bound and not self.paused:
+        while ring and self.runnable < bound and not self._holds:
             box = ring.popleft()
             if not box.can_run:
                 box.queued = False

@@ -29,9 +29,22 @@ class Waiters:
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[Waiter]] = {}
+        self._patient: set[str] = set()
 
-    def add(self, message_id: str, waiter: Waiter) -> None:
-        """Calls `waiter` once, with the outcome, when the message is durably settled."""
+    @property
+    def pressing(self) -> bool:
+        """Whether somebody waits who cannot ask again later."""
+        return len(self._waiting) > len(self._patient)
+
+    def add(self, message_id: str, waiter: Waiter, *, patient: bool = False) -> None:
+        """Calls `waiter` once, with the outcome, when the message is durably settled.
+
+        A `patient` waiter has time until the router's next life.
+        """
+        if patient and message_id not in self._waiting:
+            self._patient.add(message_id)
+        elif self._patient:
+            self._patient.discard(message_id)
         self._waiting.setdefault(message_id, []).append(waiter)
 
     def remove(self, message_id: str, waiter: Waiter) -> bool:
@@ -43,10 +56,12 @@ class Waiters:
             waiting.remove(waiter)
         if not waiting:
             del self._waiting[message_id]
+            self._patient.discard(message_id)
         return not waiting
 
     def settle(self, message_id: str, outcome: Outcome) -> None:
         """The message ended."""
+        self._patient.discard(message_id)
         for waiter in self._waiting.pop(message_id, ()):
             waiter(outcome)
 

@@ -17,6 +17,7 @@ from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, ToSu
 from caxton.protocol.execution import Load, Pressure, WorkerFrame
 from caxton.router.boxes import Box, Flight, Worker
 from caxton.router.links import WorkerLink
+from caxton.router.meters import Meters
 from caxton.router.recycling import Recycling
 
 _EOF_SECONDS: Final = 1.0  # a dead worker's socket ends at once; only a leaked descriptor could hold it open
@@ -35,7 +36,9 @@ class Workers:
         lost: Lost,
         changed: Callable[[], None],
         emit: Callable[[str, dict[str, Any]], None],
+        meters: Meters,
     ) -> None:
+        self._meters = meters
         self._send = send
         self._received = received
         self._lost = lost
@@ -135,7 +138,7 @@ class Workers:
                 worker.link.close()
 
     async def _adopt(self, frame: WorkerUp, fd: int) -> None:
-        worker = Worker(frame.worker_id, frame.pid, frame.tag)
+        worker = Worker(frame.worker_id, frame.pid, frame.tag, frame.version)
         self._workers[frame.worker_id] = worker
         try:
             worker.link = await WorkerLink.adopt(
@@ -161,6 +164,7 @@ class Workers:
             return
         assert worker.down is not None
         reason, culprit = worker.down
+        self._meters.worker_ends[reason] += 1
         flights = sorted(worker.flights.values(), key=lambda flight: flight.exec_id, reverse=True)
         worker.flights.clear()
         self._tell(worker, flights)

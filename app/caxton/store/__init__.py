@@ -26,15 +26,18 @@ from caxton.store.rows import (
     Swept,
     TimerRow,
 )
-from caxton.store.schema import SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade
+from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
+from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.store import Store
 from caxton.store.writer import Writer
 
 __all__ = [
+    "COMPAT_VERSION",
     "SCHEMA_VERSION",
     "Accept",
     "AgentRow",
     "ApiKeyRow",
+    "Archive",
     "Changes",
     "CommitResult",
     "ExecutionRow",
@@ -55,8 +58,13 @@ __all__ = [
     "Swept",
     "TimerRow",
     "Writer",
+    "copy_bytes",
+    "copy_database",
     "db_status",
     "db_upgrade",
     "disk_free",
+    "fold_log",
     "integrity_check",
+    "modules_needed",
+    "schema_problem",
 ]

@@ -273,6 +273,11 @@ class Reader:
         row = self._one("SELECT version FROM schema_info WHERE id = 1")
         return int(row[0]) if row else 0
 
+    def dead_letters(self) -> int:
+        """How many messages are dead letters now."""
+        row = self._one("SELECT count(*) FROM message INDEXED BY message_dead WHERE state = 'dead'")
+        return int(row[0]) if row else 0
+
     def sizes(self) -> Sizes:
         """Bytes on disk now."""
         return sizes(self._connection(), self._database)

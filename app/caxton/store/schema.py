@@ -59,7 +59,7 @@ def db_status(database: Path) -> SchemaStatus:
 def db_upgrade(database: Path) -> list[str]:
     """Applies every pending migration in one transaction; returns their names. `SCHEMA_TOO_NEW` is refused.
 
-    The node must be stopped. Nothing is changed when a migration or the check after it fails.
+    No router may have the database open for writing. Nothing is changed when a migration or the check after it fails.
     """
     refuse_newer(database, db_status(database))
     handle = open_peewee(database)
@@ -80,25 +80,43 @@ def db_upgrade(database: Path) -> list[str]:
 
 def require_current(database: Path) -> None:
     """Creates an empty database; refuses one that is too new (`SCHEMA_TOO_NEW`) or too old (`NOT_READY`)."""
+    problem = schema_problem(database)
+    if problem is not None:
+        raise problem
     status = db_status(database)
-    refuse_newer(database, status)
     if status.version == 0 and not status.applied:
         db_upgrade(database)
-    elif status.pending:
-        raise CaxtonError(
-            Code.NOT_READY,
-            f"{database} has schema {status.version}, this release needs {status.head}: "
-            "stop the node, take a backup, run `caxton db upgrade`",
-            database=str(database),
-            found=status.version,
-            expected=status.head,
-        )
+
+
+def schema_problem(database: Path) -> CaxtonError | None:
+    """Why this release cannot work with the database as it is: `SCHEMA_TOO_NEW`, `NOT_READY`, or None.
+
+    Changes nothing. `INTERNAL_ERROR` is raised when it cannot be read.
+    """
+    status = db_status(database)
+    newer = _too_new(database, status)
+    if newer is not None or not status.pending or (status.version == 0 and not status.applied):
+        return newer
+    return CaxtonError(
+        Code.NOT_READY,
+        f"{database} has schema {status.version}, this release needs {status.head}: "
+        "take a backup, then run `caxton db upgrade`; the node goes on by itself",
+        database=str(database),
+        found=status.version,
+        expected=status.head,
+    )
 
 
 def refuse_newer(database: Path, status: SchemaStatus) -> None:
     """Refuses a database that only newer releases understand."""
+    problem = _too_new(database, status)
+    if problem is not None:
+        raise problem
+
+
+def _too_new(database: Path, status: SchemaStatus) -> CaxtonError | None:
     if status.compat > status.head:
-        raise CaxtonError(
+        return CaxtonError(
             Code.SCHEMA_TOO_NEW,
             f"{database} was written by a newer release (schema {status.version}, needs at least {status.compat}; "
             f"this release knows {status.head}): install the newer release again, or restore the backup taken "
@@ -108,6 +126,7 @@ def refuse_newer(database: Path, status: SchemaStatus) -> None:
             needs=status.compat,
             expected=status.head,
         )
+    return None
 
 
 def _migrate(handle: pw.SqliteDatabase, database: Path) -> list[str]:

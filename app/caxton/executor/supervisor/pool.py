@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Final
 
+from caxton import __version__
 from caxton.executor import processes
 from caxton.executor.artifacts import ArtifactCache
 from caxton.executor.supervisor.settings import Settings
@@ -22,6 +23,8 @@ from caxton.telemetry.logs import event
 YOUNG_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 10.0
+LOOK_SECONDS: Final = 5.0
+"""So long the pulses may go without a look."""
 _ids = count(1)
 """Never repeated while the supervisor lives, so that no router mistakes one worker for another."""
 
@@ -40,6 +43,7 @@ class Pool:
         self._unreplaced: set[int] = set()
         self._early_deaths = 0
         self._tasks: set[asyncio.Task[object]] = set()
+        self._looked = time.monotonic()
         for _ in range(size):
             self._run(self._keep_one())
         self._poller = asyncio.ensure_future(self._poll())
@@ -88,6 +92,19 @@ class Pool:
     def resident_bytes(self) -> dict[int, int]:
         """Resident memory of every worker by id, read now: what a ceiling on it would look at."""
         return {worker_id: processes.rss_bytes(worker.pid) for worker_id, worker in self._workers.items()}
+
+    def is_well(self, now: float) -> bool:
+        """Whether the workers answer (`now` by CLOCK_MONOTONIC): each moved its pulse lately, or is being replaced.
+
+        Not so when nobody has looked at the pulses for a while, or when a worker outlives its SIGKILL.
+        """
+        looked = now - self._looked < max(LOOK_SECONDS, 4 * self._settings.poll_seconds)
+        return looked and not any(worker.undead(now) for worker in self._workers.values())
+
+    @property
+    def up(self) -> int:
+        """Workers that are ready."""
+        return sum(worker.ready for worker in self._workers.values())
 
     def _run(self, work: Coroutine[None, None, object]) -> None:
         task = asyncio.ensure_future(work)
@@ -140,7 +157,7 @@ class Pool:
         return worker.worker_id, down
 
     def _up(self, worker: Worker) -> None:
-        self._send(WorkerUp(worker.worker_id, worker.pid, worker.tag), worker.router_end.fileno())
+        self._send(WorkerUp(worker.worker_id, worker.pid, worker.tag, __version__), worker.router_end.fileno())
         worker.router_end.close()
 
     async def _poll(self) -> None:
@@ -149,3 +166,4 @@ class Pool:
             now = time.monotonic()
             for worker in self._workers.values():
                 worker.check(now)
+            self._looked = now

@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from caxton.executor.artifacts import ArtifactCache
 from caxton.executor.compiler.queue import Compiler
 from caxton.executor.engine_key import engine_key
+from caxton.executor.supervisor import vitals
 from caxton.executor.supervisor.session import Session
 from caxton.executor.supervisor.settings import Settings
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.telemetry import notify
 from caxton.telemetry.logs import event
 
 
@@ -34,11 +36,17 @@ async def serve(settings: Settings) -> None:
         cache = ArtifactCache(settings.artifacts, engine_key(settings.stack_bytes, settings.wasm_features))
         cache.prepare()
         compiler = Compiler(cache, settings.stack_bytes, list(settings.wasm_features))
+        if notify.wanted():
+            await vitals.self_check(settings, cache)
         server = _Server(listener, settings, cache, compiler)
         event("executor ready", socket=str(settings.socket), engine=cache.engine_key)
+        notify.notify("READY=1")
+        telling = asyncio.ensure_future(vitals.tell(server))
         try:
             await stop.wait()
         finally:
+            notify.notify("STOPPING=1")
+            telling.cancel()
             await server.close()
             cache.close()
 
@@ -54,6 +62,14 @@ class _Server:
         self._session: Session | None = None
         self._ending: set[asyncio.Task[None]] = set()
         asyncio.get_running_loop().add_reader(listener, self._accept)
+
+    def is_well(self, now: float) -> bool:
+        """Whether everything that should answer does (`now` by CLOCK_MONOTONIC)."""
+        return self._session is None or self._session.is_well(now)
+
+    def describe(self) -> str:
+        """One line for people."""
+        return "waiting for the router" if self._session is None else self._session.describe()
 
     async def close(self) -> None:
         """Ends the router's session and everything in it."""

@@ -63,6 +63,14 @@ class Session:
         """Whether the router has closed its side."""
         return self._link.at_end()
 
+    def is_well(self, now: float) -> bool:
+        """Whether its workers answer; see `Pool.is_well`."""
+        return self._pool is None or self._pool.is_well(now)
+
+    def describe(self) -> str:
+        """One line for people."""
+        return "a router connects" if self._pool is None else f"{self._pool.up} workers run"
+
     async def close(self) -> None:
         """Ends every worker and compilation of this router, and waits until they are gone."""
         self._link.close()

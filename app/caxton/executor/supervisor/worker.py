@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,7 @@ from caxton.executor.supervisor.settings import Settings
 from caxton.protocol.control import Artifact, Fetch, Ready
 from caxton.telemetry.logs import event
 
+UNDEAD_SECONDS: Final = 20.0
 _MAX_FRAME_BYTES = 65_536
 _frames = msgspec.msgpack.Decoder(Fetch | Ready)
 
@@ -56,6 +57,7 @@ class Worker:
         self._up = up
         self._started = time.monotonic()
         self._culprit: int | None = None
+        self._killed_at: float | None = None
         self._last = Beat(0, 0, 0.0, 0.0)
         self._silent = 0.0
         self._most_silent = settings.silent_seconds
@@ -97,7 +99,13 @@ class Worker:
         """SIGKILL; the first reason given stays."""
         if self.reason == "crashed":
             self.reason = reason
+        if self._killed_at is None:
+            self._killed_at = time.monotonic()
         processes.kill(self.pid)
+
+    def undead(self, now: float) -> bool:
+        """Whether it was killed long ago and is still there: the kernel holds it, and its place stays empty."""
+        return self._killed_at is not None and now - self._killed_at > UNDEAD_SECONDS
 
     def check(self, now: float) -> bool:
         """Reads the pulse (`now` by CLOCK_MONOTONIC); kills when the same execution overstays on two reads.

@@ -1,0 +1,2 @@
+#!/bin/sh
+exec /usr/lib/caxton/bin/python3 -I -m caxton "$@"

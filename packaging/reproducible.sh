@@ -1,0 +1,29 @@
+#!/bin/sh
+# reproducible.sh RELEASE [VERSION]: builds the package twice, from two copies of the tree in different places, at
+# different paths inside the chroot, under different umasks; fails unless both are the same, byte for byte.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/caxton-twice.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+
+build() { # NAME PATH UMASK RELEASE [VERSION]
+    name=$1 path=$2 mask=$3
+    shift 3
+    mkdir -p "$work/$name/app"
+    (
+        umask "$mask"
+        cp -r "$root/packaging" "$work/$name/"
+        cp -r "$root/app/caxton" "$root/app/requirements.txt" "$work/$name/app/"
+        CAXTON_BUILD_PATH=$path CAXTON_BUILD_OUT=$work/$name/out sh "$work/$name/packaging/build.sh" "$@" >"$work/$name/log"
+    )
+}
+
+build one /build/caxton 022 "$@"
+build a-longer-name-elsewhere /var/tmp/somewhere/else/tree 077 "$@"
+cd "$work"
+sha256sum one/out/*.deb a-longer-name-elsewhere/out/*.deb
+cmp one/out/*.deb a-longer-name-elsewhere/out/*.deb
+echo "both builds are the same"
+mkdir -p "$root/build/deb/$1"
+cp one/out/*.deb "$root/build/deb/$1/"

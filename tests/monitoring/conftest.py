@@ -1,0 +1,58 @@
+"""One monitored node for all tests here: a prefix of its own, traffic of every kind, a backup and a drill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.monitoring_stack import PREFIX, TOKEN, Receiver, Stack, TlsAnswer, with_low_disk
+from support.served_node import ECHO, TRAP, ServedNode
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[ServedNode]:
+    served = ServedNode(CAXTON_OBSERVABILITY__METRICS_PREFIX=PREFIX)
+    served.environ["CAXTON_BACKUP__DIRECTORY"] = str(served.directory / "backups")
+    served.write("node.toml", with_low_disk("1MB"))
+    served.start("--config", str(served.directory / "node.toml"), "serve")
+    try:
+        with httpx.Client(base_url=f"{served.url}/api/v1", timeout=60) as http:
+            for name, wat in (("echo", ECHO), ("trap", TRAP)):
+                assert http.post("/agents", json={"name": name, "wat": wat}).status_code == 201
+                http.post(f"/agents/{name}/invoke", json={"content": "x"})
+        for verb in ("state", "drill"):
+            done = served.cli("backup", verb)
+            assert done.returncode == 0, done.stderr
+        yield served
+    finally:
+        served.close()
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="session")
+def stack(node: ServedNode, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("monitoring")
+    answer = TlsAnswer(tmp_path_factory.mktemp("tls"))
+    address, port = node.environ["CAXTON_NETWORKING__METRICS_ADDRESS"].split(":")
+    stack = Stack(
+        folder,
+        PREFIX,
+        answer.ca,
+        caxton_monitoring_nodes=[{"name": "node1", "address": address, "port": port}],
+        caxton_monitoring_probes=[{"name": "vip", "url": answer.url}],
+        caxton_monitoring_webhooks=[{"url": receiver.url, "token": TOKEN}],
+    )
+    try:
+        yield stack.start()
+    finally:
+        stack.close()
+        answer.close()
