@@ -149,7 +149,10 @@ def test_drills_that_must_fail(node: RouterNode) -> None:
     data = made.read_bytes()
     made.write_bytes(data[:400] + bytes([data[400] ^ 1]) + data[401:])
     assert Code.BACKUP_INVALID in cli(node, "backup", "drill", code=1)
+    cli(node, "backup", "verify", "latest", code=1)
+    assert Code.RESTORE_FAILED in cli(node, "backup", "drill", code=1)  # there is none that holds
     made.write_bytes(data)
+    cli(node, "backup", "verify", "--all")
     first = cli(node, "backup", "drill")
     node.kill_router()
     break_agent(node, "other")
