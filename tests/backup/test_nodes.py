@@ -87,6 +87,7 @@ def test_a_restore_over_a_node_that_was_killed_undoes_what_came_after(node: Rout
     assert (node.data / "local.db-wal").stat().st_size > 0
     before = cli(node, "restore", "latest", "--yes")["before"]
     assert (Path(before) / "local.db").exists()
+    (node.data / "paused").unlink(missing_ok=True)  # the pause of `furnish` may outlive a router
     node.start_router()
     with node.client() as client:
         assert refusal(client, "message.get", Named(late[0])).code is Code.MESSAGE_NOT_FOUND
