@@ -21,6 +21,7 @@ from caxton.protocol.errors import Code
 from caxton.protocol.operations import Listing, Named
 from support.desk_node import RouterNode, deploy, invoke, refusal, submit, until
 from support.node import running_node
+from support.router_client import RouterClient
 from support.served_node import ECHO, TRAP, ServedNode, run_cli
 
 WAITS = 7
@@ -93,6 +94,30 @@ def test_a_restore_over_a_node_that_was_killed_undoes_what_came_after(node: Rout
         assert refusal(client, "message.get", Named(late[0])).code is Code.MESSAGE_NOT_FOUND
         assert refusal(client, "agent.get", Named("late")).code is Code.AGENT_NOT_FOUND
         assert invoke(client, "echo", b"1")["content"]["content"] == 1
+
+
+def test_restored_paused_nothing_runs_until_somebody_says_so(node: RouterNode) -> None:
+    waiting = furnish(node)
+    cli(node, "backup", "state")
+    node.kill_router()
+    shutil.rmtree(node.data)
+    assert cli(node, "restore", "latest", "--yes", "--paused")["paused"]
+    node.start_router(ready=False)
+    client = until(lambda: connected(node))
+    with client:
+        until(lambda: client.call("ready")["reasons"] == ["paused"])  # the executor is there
+        deploy(client, "new", ECHO)
+        assert {client.call("message.get", Named(one))["state"] for one in waiting} == {"pending"}
+        client.call("node.resume")
+        until(lambda: {client.call("message.get", Named(one))["state"] for one in waiting} == {"done"})
+    assert not (node.data / "paused").exists()
+
+
+def connected(node: RouterNode) -> RouterClient | None:
+    try:
+        return node.client()
+    except OSError:
+        return None
 
 
 def test_not_while_the_node_runs(node: RouterNode) -> None:
