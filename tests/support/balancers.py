@@ -1,7 +1,7 @@
-"""The balancers of the role caxton_lb as children on loopback: real haproxy and nginx, configured by the role's own templates.
+"""The balancers of the role caxton_lb as children on loopback: real haproxy and nginx, by the role's own templates.
 
-Owns rendering (through Ansible itself), starting and ending them and the stubs behind them. Must never signal a process that it
-did not start, and never listen anywhere but on loopback.
+Owns rendering (through Ansible itself), starting and ending them and the stubs behind them. Must never signal a process
+that it did not start, and never listen anywhere but on loopback.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from support import load, stub_backend
 from support.served_node import free_ports, until
 
@@ -142,7 +143,10 @@ class Balancer:
         tasks = [
             {
                 "name": f"Render {source}",
-                "ansible.builtin.template": {"src": str(ROLE / "templates" / source), "dest": str(self.home / target)},
+                "ansible.builtin.template": {
+                    "src": str(ROLE / "templates" / source),
+                    "dest": str(self.home / target),
+                },
             }
             for source, target in TEMPLATES[self.engine].items()
             if target != "servers.conf" or not (self.home / target).exists()
@@ -289,7 +293,12 @@ class Balancer:
     def _command(self, *, test: bool = False) -> list[str]:
         if self.engine == "haproxy":
             return [BINARIES["haproxy"], "-c" if test else "-W", "-f", str(self.home / "haproxy.cfg")]
-        return [BINARIES["nginx"], "-c", str(self.home / "nginx.conf"), *(["-t", "-q"] if test else ["-g", "daemon off;"])]
+        return [
+            BINARIES["nginx"],
+            "-c",
+            str(self.home / "nginx.conf"),
+            *(["-t", "-q"] if test else ["-g", "daemon off;"]),
+        ]
 
     def _child(self, command: list[str]) -> None:
         with (self.home / "log").open("ab") as log:
@@ -300,7 +309,7 @@ class Balancer:
         return {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
     def _working(self, workers: set[int]) -> set[int]:
-        """Those of nginx's `workers` that still take new connections; haproxy's hand over before they are replaced."""
+        """Those of nginx's `workers` that still take connections; haproxy's hand over before they are replaced."""
         found = set()
         for pid in workers if self.engine == "nginx" else ():
             with contextlib.suppress(OSError):
@@ -331,7 +340,18 @@ def listens(port: int) -> bool:
 def make_certificate(home: Path) -> tuple[Path, Path]:
     """A certificate for loopback that is its own CA, and its key; `both.pem` has them together."""
     certificate, key = home / "tls.crt", home / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     command += ["-subj", "/CN=caxton.test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:caxton.test"]
     subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     (home / "both.pem").write_text(certificate.read_text() + key.read_text())

@@ -1,10 +1,11 @@
 """Which nodes nginx sends requests to: those whose GET /ready answers 200.
 
-nginx without its commercial part asks no node anything; what it learns it learns from requests that failed, and there a node
-that is not ready cannot be told from an agent that answers 503. This is the missing check, with haproxy's rules: `fall`
-failures in a row take a node out, `rise` successes bring it back, and in between it is asked more often.
+nginx without its commercial part asks no node anything; what it learns it learns from requests that failed, and
+there a node that is not ready cannot be told from an agent that answers 503. This is the missing check, with
+haproxy's rules: `fall` failures in a row take a node out, `rise` successes bring it back, and in between it is asked
+more often.
 
-Owns the file that nginx includes into its upstream. Must never leave that file without a server, nor signal nginx itself: a
+Owns the file that nginx includes into its upstream. Must never take the last node out, nor signal nginx itself: a
 path unit of systemd reloads it when the file changes.
 """
 
@@ -25,7 +26,7 @@ LINE_BYTES = 4096
 
 @dataclass
 class Node:
-    """One node and what was seen of it. `ready` None = not asked yet; `streak` = answers in a row that say otherwise."""
+    """One node and what was seen of it. `ready` None = not asked yet; `streak` = answers in a row against it."""
 
     name: str
     address: str
@@ -74,7 +75,7 @@ async def answers_200(node: Node, settings: dict[str, Any], context: ssl.SSLCont
 
 
 def servers(nodes: list[Node]) -> str:
-    """The lines of nginx's upstream. Without any ready node all that are not drained stay: their own answer says more."""
+    """The lines of nginx's upstream. Without any ready node all but the drained stay: their own answer says more."""
     nobody = not any(node.ready and not node.drained for node in nodes)
     lines = ["# Written by caxton-lb-ready.service; changes here are lost."]
     for node in nodes:

@@ -1,4 +1,4 @@
-"""One real haproxy and one real nginx on loopback, configured by the role caxton_lb, in front of three stand-ins for nodes."""
+"""A real haproxy and a real nginx on loopback, configured by the role caxton_lb, before three stand-ins for nodes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from support import balancers, load
 
 ENGINES = ["haproxy", "nginx"]

@@ -1,4 +1,4 @@
-"""GET /ready decides who gets requests. Failed client requests are counted while a node is drained, killed, or lied about."""
+"""GET /ready decides who gets requests: clients' failed requests while a node is drained, killed, or lied about."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from support.balancers import QUICK, Balancer, Stub, balancing, stubs
 from support.served_node import until
 
@@ -110,7 +111,9 @@ def test_without_any_node_the_answer_is_the_apis(engine: str) -> None:
         assert balancer.works()
 
 
-def test_a_drained_node_gets_nothing_although_it_is_ready(engine: str, nodes: dict[str, Stub], during_load: Load) -> None:
+def test_a_drained_node_gets_nothing_although_it_is_ready(
+    engine: str, nodes: dict[str, Stub], during_load: Load
+) -> None:
     with balancing(engine, nodes) as balancer:
 
         def act() -> None:
@@ -130,7 +133,7 @@ def test_a_drained_node_gets_nothing_although_it_is_ready(engine: str, nodes: di
 
 
 def long_request(balancer: Balancer, nodes: dict[str, Stub], seconds: float) -> tuple[str, Callable[[], int]]:
-    """A request that has begun on some node: which one, and a call that waits for its status (0: the connection broke)."""
+    """A request that has begun on some node: which one, and a call that waits for its status (0: it broke)."""
     target = f"/slow?seconds={seconds}&once={threading.get_ident()}-{balancer.https}-{seconds}"
     result: list[int] = []
 
