@@ -114,7 +114,11 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     shared = {name for option in caxton.get_params(context) for name in option.opts} if context.parent else set()
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and record[1] and not (set(parameter.opts) <= shared and "--config" not in parameter.opts):
+        if (
+            record is not None
+            and record[1]
+            and not (set(parameter.opts) <= shared and "--config" not in parameter.opts)
+        ):
             yield from (".TP", f"\\fB{_escape(record[0])}\\fR", _escape(record[1]))
 
 

@@ -87,10 +87,12 @@ def test_the_timers_wait_for_their_time(node: InstalledNode) -> None:
 
 
 def test_running_the_postinst_again_changes_nothing(node: InstalledNode) -> None:
-    seen = "ls -lR --time-style=+ /opt/caxton/config /opt/caxton/bin /opt/caxton/scripts /etc/systemd/system; id caxton"
+    seen = (
+        "ls -lR --time-style=+ /opt/caxton/config /opt/caxton/bin /opt/caxton/scripts /etc/systemd/system; id caxton"
+    )
     before = node.sh(seen)
     for _ in range(2):
-        node.sh("/var/lib/dpkg/info/caxton.postinst configure 0.3.0")
+        node.sh("DPKG_MAINTSCRIPT_PACKAGE=caxton /var/lib/dpkg/info/caxton.postinst configure 0.3.0")
         node.until_ready()
     assert node.sh(seen) == before
     assert set(node.states().values()) == {"active"}
@@ -100,8 +102,10 @@ def test_a_secret_in_the_environment_file_reaches_the_api_and_is_not_missed_by_t
     node: InstalledNode,
 ) -> None:
     config = "/opt/caxton/config"
-    node.sh(f"cp -a {config}/production.toml /root/; printf '[security]\\njwt_secret = \"${{JWT_SECRET}}\"\\n'"
-            f" >{config}/production.toml; printf 'JWT_SECRET={SECRET}\\n' >{config}/caxton.env")
+    node.sh(
+        f"cp -a {config}/production.toml /root/; printf '[security]\\njwt_secret = \"${{JWT_SECRET}}\"\\n'"
+        f" >{config}/production.toml; printf 'JWT_SECRET={SECRET}\\n' >{config}/caxton.env"
+    )
     try:
         node.sh("systemctl restart caxton")
         node.until_ready()

@@ -5,6 +5,7 @@ Owns every gunicorn setting. Must never be imported before gevent has patched th
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -17,7 +18,8 @@ from caxton.api.app import create_admin_app, create_app
 from caxton.api.front import Front
 from caxton.api.worker_class import CaxtonWorker
 from caxton.config import Config
-from caxton.telemetry import set_up_logging
+from caxton.protocol.errors import CaxtonError
+from caxton.telemetry import event, set_up_logging
 
 LINE_BYTES = 8190
 HEADER_BYTES = 8190
@@ -63,11 +65,17 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
     def __init__(self, path: Path | None, *, admin: bool) -> None:
         self._path = path
         self._admin = admin
+        self._config: Config | None = None
         super().__init__()
 
     def load_config(self) -> None:
-        """Called at start and on HUP."""
-        self._config = configuration.load(self._path, os.environ).config
+        """Called at start and on HUP; a file that does not hold on HUP changes nothing."""
+        try:
+            self._config = configuration.load(self._path, os.environ).config
+        except CaxtonError as error:
+            if self._config is None:
+                raise
+            event("reload refused, the old configuration holds", logging.ERROR, reason=error.message)
         set_up_logging(self._config.observability, "admin" if self._admin else "api")
         self.callable = None
         for name, value in settings(self._config, admin=self._admin).items():
@@ -76,6 +84,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
 
     def load(self) -> Front:
         """The WSGI callable; no connection is opened here, so it may be made before the fork."""
+        assert self._config is not None
         if self._admin:
             return create_admin_app(self._config)
         return create_app(self._config, short_cut=os.environ.get(SHORT_CUT_VARIABLE) != "off")

@@ -15,7 +15,7 @@ from caxton.backup import files
 from caxton.backup.faults import Fault, invalid
 from caxton.backup.manifest import FileSums
 
-LEVEL: Final = 3
+LEVEL: Final = 1
 _CHUNK: Final = 1 << 20
 _GZIP: Final = zlib.MAX_WBITS | 16
 

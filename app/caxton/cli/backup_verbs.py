@@ -152,7 +152,7 @@ def _prepare(state: State, directory: Path | None) -> tuple[Config, Path]:
     """The configuration and the backup directory; from here on this process is patient, its files not public."""
     config = configuration(state).config
     os.umask(0o027)
-    os.nice(NICE)
+    os.nice(max(0, NICE - os.nice(0)))  # its unit may have said so already
     return config, (directory or Path(config.backup.directory)).absolute()
 
 
