@@ -3,8 +3,8 @@
     python3 load.py --url https://10.42.2.100 --ca ca.pem --rate 100 --seconds 30 --json
 
 It behaves like an ordinary client and no better: connections are kept and used again, a request that meets a kept
-connection which the other side has just closed goes out once more on a new one, and nothing else is repeated. The rate
-does not wait for answers: a stall shows as many late requests and not as few. Exit status 0 if nothing failed.
+connection which the other side has just closed goes out once more on a new one, and nothing else is repeated. The
+rate does not wait for answers: a stall shows as many late requests and not as few. Exit status 0 if nothing failed.
 
 Owns this traffic. Must never aim at anything but loopback and the lab's machines.
 """
@@ -204,7 +204,7 @@ class Client:
         return status, headers
 
     def _lost(self, connection: Connection, sent: float, kind: str) -> Exception:
-        """What a connection that ended without an answer means: it was idle and just closed, or the request is lost."""
+        """What a connection that ended without an answer means: it had been closed, or the request is lost."""
         at_once = time.monotonic() - sent < IDLE_SECONDS
         return ClosedIdleError() if connection.used and at_once else FailedError(kind)
 

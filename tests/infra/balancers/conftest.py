@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support import balancers, load
+from support import balancers, load, stubs
 
 ENGINES = ["haproxy", "nginx"]
 
@@ -27,13 +27,13 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[dict[str, balancers.Stub]]:
-    with balancers.stubs("node1", "node2", "node3") as made:
+def nodes() -> Iterator[dict[str, stubs.Stub]]:
+    with stubs.stubs("node1", "node2", "node3") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def balancer(engine: str, nodes: dict[str, balancers.Stub]) -> Iterator[balancers.Balancer]:
+def balancer(engine: str, nodes: dict[str, stubs.Stub]) -> Iterator[balancers.Balancer]:
     with balancers.balancing(engine, nodes) as made:
         yield made
 
@@ -58,7 +58,7 @@ def during_load(record_property: Callable[[str, object], None]) -> Callable[...,
 
 
 @pytest.fixture
-def all_ready(balancer: balancers.Balancer, nodes: dict[str, balancers.Stub]) -> Iterator[None]:
+def all_ready(balancer: balancers.Balancer, nodes: dict[str, stubs.Stub]) -> Iterator[None]:
     """Afterwards every node runs and is ready again, whatever the test did to it."""
     yield
     for name, stub in nodes.items():

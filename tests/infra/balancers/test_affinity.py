@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from support.balancers import Balancer, Stub, balancing
+from support.balancers import Balancer, balancing
 
 AGENTS = [f"agent-{number}" for number in range(60)]
+from support.stubs import Stub
 
 
 def served(client: httpx.Client, path: str, method: str = "GET") -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from support.balancers import QUICK, Balancer, Stub, balancing, stubs
+from support.balancers import QUICK, Balancer, balancing
 from support.served_node import until
+from support.stubs import Stub, stubs
 
 VERDICT_SECONDS = QUICK["caxton_lb_check_interval"] * 2 + QUICK["caxton_lb_check_timeout"]
 """The longest that two failed checks in a row may take."""

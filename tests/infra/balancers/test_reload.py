@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from support.balancers import Balancer, Stub, balancing, stubs
+from support.balancers import Balancer, balancing
 from support.served_node import until
+from support.stubs import Stub, stubs
 
 from .conftest import require
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from support.balancers import Balancer, Stub, balancing, stubs
+from support.balancers import Balancer, balancing
+from support.stubs import Stub, stubs
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from support.balancers import Balancer, Stub, balancing
+from support.balancers import Balancer, balancing
 
 PATIENCE = 2
 """Seconds of a node's silence that the balancer below allows."""
+from support.stubs import Stub
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +95,12 @@ def test_a_stream_that_falls_silent_is_ended(impatient: Balancer) -> None:
     """So it is the comments that keep the one above."""
     begun = time.monotonic()
     target = "/api/v1/events?every=0.1&count=2&quiet=15"
-    with impatient.client() as client, client.stream("GET", target) as stream:
-        with pytest.raises(httpx.RemoteProtocolError):
-            stream.read()
+    with (
+        impatient.client() as client,
+        client.stream("GET", target) as stream,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        stream.read()
     assert PATIENCE - 0.5 < time.monotonic() - begun < 12
 
 

@@ -1,4 +1,4 @@
-"""What a client meets first: TLS 1.2 and later, a redirect from plain HTTP, the balancer's errors in the API's form."""
+"""What a client meets first: TLS 1.2 and later, a redirect from plain HTTP, errors in the API's form."""
 
 from __future__ import annotations
 
