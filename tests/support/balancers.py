@@ -67,6 +67,7 @@ class Balancer:
         self.home = Path(tempfile.mkdtemp(prefix="cxlb", dir="/tmp"))
         self.home.chmod(0o755)
         self.http, self.https, self.local, self.metrics = free_ports(4)
+        (self.home / "drained").mkdir()
         self.certificate, self.key = make_certificate(self.home)
         self.children: list[subprocess.Popen[bytes]] = []
         self._ended = threading.Event()
@@ -174,6 +175,16 @@ class Balancer:
         """The part of caxton-lb-ready.service."""
         self._child([sys.executable, "-I", str(ROLE / "files" / "ready_check.py"), str(self.home / "ready.json")])
 
+    def set_drained(self, name: str, drained: bool) -> None:
+        """What an operator says at the balancer itself; returns when it is in force."""
+        if self.engine == "haproxy":
+            self.command(f"set server caxton_backend/{name} state {'drain' if drained else 'ready'}")
+        elif drained:
+            (self.home / "drained" / name).touch()
+        else:
+            (self.home / "drained" / name).unlink()
+        self.until_state(name, ("DRAIN" if self.engine == "haproxy" else "DOWN") if drained else "UP")
+
     def command(self, text: str) -> str:
         """One command on haproxy's admin socket."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -243,6 +254,7 @@ class Balancer:
             "__caxton_lb_nginx_pid": f"{home}/pid",
             "__caxton_lb_nginx_temporary": home,
             "__caxton_lb_nginx_servers": f"{home}/servers.conf",
+            "__caxton_lb_nginx_drained": f"{home}/drained",
         }
 
     def _command(self, *, test: bool = False) -> list[str]:

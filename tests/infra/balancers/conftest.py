@@ -20,19 +20,19 @@ def require(engine: str) -> None:
         pytest.skip(lacking)
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     require(request.param)
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nodes() -> Iterator[dict[str, stubs.Stub]]:
     with stubs.stubs("node1", "node2", "node3") as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def balancer(engine: str, nodes: dict[str, stubs.Stub]) -> Iterator[balancers.Balancer]:
     with balancers.balancing(engine, nodes) as made:
         yield made

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from support.balancers import Balancer, balancing
+from support.stubs import Stub
 
 AGENTS = [f"agent-{number}" for number in range(60)]
-from support.stubs import Stub
 
 
 def served(client: httpx.Client, path: str, method: str = "GET") -> str:

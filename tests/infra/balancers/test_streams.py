@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from support.balancers import Balancer, balancing
+from support.stubs import Stub
 
 PATIENCE = 2
 """Seconds of a node's silence that the balancer below allows."""
-from support.stubs import Stub
 
 
 @pytest.fixture(scope="module")
