@@ -15,7 +15,6 @@ import time
 from typing import Any
 
 import httpx
-
 from build import EXAMPLES, build
 
 URL = os.environ.get("CAXTON_URL", "http://127.0.0.1:8080")

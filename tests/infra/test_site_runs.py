@@ -1,4 +1,7 @@
-"""site.yml again and again, and site.yml killed in the middle: it always ends in the same state. Minutes: make test-site."""
+"""site.yml again and again, and site.yml killed in the middle: it always ends in the same state.
+
+It takes many minutes: `make test-site`.
+"""
 
 from __future__ import annotations
 
@@ -69,10 +72,12 @@ def changed(recap: str) -> int:
 
 def state() -> dict[str, str]:
     """What the roles leave on each host: files with modes and owners, and which services run and start at boot."""
+    digest = "-exec sh -c 'sha256sum <\"$1\"' sh {} \\;"
+    units = "--type=service,timer,socket --state=running,listening,waiting"
     command = (
-        f"find {OWNED} -type f -printf '%p %m %u:%g ' -exec sh -c 'sha256sum <\"$1\"' sh {{}} \\; 2>/dev/null | sort; "
+        f"find {OWNED} -type f -printf '%p %m %u:%g ' {digest} 2>/dev/null | sort; "
         "systemctl list-unit-files --state=enabled --no-legend --plain; "
-        "systemctl list-units --type=service,timer,socket --state=running,listening,waiting --no-legend --plain | cut -d' ' -f1"
+        f"systemctl list-units {units} --no-legend --plain | cut -d' ' -f1"
     )
     return {host: LAB.ssh(host, command).stdout for host in HOSTS}
 
