@@ -55,6 +55,11 @@ reproducible: export PIP := $(BIN)/python -m pip
 reproducible: $(VENV)/.installed ## build the package twice, elsewhere and otherwise, and compare the bytes; root
 	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
 
+test-packaging: ## what the package promises, on a machine that boots: install, walls, life, upgrade, removal; root
+	$(MAKE) deb VERSION=9.9.9
+	$(MAKE) deb
+	RELEASE=$(RELEASE) $(BIN)/python -m pytest tests/packaging $(TESTS)
+
 lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.yml, say what to try
 	$(MAKE) deb
 	$(MAKE) site
