@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,23 +15,18 @@ from typing import Final
 from caxton.protocol.errors import CaxtonError, Code
 
 LOCK_FILE: Final = "lock"
-_PAUSE_SECONDS: Final = 0.05
 
 
 @contextmanager
-def hold(data: Path, *, patience: float = 0.0) -> Iterator[None]:
-    """Holds the directory's lock; `CONFLICT` with the holder's pid when another process has it for so long (seconds).
+def hold(data: Path) -> Iterator[None]:
+    """Holds the directory's lock; `CONFLICT` with the holder's pid when another process has it.
 
     The kernel releases it when the process ends, however it ends.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o750)
     descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        deadline = time.monotonic() + patience
-        while not _acquired(descriptor):
-            if time.monotonic() >= deadline:
-                raise _in_use(descriptor, data)
-            time.sleep(_PAUSE_SECONDS)
+        _acquire(descriptor, data)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         yield
@@ -40,19 +34,14 @@ def hold(data: Path, *, patience: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquired(descriptor: int) -> bool:
+def _acquire(descriptor: int, data: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _in_use(descriptor: int, data: Path) -> CaxtonError:
-    holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-    return CaxtonError(
-        Code.CONFLICT,
-        f"{data} is in use by process {holder or 'unknown'}, another router or a restore; end it first",
-        path=str(data),
-        pid=holder,
-    )
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        raise CaxtonError(
+            Code.CONFLICT,
+            f"{data} is in use by process {holder or 'unknown'}, another router or a restore; end it first",
+            path=str(data),
+            pid=holder,
+        ) from error
