@@ -1,4 +1,4 @@
-"""The two balancers themselves, one of each engine, and the address that they share. What is behind them: test_nodes.py."""
+"""The two balancers themselves, one of each engine, and the address they share. What is behind them: test_nodes.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from checks import site
 from checks.client import Client
 from checks.pressure import load
-from lab.labs import Lab
 from testinfra.host import Host
+
+from lab.labs import Lab
 
 testinfra_hosts = ["ansible://caxton_balancers"]
 ENGINES = {"10.42.2.21": "haproxy", "10.42.2.22": "nginx"}
