@@ -6,15 +6,16 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site deb reproducible test-packaging test-limits
+.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
 LAB_INVENTORY := inventories/lab/hosts.yml
-ANSIBLE_VENV ?= molecule/.venv
+ANSIBLE_VENV ?= .venv-ansible
 ANSIBLE := $(abspath $(ANSIBLE_VENV)/bin)
 RELEASE ?= bookworm
 VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.py)
+NEXT_VERSION := 9.9.9
 DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
 
 help: ## this list
@@ -23,15 +24,38 @@ help: ## this list
 run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, show an exchange, stay up
 	@$(BIN)/python app/examples/run.py
 
-test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
+test: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
+host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need
+	sh packaging/host.sh packaging/host-packages.txt .ci/packages.txt
+
+packages: export PIP := $(BIN)/python -m pip
+packages: $(VENV)/.installed ## the packages that tests install: this one, one to upgrade to, one to upgrade from; root
+	test -e $(DEB) || sh packaging/build.sh $(RELEASE) $(VERSION)
+	sh packaging/build.sh $(RELEASE) $(NEXT_VERSION)
+	sh packaging/previous.sh $(RELEASE) | tail -n 1 >build/deb/$(RELEASE)/previous
+
+scenario-%: export PATH := $(ANSIBLE):$(PATH)
+scenario-%: export CAXTON_PACKAGE := $(DEB)
+scenario-%: $(ANSIBLE_VENV)/.installed
+	CAXTON_PREVIOUS_PACKAGE=$$(cat build/deb/$(RELEASE)/previous) molecule test -s $*
+
+scenarios: scenario-default scenario-cluster scenario-upgrade scenario-disaster_recovery ## the molecule scenarios, on lab machines; root, after make packages
+
+test-all: host lint reproducible packages test scenarios test-site test-limits ## everything that CI runs, and what takes too long for it
+
+test-site: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ten runs of site.yml, and runs that are killed; root, after make packages
+	$(BIN)/python -m pytest -m site tests/infra/test_site_runs.py
+
 lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
-lint: $(VENV)/.installed ## ruff and mypy --strict, of the package, of the tests' helpers and of the lab
+lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansible-lint (profile production), yamllint
 	$(BIN)/ruff check --config app/pyproject.toml app tests molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests molecule
 	cd app && $(BIN)/mypy
 	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
+	$(ANSIBLE)/yamllint --strict .
+	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
 
 format: $(VENV)/.installed ## ruff format
 	$(BIN)/ruff check --fix --config app/pyproject.toml app tests molecule
@@ -75,6 +99,8 @@ lab-down: ## remove the lab machines and everything of them
 site: $(ANSIBLE_VENV)/.installed ## apply playbooks/site.yml to the lab machines, again
 	$(ANSIBLE)/ansible-playbook -i $(LAB_INVENTORY) -e caxton_node_package=$(DEB) playbooks/site.yml $(ARGS)
 
+controller: $(ANSIBLE_VENV)/.installed ## .venv-ansible: what runs the playbooks, the scenarios and their linters
+
 $(ANSIBLE_VENV)/.installed: molecule/requirements.txt
 	$(PYTHON) -m venv $(ANSIBLE_VENV)
 	$(ANSIBLE)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
@@ -84,4 +110,4 @@ $(VENV)/.installed: app/requirements-dev.txt app/requirements-programs.txt app/b
 	PYTHON=$(PYTHON) sh app/bootstrap.sh $(VENV)
 
 clean: ## remove what was built and installed here (never data)
-	rm -rf $(VENV) molecule/.venv app/examples/build
+	rm -rf $(VENV) $(ANSIBLE_VENV) app/examples/build

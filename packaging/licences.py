@@ -50,7 +50,11 @@ def _files(info: Path) -> list[str]:
 
 def _licence(metadata: Message, texts: str) -> str:
     named = metadata["License-Expression"] or next(
-        (line.removeprefix(_CLASSIFIER) for line in metadata.get_all("Classifier", []) if line.startswith(_CLASSIFIER)),
+        (
+            line.removeprefix(_CLASSIFIER)
+            for line in metadata.get_all("Classifier", [])
+            if line.startswith(_CLASSIFIER)
+        ),
         (metadata["License"] or "").partition("\n")[0],
     )
     if not named and not texts:
@@ -60,7 +64,11 @@ def _licence(metadata: Message, texts: str) -> str:
 
 def _authors(metadata: Message, texts: str) -> str:
     said = re.search(r"^\W*(copyright\b.{0,100}\d{4}.*)$", texts, re.IGNORECASE | re.MULTILINE)
-    return said[1].strip() if said else str(metadata["Author"] or metadata["Author-email"] or f"the authors of {metadata['Name']}")
+    return (
+        said[1].strip()
+        if said
+        else str(metadata["Author"] or metadata["Author-email"] or f"the authors of {metadata['Name']}")
+    )
 
 
 def _texts(info: Path) -> str:

@@ -110,11 +110,16 @@ def leaves(group: click.Group, context: click.Context) -> Iterator[tuple[str, cl
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """What is worth a line: options that every verb takes are with the command, arguments are in the heading."""
+    shared = {name for option in caxton.get_params(context) for name in option.opts} if context.parent else set()
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
-            names, text = record
-            yield from (".TP", f"\\fB{_escape(names)}\\fR", _escape(text) or "\\&")
+        if (
+            record is not None
+            and record[1]
+            and not (set(parameter.opts) <= shared and "--config" not in parameter.opts)
+        ):
+            yield from (".TP", f"\\fB{_escape(record[0])}\\fR", _escape(record[1]))
 
 
 def _help(command: click.Command) -> str:

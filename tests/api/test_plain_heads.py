@@ -61,7 +61,8 @@ def test_first_lines_that_are_left_to_gunicorn(line: bytes) -> None:
         b"Connection: close\r\n",
         b"Connection: keep-alive, x\r\n",
         b"Upgrade: h2c\r\n",
-        b"X-Forwarded-For: 1.2.3.4\r\n",
+        b"X-Forwarded-Host: a\r\n",
+        b"X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\n",  # joined by gunicorn
         b"Forwarded: for=1.2.3.4\r\n",
         b"Content_Type: a/b\r\n",
         b"A : b\r\n",

@@ -21,12 +21,25 @@ MAY_IMPORT = {
     "backup": {"protocol", "config", "store", "telemetry"},
     "serve": {"protocol", "config", "telemetry"},
     "systemd": {"protocol", "config"},
-    "cli": {"serve", "systemd", "protocol", "config", "telemetry", "store", "router", "api", "executor", "backup"},
+    "doctor": {"protocol", "config", "store"},
+    "cli": {
+        "serve",
+        "doctor",
+        "systemd",
+        "protocol",
+        "config",
+        "telemetry",
+        "store",
+        "router",
+        "api",
+        "executor",
+        "backup",
+    },
 }
 ONLY_IN = {
     "wasmtime": {"executor"},
     "cffi": {"executor"},
-    "ctypes": {"executor", "serve"},  # serve: PR_SET_PDEATHSIG for the children of `caxton serve`
+    "ctypes": {"executor", "serve", "doctor"},  # serve: PR_SET_PDEATHSIG for its children; doctor: adjtimex
     "peewee": {"store"},
     "playhouse": {"store"},
     "sqlite3": {"store"},

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from backup.conftest import MakeDisk
+
 from caxton.backup import Restored, back_up_state, restore
 from caxton.backup.faults import Fault
 from caxton.backup.restore import PAUSED_FILE
@@ -225,7 +225,9 @@ def overwrite(path: Path, offset: int) -> None:
 
 
 def test_a_node_that_journals_otherwise(tmp_path: Path) -> None:
-    world = make_world(tmp_path, coordination={"journal_mode": "DELETE", "local_state_path": str(tmp_path / "d/l.db")})
+    world = make_world(
+        tmp_path, coordination={"journal_mode": "DELETE", "local_state_path": str(tmp_path / "d/l.db")}
+    )
     fill(world)
     before = contents(world)
     backup = Path(back_up_state(world.config, world.backups).file)

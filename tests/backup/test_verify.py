@@ -7,7 +7,6 @@ import random
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,11 +61,11 @@ def repack(backup: Path, database: Path) -> None:
 
 
 @pytest.fixture
-def database(copy: Path, tmp_path: Path) -> Iterator[Path]:
+def database(copy: Path, tmp_path: Path) -> Path:
     """The unpacked database of `copy`."""
     path = tmp_path / "database.db"
     path.write_bytes(gzip.decompress(copy.read_bytes()))
-    yield path
+    return path
 
 
 def test_the_original_holds(copy: Path) -> None:

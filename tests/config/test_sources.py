@@ -135,3 +135,16 @@ def test_serf_gets_the_nearest_profile_and_says_so(
     text = f'[coordination]\ngossip_interval = "{gossip}"\nprobe_interval = "{probe}"'
     warnings = load(write(tmp_path, text), {}).warnings
     assert [f"chosen: {profile} " in warning for warning in warnings] == ([True] if profile else [])
+
+
+def test_the_installed_file_is_read_with_the_variables_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = write(tmp_path, '[security]\njwt_secret = "${JWT_SECRET}"\n[observability]\nlog_level = "${LEVEL}"')
+    write(tmp_path, f'# secrets\nJWT_SECRET="{SECRET}"\n  LEVEL = no\nLEVEL=debug\n', "caxton.env")
+    with pytest.raises(CaxtonError):
+        load(file, {})
+    monkeypatch.setattr("caxton.config.loading.PRODUCTION_FILE", file)
+    assert load(file, {}).config.security.jwt_secret == SECRET
+    assert load(file, {}).config.observability.log_level == "debug"
+    assert load(file, {"LEVEL": "error"}).config.observability.log_level == "error"

@@ -105,7 +105,7 @@ def test_nothing_of_the_build_and_no_foreign_tests_are_left(site: Path) -> None:
 
 
 def test_every_module_is_compiled_for_a_tree_that_nobody_writes(site: Path) -> None:
-    sources = {path for path in site.rglob("*.py")}
+    sources = set(site.rglob("*.py"))
     compiled = {path.parent.parent / f"{path.name.split('.')[0]}.py" for path in site.rglob("__pycache__/*.pyc")}
     # a few libraries carry files of other Python versions, or templates: they do not compile here
     assert compiled <= sources

@@ -28,7 +28,9 @@ def test_a_maintainer_script_is_short_and_stops_at_the_first_error(script: Path)
 @pytest.mark.parametrize("script", MAINTAINER, ids=name_of)
 def test_a_maintainer_script_neither_migrates_nor_deletes_users_nor_reaches_out(script: Path) -> None:
     text = "\n".join(line for line in script.read_text().splitlines() if not line.startswith("#"))
-    assert not [word for word in ("db upgrade", "deluser", "userdel", "delgroup", "curl", "wget", "pip") if word in text]
+    assert not [
+        word for word in ("db upgrade", "deluser", "userdel", "delgroup", "curl", "wget", "pip") if word in text
+    ]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is missing")

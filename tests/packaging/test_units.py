@@ -51,7 +51,13 @@ COMMON = {
     "SystemCallErrorNumber=EPERM",
     "LimitCORE=0",
 }
-RUNNING = ["caxton.socket", "caxton.service", "caxton-admin.service", "caxton-router.service", "caxton-executor.service"]
+RUNNING = [
+    "caxton.socket",
+    "caxton.service",
+    "caxton-admin.service",
+    "caxton-router.service",
+    "caxton-executor.service",
+]
 
 
 def lines(unit: str) -> list[str]:
@@ -92,7 +98,11 @@ def test_starting_a_timer_starts_no_backup(timer: str) -> None:
 def test_the_bundled_python_is_isolated_wherever_a_unit_starts_it() -> None:
     commands = [line for unit in CEILINGS for line in lines(unit) if line.startswith("ExecStart=")]
     assert commands
-    assert not [one for one in commands if not one.startswith(("ExecStart=/usr/lib/caxton/bin/python3 -I -m ", "ExecStart=/usr/bin/caxton "))]
+    assert not [
+        one
+        for one in commands
+        if not one.startswith(("ExecStart=/usr/lib/caxton/bin/python3 -I -m ", "ExecStart=/usr/bin/caxton "))
+    ]
     assert "exec /usr/lib/caxton/bin/python3 -I -m caxton " in (UNITS.parent / "caxton.sh").read_text()
 
 

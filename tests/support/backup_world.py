@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -45,12 +46,10 @@ class World:
     def open(self) -> Store:
         """The store, as the router opens it."""
         coordination = self.config.coordination
-        return Store.open(
-            self.database, journal_mode=coordination.journal_mode, synchronous=coordination.synchronous
-        )
+        return Store.open(self.database, journal_mode=coordination.journal_mode, synchronous=coordination.synchronous)
 
 
-def make_world(root: Path, **sections: dict[str, Any]) -> World:
+def make_world(root: Path, environ: Mapping[str, str] | None = None, **sections: dict[str, Any]) -> World:
     """An empty node below `root`, configured by a file in a directory of its own."""
     merged: dict[str, dict[str, Any]] = {
         "coordination": {"local_state_path": str(root / "data" / "local.db")},
@@ -69,14 +68,19 @@ def make_world(root: Path, **sections: dict[str, Any]) -> World:
             for name, values in merged.items()
         )
     )
-    return World(root, load(file, {}).config, file)
+    return World(root, load(file, environ or {}).config, file)
 
 
 def commit(store: Store, changes: Changes) -> None:
     """Makes the changes durable."""
     answered = threading.Event()
     results: list[CommitResult] = []
-    store.writer.submit(changes, lambda result: (results.append(result), answered.set())[0])
+
+    def done(result: CommitResult) -> None:
+        results.append(result)
+        answered.set()
+
+    store.writer.submit(changes, done)
     assert answered.wait(ANSWER_SECONDS)
     assert results[0].error is None
 

@@ -44,12 +44,16 @@ class InstalledNode:
         """Copies a file of this host there; its path."""
         target = f"{directory}/{file.name}"
         with file.open("rb") as source:
-            subprocess.run([*self.lab.ssh_command(self.host), f"cat >{target}"], stdin=source, check=True, timeout=120)
+            subprocess.run(
+                [*self.lab.ssh_command(self.host), f"cat >{target}"], stdin=source, check=True, timeout=120
+            )
         return target
 
     def install(self, package: Path, *options: str) -> str:
         """apt-get install of a package file."""
-        command = f"DEBIAN_FRONTEND=noninteractive apt-get install -y -q {' '.join(options)} {self.push(package)} 2>&1"
+        command = (
+            f"DEBIAN_FRONTEND=noninteractive apt-get install -y -q {' '.join(options)} {self.push(package)} 2>&1"
+        )
         return self.sh(command, timeout=300)
 
     def states(self, *units: str) -> dict[str, str]:
@@ -70,9 +74,10 @@ class InstalledNode:
         """As `get`."""
         return request(self.address, "POST", path, self.key, json.dumps(body).encode())
 
-    def until_ready(self, seconds: float = 60.0) -> None:
-        """Waits until /ready answers 200."""
+    def until_ready(self, seconds: float = 90.0) -> None:
+        """Waits until /ready answers 200 and every unit is active."""
         until(lambda: (answer := self.get("/ready")) and answer[0] == 200, "ready", seconds)
+        until(lambda: set(self.states().values()) == {"active"}, "every unit active", seconds)
 
     def make_key(self) -> None:
         """A key for the requests of this object."""
@@ -124,7 +129,9 @@ class Clients:
         until(lambda: self.answers[200] > 10, "answers before anything happens")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if kind is None:
             before = self.answers[200]
             until(lambda: self.answers[200] > before + 10, "answers after it happened", 90)

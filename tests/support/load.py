@@ -2,9 +2,9 @@
 
     python3 load.py --url https://10.42.2.100 --ca ca.pem --rate 100 --seconds 30 --json
 
-It behaves like an ordinary client and no better: connections are kept and used again, a request that meets a kept connection
-which the other side has just closed goes out once more on a new one, and nothing else is repeated. The rate does not wait for
-answers: a stall shows as many late requests and not as few. Exit status 0 if nothing failed.
+It behaves like an ordinary client and no better: connections are kept and used again, a request that meets a kept
+connection which the other side has just closed goes out once more on a new one, and nothing else is repeated. The
+rate does not wait for answers: a stall shows as many late requests and not as few. Exit status 0 if nothing failed.
 
 Owns this traffic. Must never aim at anything but loopback and the lab's machines.
 """
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import json
 import ssl
 import sys
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit
 ALLOWED = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "10.42.0.0/16")]
 MAX_SECONDS = 3600.0
 MAX_RATE = 2000.0
+CLOSING_SECONDS = 0.05
 IDLE_SECONDS = 0.25
 """A kept connection that ends so soon after a request was sent had been closed before the request arrived."""
 
@@ -65,7 +67,7 @@ class Tally:
     def report(self) -> dict[str, Any]:
         """The tally as plain data; times in seconds."""
         took, when = sorted(self.took) or [0.0], sorted(self.succeeded_at)
-        gaps = [later - earlier for earlier, later in zip(when, when[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(when)]
         return {
             "requests": self.ok + self.failed.total(),
             "ok": self.ok,
@@ -129,7 +131,8 @@ class Client:
                     await asyncio.sleep(pause)
                 group.create_task(self._one())
         for connection in self.idle:
-            connection.writer.close()
+            connection.writer.transport.abort()
+        await asyncio.sleep(CLOSING_SECONDS)
         return self.tally.report()
 
     async def _one(self) -> None:
@@ -168,7 +171,7 @@ class Client:
             connection = self.idle.pop()
             if not connection.reader.at_eof() and not connection.writer.is_closing():
                 return connection
-            connection.writer.close()
+            connection.writer.transport.abort()
         return await self._connect()
 
     async def _connect(self) -> Connection:
@@ -195,13 +198,13 @@ class Client:
             raise FailedError("broken_answer") from error
         finally:
             if not done:
-                connection.writer.close()
+                connection.writer.transport.abort()
         if done:
             self.idle.append(connection)
         return status, headers
 
     def _lost(self, connection: Connection, sent: float, kind: str) -> Exception:
-        """What a connection that ended without an answer means: it was idle and about to be closed, or the request is lost."""
+        """What a connection that ended without an answer means: it had been closed, or the request is lost."""
         at_once = time.monotonic() - sent < IDLE_SECONDS
         return ClosedIdleError() if connection.used and at_once else FailedError(kind)
 

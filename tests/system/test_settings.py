@@ -663,6 +663,11 @@ PROOFS: dict[str, Proof] = {
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,
+    "backup.directory": "backup/test_nodes.py::test_the_drill_proves_it_and_touches_nothing",
+    "backup.state_retention_days": "backup/test_retention.py::test_a_backup_applies_it",
+    "backup.config_retention_days": "backup/test_configuration_backup.py::test_old_ones_go",
+    "backup.keep_at_least": "backup/test_retention.py::test_a_backup_applies_it",
+    "backup.encryption_recipient": "backup/test_configuration_backup.py::test_encrypted_everything_is_inside",
 }
 
 LATER = {
@@ -686,7 +691,6 @@ LATER = {
             "cors_methods", "trusted_proxies", "require_signatures", "trusted_keys",
         )
     ),
-    *(f"backup.{name}" for name in ("directory", "state_retention_days", "config_retention_days", "keep_at_least")),
 }  # fmt: skip
 """Keys of parts that are not built yet: checked when read, and without effect."""
 

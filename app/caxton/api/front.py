@@ -17,6 +17,8 @@ from caxton.api import hot, problems, trace
 from caxton.api.gateway import EXTENSION, Gateway
 from caxton.api.lane import Answer, Answerer, Headers
 from caxton.api.plain import Environ
+from caxton.api.proxies import Proxies
+from caxton.api.report import Report
 from caxton.api.router_client import ClientGoneError
 from caxton.api.traffic import UNKNOWN, Observe
 from caxton.protocol.errors import CaxtonError
@@ -38,8 +40,9 @@ class Front:
 
     def __init__(self, flask: Flask, *, short_cut: bool = True, observe: Observe | None = None) -> None:
         self.flask = flask
-        self._observe = observe
         self._gateway: Gateway = flask.extensions[EXTENSION]
+        self._report = Report(observe)
+        self._proxies = Proxies(self._gateway.config.security.trusted_proxies)
         self._short_cut = short_cut
 
     def takes(self, path: bytes) -> Answerer | None:
@@ -57,13 +60,13 @@ class Front:
                 status, headers, body = self._answer(environ, *found)
                 start_response(status, headers)
                 return [body]
+        self._proxies.apply(environ)
         made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         began = time.monotonic()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            if self._observe is not None:
-                route = environ.get(ENVIRON_ROUTE, UNKNOWN)
-                self._observe(environ["REQUEST_METHOD"], route, status, time.monotonic() - began)
+            route = environ.get(ENVIRON_ROUTE, UNKNOWN)
+            self._report.answered(environ, environ["REQUEST_METHOD"], route, status, time.monotonic() - began)
             return start_response(status, headers + made.headers(), exc_info)
 
         return self.flask.wsgi_app(environ, start)
@@ -78,9 +81,9 @@ class Front:
 
     def _answer(self, environ: Environ, view: View, route: str) -> Answer:
         began = time.monotonic()
+        self._proxies.apply(environ)
         answer = self._view(environ, view)
-        if self._observe is not None:
-            self._observe("POST", route, answer[0], time.monotonic() - began)
+        self._report.answered(environ, "POST", route, answer[0], time.monotonic() - began)
         return answer
 
     def _view(self, environ: Environ, view: View) -> Answer:

@@ -29,6 +29,8 @@ Answerer = Callable[[Environ], Answer]
 Takes = Callable[[bytes], "Answerer | None"]
 """From the path of a POST to what answers it, or None."""
 ENDLESS: Final = 1 << 62
+_KEPT: Final = "Connection: keep-alive\r\n"
+_CLOSED: Final = "Connection: close\r\n"
 
 
 class IdleClients:
@@ -55,10 +57,11 @@ class IdleClients:
 class Lane:
     """One connection's. `serve` is to be called before each request."""
 
-    def __init__(self, takes: Takes, client: Any, parser: RequestParser, worker: Any) -> None:
+    def __init__(self, takes: Takes, client: Any, parser: RequestParser, worker: Any, peer: str) -> None:
         self._takes = takes
         self._worker = worker
         self._client = client
+        self._peer = peer
         self._parser = parser
         self._unreader: DeadlineUnreader = parser.unreader
         self._idle: IdleClients = worker.idle_clients
@@ -72,10 +75,13 @@ class Lane:
     def serve(self) -> None:
         """Answers plain requests until one comes that is not: that one waits in the unreader then.
 
-        Raises `StopIteration` when the client ends the connection, `OSError` when it breaks.
+        Raises `StopIteration` when the connection ends, `OSError` when it breaks.
         """
         while self._worker.alive and self._unreader.is_empty and not _unfinished(self._parser):
             data = self._wait()
+            if not self._worker.alive:  # gunicorn's way says that the connection ends
+                self._unreader.give_back(data)
+                return
             path = path_of(data)
             answerer = self._takes(path) if path is not None else None
             head = read_head(data) if answerer is not None else None
@@ -122,14 +128,20 @@ class Lane:
         environ = head.environ
         environ["wsgi.input"] = io.BytesIO(data[head.begin : end])
         environ["gunicorn.socket"] = client
+        environ["REMOTE_ADDR"] = self._peer
+        environ["wsgi.url_scheme"] = "http"
         self._worker.nr += 1
         status, headers, body = answerer(environ)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        answer = f"HTTP/1.1 {status}\r\n{_clock.header()}{lines}\r\n".encode("latin-1") + body
+        last = not self._worker.alive
+        header = _clock.header().replace(_KEPT, _CLOSED) if last else _clock.header()
+        answer = f"HTTP/1.1 {status}\r\n{header}{lines}\r\n".encode("latin-1") + body
         client.settimeout(self._worker.request_seconds)
         sent = client.send(answer)
         if sent < len(answer):
             client.sendall(answer[sent:])
+        if last:  # the worker was told to end meanwhile
+            raise StopIteration
 
 
 class _Clock:
@@ -143,7 +155,7 @@ class _Clock:
         now = int(time.time())
         if now != self._second:
             date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
-            self._second, self._text = now, f"Server: gunicorn\r\nDate: {date}\r\nConnection: keep-alive\r\n"
+            self._second, self._text = now, f"Server: gunicorn\r\nDate: {date}\r\n{_KEPT}"
         return self._text
 
 

@@ -1,7 +1,7 @@
 """The head of a plain request, recognised by its bytes.
 
 Owns which requests are so plain that they need no general parser: everything that is framed in more than one
-way, folded, proxied or merely unusual is left to gunicorn. Must never refuse a request, only leave it.
+way, folded or merely unusual is left to gunicorn. Must never refuse a request, only leave it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ _LENGTH: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _NOT_PLAIN: Final = frozenset(
     {
         *("TRANSFER_ENCODING", "EXPECT", "UPGRADE", "CONNECTION", "TRAILER", "TE", "HTTP2_SETTINGS", "SCRIPT_NAME"),
-        *("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_PROTO", "X_FORWARDED_PROTOCOL", "X_FORWARDED_SSL"),
+        *("FORWARDED", "X_FORWARDED_PROTOCOL", "X_FORWARDED_SSL"),
         *("PATH_INFO", "REMOTE_USER", "X_FORWARDED_HOST", "X_FORWARDED_PREFIX", "X_FORWARDED_PORT"),
     }
 )
-"""Names that say how the request is framed, or what a trusted proxy knows."""
+"""Names that say how the request is framed, or what is not said by proxies that balance load: these say
+X-Forwarded-For and X-Forwarded-Proto, which `proxies` reads."""
 _KEYS: Final[dict[bytes, str | None]] = {}
 _MOST_KEYS: Final = 1_000
 Environ = dict[str, Any]

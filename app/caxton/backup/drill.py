@@ -25,6 +25,7 @@ import msgspec
 from caxton.backup import files, layout, probe, status
 from caxton.backup.faults import refusals
 from caxton.backup.restore import Restored, restore
+from caxton.backup.state import reserve_of
 from caxton.config import Config
 from caxton.config.sections import KEYS, value_of
 from caxton.protocol.agents import AgentConfig
@@ -33,6 +34,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery, Message, Performative
 from caxton.protocol.operations import Deploy, Invoke, Named, Nothing, Stop
+from caxton.store import db_upgrade
 
 SOCKET_ROOM: Final = 90
 """Bytes that the path of the run directory may have: a socket's whole path has at most 107."""
@@ -102,7 +104,8 @@ def _drill(config: Config, source: Path, work: Path, boot: Boot, ask: Ask) -> tu
     with tempfile.TemporaryDirectory(prefix="cx") as short:
         run = work / "run" if len(str(work / "run")) < SOCKET_ROOM else Path(short)
         scratch = scratch_config(config, work, run)
-        restored = restore(scratch, source, paused=True)
+        restored = restore(scratch, source, paused=True, reserve=reserve_of(config, work.parent))
+        db_upgrade(scratch.paths.database)  # one that is older than this release would be upgraded too
         file = work / "drill.toml"
         file.write_text(as_toml(scratch))
         with boot(scratch, file) as processes:
@@ -121,19 +124,22 @@ def _prove(node: _Node, restored: Restored) -> tuple[int, str]:
     _require(before["imbalance"] == 0, f"the ledger of the restored node is out of balance by {before['imbalance']}")
     node.processes.start("executor")
     node.until_executor()
-    running = [name for name, state in restored.agents.items() if state == "running"]
-    for name in running:
-        _start_once(node, name)
+    started = [name for name, state in restored.agents.items() if state == "running" and _start_once(node, name)]
     proof = _run_probe(node)
     after = node.ask("ledger", Nothing())["node"]
     _require(after["imbalance"] == 0, f"after the probe the ledger is out of balance by {after['imbalance']}")
     _require(after["done"] == before["done"] + 1, "more was executed than the probe's message")
-    return len(running), proof
+    return len(started), proof
 
 
-def _start_once(node: _Node, name: str) -> None:
-    """Its module is compiled and its instance initialised, as on a start of the node; then it stops again."""
+def _start_once(node: _Node, name: str) -> bool:
+    """Its module is compiled and its instance initialised, as on a start of the node; then it stops again.
+
+    False for one that has directories of the host: the drill must not reach them.
+    """
     node.ask("agent.stop", Stop(name, 0.0))
+    if node.ask("agent.get", Named(name))["grants"]["dirs"]:
+        return False
     try:
         node.ask("agent.start", Named(name))
     except CaxtonError as error:
@@ -141,6 +147,7 @@ def _start_once(node: _Node, name: str) -> None:
             Code.RESTORE_FAILED, f"the restored agent {name} does not start: {error.message}", agent=name
         ) from error
     node.ask("agent.stop", Stop(name, 0.0))
+    return True
 
 
 def _run_probe(node: _Node) -> str:
@@ -207,7 +214,7 @@ def scratch_config(config: Config, work: Path, run: Path) -> Config:
     loopback = "127.0.0.1:1"
     return dataclasses.replace(
         config,
-        runtime=dataclasses.replace(config.runtime, executor_workers=1, max_agents=1_000_000),
+        runtime=dataclasses.replace(config.runtime, executor_workers=1, max_agents=1_000_000, shareable_dirs=()),
         networking=dataclasses.replace(
             config.networking,
             bind_address=loopback,

@@ -37,6 +37,7 @@ def without_secrets(path: Path, content: bytes) -> tuple[bytes | None, list[str]
     """A TOML file without its secret values, and their keys; None when they cannot be taken out."""
     if path.suffix != ".toml":
         return content, []
+    found: dict[str, str] = {}
     try:
         text = content.decode("utf-8")
         found = _inline(tomllib.loads(text))
@@ -46,7 +47,7 @@ def without_secrets(path: Path, content: bytes) -> tuple[bytes | None, list[str]
         if _inline(tomllib.loads(text)) or any(value in text for value in found.values()):
             return None, list(found)
     except ValueError:  # no TOML or no UTF-8: who knows what it holds
-        return None, []
+        return None, list(found)
     return text.encode(), list(found)
 
 

@@ -107,13 +107,13 @@ def list_(state: State, directory: Path | None) -> None:
 @pass_state
 def verify(state: State, file: str | None, everything: bool, directory: Path | None) -> int:
     """Open a backup (or all, or the newest: `latest`) and check everything in it; exit 1 when one does not hold."""
-    from caxton.backup import find, list_backups, verify
+    from caxton.backup import find, list_backups, reserve_of, verify
 
     if (file is None) is not everything:
         raise click.UsageError("name one backup, or give --all")
-    _, where = _prepare(state, directory)
+    config, where = _prepare(state, directory)
     paths = [find(where, file)] if file else [where / one.file for one in list_backups(where)]
-    found = [verify(where, path) for path in paths]
+    found = [verify(where, path, reserve_of(config, where)) for path in paths]
     if state.as_json:
         emit_json(found)
     else:
@@ -152,7 +152,7 @@ def _prepare(state: State, directory: Path | None) -> tuple[Config, Path]:
     """The configuration and the backup directory; from here on this process is patient, its files not public."""
     config = configuration(state).config
     os.umask(0o027)
-    os.nice(NICE)
+    os.nice(max(0, NICE - os.nice(0)))  # its unit may have said so already
     return config, (directory or Path(config.backup.directory)).absolute()
 
 

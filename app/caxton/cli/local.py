@@ -20,11 +20,16 @@ from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.operations import Call, Fail, FromRouter, Reply
 
 TIMEOUT_SECONDS: Final = 30.0
+_NEEDED: Final = frozenset({"coordination.local_state_path"})
+"""Without it nobody knows where the node is."""
 
 
 def configuration(state: State) -> Loaded:
-    """The configuration of the node on this host, found as `serve` finds it."""
-    return load(state.config_file, os.environ)
+    """The configuration of the node on this host, found as `serve` finds it.
+
+    An operator's shell has not the secrets that the node's units have: they may be missing here.
+    """
+    return load(state.config_file, os.environ, needed=_NEEDED)
 
 
 def ask_router(state: State, op: str, arguments: msgspec.Struct, *, timeout: float = TIMEOUT_SECONDS) -> Any:

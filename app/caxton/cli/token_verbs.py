@@ -5,15 +5,15 @@ Owns the claims of a token. Must never print the secret.
 
 from __future__ import annotations
 
+import os
 import time
 
 import click
 
-from caxton.cli.local import configuration
 from caxton.cli.render import emit_json, note
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import Duration
-from caxton.config import format_duration
+from caxton.config import format_duration, load
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import new_id
 from caxton.telemetry import timestamp
@@ -33,7 +33,7 @@ def create(state: State, subject: str, ttl: float | None) -> None:
     """Print a token; use it as CAXTON_TOKEN, or in `Authorization: Bearer`."""
     import jwt
 
-    security = configuration(state).config.security
+    security = load(state.config_file, os.environ).config.security
     if security.jwt_secret is None:
         raise CaxtonError(
             Code.CONFIG_INVALID,

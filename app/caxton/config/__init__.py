@@ -3,13 +3,14 @@
 Owns every key of production.toml. Must never import another Caxton package, `caxton.protocol.errors` excepted.
 """
 
-from caxton.config.kinds import split_address
+from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
 from caxton.config.rules import is_loopback, serf_profile
 from caxton.config.sections import (
     PUBLIC,
     RELOADABLE,
+    SECRETS,
     Backup,
     Config,
     Coordination,
@@ -29,6 +30,7 @@ __all__ = [
     "MASK",
     "PUBLIC",
     "RELOADABLE",
+    "SECRETS",
     "Backup",
     "Config",
     "Coordination",
@@ -48,6 +50,7 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_size",
+    "reachable",
     "reloaded",
     "serf_profile",
     "show",

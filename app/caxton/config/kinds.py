@@ -238,6 +238,14 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def reachable(address: str) -> str:
+    """`address` as a client on this host writes it: the loopback address for a wildcard."""
+    host, port = split_address(address)
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _string(value: object, expected: str, *, hint: str = "") -> str:
     if not isinstance(value, str):
         raise Rejected(expected, hint)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caxton.config import rules
+from caxton.config.envfile import with_file_beside
 from caxton.config.paths import SYSTEM_EXECUTOR_RUN, SYSTEM_RUN
 from caxton.config.problems import Absent, Problem, Rejected, invalid, quoted
 from caxton.config.sections import DEVELOPMENT, KEYS, Config, build
@@ -39,9 +40,12 @@ def load(path: Path | None, environ: Mapping[str, str], *, needed: frozenset[str
     """The configuration from `path` (else the usual places) and `environ`; `CONFIG_INVALID` with every problem.
 
     With `needed` (dotted keys), a variable or a secret that is not there is a problem for these keys only: others
-    have their default then. Everything else that is wrong is refused all the same.
+    have their default then. Everything else that is wrong is refused all the same. For the installed file, caxton.env
+    beside it gives the variables that `environ` has not: a verb on the host finds what the units find.
     """
     file = find_file(path, environ)
+    if file == PRODUCTION_FILE:
+        environ = with_file_beside(file, environ)
     source = str(file) if file else "built-in configuration"
     document = read_file(file) if file else {}
     problems: list[Problem] = []

@@ -220,7 +220,10 @@ KEYS: Final[dict[str, Kind]] = {
 RELOADABLE: Final = frozenset(key for key, kind in KEYS.items() if kind.reloadable)
 """Keys whose change takes effect on SIGHUP; every other changed key needs a restart and says so."""
 
-PUBLIC: Final = frozenset(key for key, kind in KEYS.items() if not kind.secret)
+SECRETS: Final = frozenset(key for key, kind in KEYS.items() if kind.secret)
+"""Keys that are never shown."""
+
+PUBLIC: Final = frozenset(KEYS) - SECRETS
 """Keys that are no secret: all that a process needs which is given no secrets."""
 
 DEVELOPMENT: Final[dict[str, object]] = {

@@ -19,7 +19,6 @@ from caxton.protocol.errors import CaxtonError
 from caxton.telemetry.logs import set_up_logging
 
 
-
 def main() -> int:
     """Serves until SIGTERM."""
     parser = argparse.ArgumentParser(

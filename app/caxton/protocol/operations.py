@@ -27,6 +27,7 @@ from caxton.protocol.views import (
     MessageView,
     NodeEvent,
     Page,
+    ProbeView,
     Readiness,
 )
 
@@ -240,6 +241,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "node.resume": (Nothing, Nothing),
     "node.drain": (Drain, DrainView),
     "node.undrain": (Nothing, Nothing),
+    "node.probe": (Nothing, ProbeView),
     "node.log_level": (SetLogLevel, Nothing),
     "node.gc": (Nothing, Affected),
 }

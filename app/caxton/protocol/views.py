@@ -252,6 +252,14 @@ class DrainView(msgspec.Struct, frozen=True):
     running: list[RunningView] = []
 
 
+class ProbeView(msgspec.Struct, frozen=True):
+    """What a probe execution took: all of it, of that the module's preparation (mostly cached), and the run."""
+
+    duration_seconds: float
+    prepare_seconds: float
+    execution_seconds: float
+
+
 class NodeEvent(msgspec.Struct, frozen=True):
     """One event of GET /events. `id` grows by one; `type` such as `agent.deployed`, `message.dead`."""
 

@@ -170,8 +170,12 @@ class Boxes:
     def renumber(self, box: Box) -> None:
         """Gives the agent a handle that no worker has ever seen."""
         self._by_handle.pop(box.handle, None)
-        box.handle = next(self._handles)
+        box.handle = self.new_handle()
         self._by_handle[box.handle] = box
+
+    def new_handle(self) -> int:
+        """A handle that no worker has ever seen."""
+        return next(self._handles)
 
     def by_handle(self, handle: int) -> Box | None:
         """The box that has this handle now."""

@@ -40,11 +40,12 @@ from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
+from caxton.router.probe import Probe
 from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.tenancy import Tenancy
+from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
@@ -118,6 +119,7 @@ class Core:
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
         )
+        self.probe = Probe(self._boxes, self._executor, self._dispatch, spec_of)
         self._outcomes.alarms = self._alarms
         self._outcomes.wake = self._wake
         self._outcomes.isolate = self._isolate

@@ -81,11 +81,19 @@ class Dispatch:
 
     def start(self, box: Box, worker: Worker) -> asyncio.Future[Result]:
         """Instantiates the agent on a worker; the future gets its `Result`."""
+        return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
+
+    def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
+        """Runs a message that is in no mailbox; the future gets its `Result`, and nothing comes of that."""
+        body = _encoder.encode(message)
+        return self._apart(box, worker, lambda flight: Execute(flight.exec_id, box.handle, flight.incarnation, body))
+
+    def _apart(self, box: Box, worker: Worker, frame: Callable[[Flight], Start | Execute]) -> asyncio.Future[Result]:
         flight = self._flight(box, None, worker)
         flight.started = asyncio.get_running_loop().create_future()
         self._scheduler.runnable += 1
         assert worker.link is not None
-        worker.link.send(Start(flight.exec_id, box.handle, flight.incarnation))
+        worker.link.send(frame(flight))
         return flight.started
 
     def cancel(self, flight: Flight) -> None:

@@ -65,6 +65,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "node.resume": ops_gate.resume,
     "node.drain": ops_gate.drain,
     "node.undrain": ops_gate.undrain,
+    "node.probe": ops_gate.probe,
     "node.log_level": ops_node.log_level,
     "node.gc": ops_node.gc,
 }

@@ -1,4 +1,4 @@
-"""What an operator lets the node do: pause and resume, drain and undrain.
+"""What an operator lets the node do: pause and resume, drain and undrain; and the probe that works all the same.
 
 Owns how these decisions outlive the router. Must never touch a message itself.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from caxton.protocol.operations import Drain, Nothing
-from caxton.protocol.views import DrainView
+from caxton.protocol.views import DrainView, ProbeView
 from caxton.router import marks, scheduler
 from caxton.router.desk import Desk
 
@@ -22,6 +22,11 @@ def apply_marks(desk: Desk) -> None:
     if marks.DRAINED in desk.marks:
         desk.drained = True
         desk.core.hold(scheduler.DRAINED)
+
+
+async def probe(desk: Desk, _: Nothing) -> ProbeView:
+    """One real execution outside of mailboxes and ledger; also while the node is drained or paused."""
+    return await desk.core.probe.run()
 
 
 async def pause(desk: Desk, _: Nothing) -> Nothing:

@@ -11,7 +11,7 @@ import ssl
 import msgspec
 
 from caxton import __version__
-from caxton.config import Config, split_address
+from caxton.config import Config, reachable, split_address
 
 _TIMEOUT_SECONDS = 1.0
 
@@ -41,14 +41,6 @@ def reasons_not_ready(config: Config) -> list[str]:
         return ["api"]
     finally:
         connection.close()
-
-
-def reachable(address: str) -> str:
-    """`address` as a client on this host writes it: the loopback address for a wildcard."""
-    host, port = split_address(address)
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def banner(config: Config) -> str:

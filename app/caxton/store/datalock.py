@@ -25,7 +25,7 @@ _PAUSE_SECONDS: Final = 0.05
 
 @contextmanager
 def hold(data: Path, name: str = LOCK_FILE, *, patience: float = 0.0) -> Iterator[None]:
-    """Holds one lock of the directory; `CONFLICT` with the holder's pid when another process has it for so long (seconds).
+    """Holds one lock of the directory; `CONFLICT` with the holder's pid when another process has it for so long (s).
 
     The kernel releases it when the process ends, however it ends.
     """

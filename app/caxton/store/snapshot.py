@@ -114,7 +114,9 @@ class Archive:
         except sqlite3.Error as error:
             raise storage_error(error) from error
         except msgspec.DecodeError as error:
-            raise CaxtonError(Code.INTERNAL_ERROR, f"a row of {path} cannot be read: {error}", path=str(path)) from error
+            raise CaxtonError(
+                Code.INTERNAL_ERROR, f"a row of {path} cannot be read: {error}", path=str(path)
+            ) from error
         finally:
             connection.close()
 

@@ -1,10 +1,11 @@
 """Which nodes nginx sends requests to: those whose GET /ready answers 200.
 
-nginx without its commercial part asks no node anything; what it learns it learns from requests that failed, and there a node
-that is not ready cannot be told from an agent that answers 503. This is the missing check, with haproxy's rules: `fall`
-failures in a row take a node out, `rise` successes bring it back, and in between it is asked more often.
+nginx without its commercial part asks no node anything; what it learns it learns from requests that failed, and
+there a node that is not ready cannot be told from an agent that answers 503. This is the missing check, with
+haproxy's rules: `fall` failures in a row take a node out, `rise` successes bring it back, and in between it is asked
+more often. And a node is out as long as a file of its name lies in the directory `drained`, whatever it answers.
 
-Owns the file that nginx includes into its upstream. Must never leave that file without a server, nor signal nginx itself: a
+Owns the file that nginx includes into its upstream. Must never take the last node out, nor signal nginx itself: a
 path unit of systemd reloads it when the file changes.
 """
 
@@ -21,16 +22,18 @@ from pathlib import Path
 from typing import Any
 
 LINE_BYTES = 4096
+MARK_SECONDS = 0.5
 
 
 @dataclass
 class Node:
-    """One node and what was seen of it. `ready` None = not asked yet; `streak` = answers in a row that say otherwise."""
+    """One node and what was seen of it. `ready` None = not asked yet; `streak` = answers in a row against it."""
 
     name: str
     address: str
     port: int
     drained: bool
+    marked: bool = False
     ready: bool | None = None
     streak: int = 0
 
@@ -74,11 +77,11 @@ async def answers_200(node: Node, settings: dict[str, Any], context: ssl.SSLCont
 
 
 def servers(nodes: list[Node]) -> str:
-    """The lines of nginx's upstream. Without any ready node all that are not drained stay: their own answer says more."""
-    nobody = not any(node.ready and not node.drained for node in nodes)
+    """The lines of nginx's upstream. Without any ready node all but the drained stay: their own answer says more."""
+    nobody = not any(node.ready and not node.drained and not node.marked for node in nodes)
     lines = ["# Written by caxton-lb-ready.service; changes here are lost."]
     for node in nodes:
-        out = node.drained or (not node.ready and not nobody)
+        out = node.drained or node.marked or (not node.ready and not nobody)
         # max_fails=0: nginx's own verdict would come from clients' requests, and so be at the mercy of any client.
         lines.append(f"server {node.address}:{node.port} max_fails=0{' down' if out else ''}; # {node.name}")
     return "\n".join(lines) + "\n"
@@ -94,14 +97,31 @@ def write(path: Path, text: str) -> None:
     beside.replace(path)
 
 
+def publish(nodes: list[Node], settings: dict[str, Any]) -> None:
+    """Writes what is known, once something is known of every node."""
+    if all(one.ready is not None for one in nodes):
+        write(Path(settings["servers"]), servers(nodes))
+
+
+async def watch_marks(nodes: list[Node], settings: dict[str, Any]) -> None:
+    """Looks at the directory `drained` for ever."""
+    while True:
+        for node in nodes:
+            marked = Path(settings["drained"], node.name).exists()
+            if marked != node.marked:
+                node.marked = marked
+                print(f"{node.name} is {'drained' if marked else 'no longer drained'} by an operator", flush=True)
+                publish(nodes, settings)
+        await asyncio.sleep(MARK_SECONDS)
+
+
 async def watch(node: Node, nodes: list[Node], settings: dict[str, Any], context: ssl.SSLContext | None) -> None:
     """Asks one node for ever."""
     while True:
         ready = await answers_200(node, settings, context)
         if node.saw(ready, settings["fall"], settings["rise"]):
             print(f"{node.name} is {'ready' if ready else 'not ready'}", flush=True)
-            if all(one.ready is not None for one in nodes):
-                write(Path(settings["servers"]), servers(nodes))
+            publish(nodes, settings)
         await asyncio.sleep(settings["fast_interval"] if node.streak else settings["interval"])
 
 
@@ -111,6 +131,7 @@ async def main(path: str) -> None:
     nodes = [Node(one["name"], one["address"], one["port"], one["drained"]) for one in settings["nodes"]]
     context = tls_context(settings)
     async with asyncio.TaskGroup() as group:
+        group.create_task(watch_marks(nodes, settings))
         for node in nodes:
             group.create_task(watch(node, nodes, settings, context))
 

@@ -1,0 +1,48 @@
+"""Who may read what nobody else should: secrets, the configuration, the data directory.
+
+Owns the list of such files. Must never open one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from caxton.config import SECRETS
+from caxton.doctor.model import Check, Patient, Status
+
+NAME = "permissions"
+_OTHERS = 0o007
+_FROM_FILE = "secret file "
+
+
+def examine(patient: Patient) -> Iterator[Check]:
+    """One finding for each file that others may open; one if there is none."""
+    found = [check for path, secret in _private(patient).items() if (check := _look(path, secret)) is not None]
+    yield from found or [Check(NAME, Status.OK, "nobody else may read secrets or data")]
+
+
+def _private(patient: Patient) -> dict[Path, bool]:
+    """Paths that are not for others, and whether a secret is at stake."""
+    loaded, tls_key = patient.loaded, patient.config.networking.tls_key_path
+    paths: dict[Path, bool] = {patient.config.paths.data: False}
+    if loaded.file is not None:
+        inline = any(loaded.origins[key] == f"file {loaded.file}" for key in SECRETS)
+        paths |= {loaded.file: inline, loaded.file.with_name("caxton.env"): True}
+    origins = (loaded.origins[key] for key in SECRETS)
+    paths |= {Path(one.removeprefix(_FROM_FILE)): True for one in origins if one.startswith(_FROM_FILE)}
+    return paths | ({Path(tls_key): True} if tls_key else {})
+
+
+def _look(path: Path, secret: bool) -> Check | None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return Check(NAME, Status.WARN, f"{path}: not ours to look at", "run it as root or as the node's user")
+    if not mode & _OTHERS:
+        return None
+    what = "holds a secret and is" if secret else "is"
+    status = Status.FAIL if secret else Status.WARN
+    return Check(NAME, status, f"{path} {what} open to everybody ({mode & 0o777:04o})", f"chmod o-rwx {path}")

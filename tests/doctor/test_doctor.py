@@ -1,0 +1,199 @@
+"""`caxton doctor` on real nodes, well and unwell."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caxton.config import load
+from caxton.doctor import Patient, Status, backups, examine, permissions, worst
+from support.served_node import SOURCE, ServedNode, run_cli
+
+SECRET = "Vq1bTz9rW3kLmXs7YpGh2NdFc8JaEu5R"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[ServedNode]:
+    served = ServedNode()
+    served.environ["CAXTON_BACKUP__DIRECTORY"] = str(served.directory / "backups")
+    try:
+        yield served.start()
+    finally:
+        served.close()
+
+
+def examined(node: ServedNode, **environ: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    """The exit code, and findings by name."""
+    done = run_cli("doctor", "--output", "json", env={**node.environ, **environ})
+    answer = json.loads(done.stdout)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for check in answer["checks"]:
+        found.setdefault(check["name"], []).append(check)
+    statuses = [check["status"] for checks in found.values() for check in checks]
+    assert answer["status"] == next(one for one in ("fail", "warn", "ok") if one in statuses)
+    return done.returncode, found
+
+
+def statuses(found: dict[str, list[dict[str, Any]]], name: str) -> list[str]:
+    return [check["status"] for check in found[name]]
+
+
+def test_a_healthy_node_passes(node: ServedNode) -> None:
+    code, found = examined(node)
+    assert code == 0
+    assert not [check for checks in found.values() for check in checks if check["status"] == "fail"]
+    for name in ("router", "ready", "probe", "schema", "ports", "ledger", "disk", "maintenance", "permissions"):
+        assert statuses(found, name) == ["ok"], found[name]
+    for component in ("api", "router", "executor"):
+        assert statuses(found, f"version of {component}") == ["ok"]
+    assert statuses(found, "backup") == statuses(found, "restore drill") == ["warn"]
+    assert {"configuration", "units", "clock"} <= set(found)
+    table = node.cli("doctor")
+    assert table.returncode == 0
+    assert "probe" in table.stdout
+
+
+def test_a_drained_node_is_a_warning_and_the_probe_still_runs(node: ServedNode) -> None:
+    assert node.cli("drain").returncode == 0
+    try:
+        code, found = examined(node)
+    finally:
+        node.cli("undrain")
+    assert code == 0
+    assert (found["ready"][0]["status"], found["ready"][0]["hint"]) == ("warn", "caxton undrain")
+    assert statuses(found, "probe") == ["ok"]
+
+
+def test_what_runs_and_is_not_what_is_installed_fails(node: ServedNode, tmp_path: Path) -> None:
+    shutil.copytree(SOURCE / "caxton", tmp_path / "caxton", ignore=shutil.ignore_patterns("__pycache__"))
+    init = tmp_path / "caxton" / "__init__.py"
+    init.write_text(init.read_text() + '\n__version__ = "99.0.0"\n')
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), **node.environ}
+    command = [sys.executable, "-m", "caxton", "doctor", "--output", "json"]
+    done = subprocess.run(command, env=environ, cwd="/", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    failed = {
+        check["name"]: check["hint"] for check in json.loads(done.stdout)["checks"] if check["status"] == "fail"
+    }
+    assert failed == {f"version of {one}": "systemctl restart caxton" for one in ("api", "router", "executor")}
+
+
+def test_a_maintenance_flag_left_over_fails(node: ServedNode) -> None:
+    flag = node.directory / "data" / "maintenance"
+    flag.touch()
+    try:
+        code, found = examined(node)
+    finally:
+        flag.unlink()
+    assert code == 1
+    assert statuses(found, "maintenance") == ["fail"]
+
+
+def test_a_disk_below_its_mark_fails(node: ServedNode) -> None:
+    code, found = examined(node, CAXTON_MESSAGING__LOW_DISK_BYTES="1024TB")
+    assert code == 1
+    assert statuses(found, "disk")[0] == "fail"
+
+
+def test_a_node_that_is_not_there_fails_in_every_way_that_shows_it() -> None:
+    away = ServedNode()
+    try:
+        code, found = examined(away)
+        assert code == 1
+        assert statuses(found, "router") == statuses(found, "probe") == ["fail"]
+        assert statuses(found, "ports") == ["fail"] * 3
+        assert statuses(found, "version of api") == ["warn"]
+        assert statuses(found, "schema") == ["warn"]
+        assert "ledger" not in found
+        assert all(check["hint"] for name in ("router", "probe", "ports") for check in found[name])
+    finally:
+        away.close()
+
+
+def test_a_schema_of_another_release_fails(tmp_path: Path) -> None:
+    node = ServedNode()
+    try:
+        node.start()
+        node.stop()
+        with closing(sqlite3.connect(node.directory / "data" / "local.db")) as connection:
+            connection.execute("UPDATE schema_info SET version = 9, compat = 9")
+            connection.commit()
+        code, found = examined(node)
+        assert code == 1
+        assert statuses(found, "schema") == ["fail"]
+    finally:
+        node.close()
+
+
+def patient(tmp_path: Path, text: str = "") -> Patient:
+    """A node of which nothing but files is looked at."""
+    file = tmp_path / "production.toml"
+    file.write_text(
+        f'[coordination]\nlocal_state_path = "{tmp_path}/data/local.db"\n[backup]\ndirectory = "{tmp_path}"\n{text}'
+    )
+    file.chmod(0o640)
+    (tmp_path / "data").mkdir(mode=0o750, exist_ok=True)
+    return Patient(load(file, {}), lambda op: pytest.fail(f"{op} was asked"))
+
+
+@pytest.mark.parametrize(
+    ("verified_hours", "drilled_hours", "expected"),
+    [(1, 1, ["ok", "ok"]), (30, 200, ["warn", "warn"]), (24 * 8, 1, ["fail", "ok"]), (None, None, ["warn", "warn"])],
+)
+def test_the_age_of_backups(
+    tmp_path: Path, verified_hours: float | None, drilled_hours: float | None, expected: list[str]
+) -> None:
+    def ago(hours: float | None) -> float | None:
+        return None if hours is None else time.time() - hours * 3600
+
+    drill = None if drilled_hours is None else {"at": ago(drilled_hours), "seconds": 1.0}
+    status = {"verified_taken_at": ago(verified_hours), "drill_succeeded": drill, "state": None}
+    (tmp_path / "status.json").write_text(json.dumps(status))
+    assert [check.status for check in backups.examine(patient(tmp_path))] == expected
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"verified_taken_at": "yesterday"}'])
+def test_a_status_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "status.json").write_text(text)
+    assert {check.status for check in backups.examine(patient(tmp_path))} == {Status.WARN}
+
+
+def test_secrets_open_to_everybody_fail(tmp_path: Path) -> None:
+    own = patient(tmp_path, f'[security]\njwt_secret = "{SECRET}"')
+    assert worst(permissions.examine(own)) is Status.OK
+    (tmp_path / "production.toml").chmod(0o644)
+    assert worst(permissions.examine(own)) is Status.FAIL
+    (tmp_path / "secret").write_text(SECRET)
+    other = patient(tmp_path, f'[security]\njwt_secret_file = "{tmp_path}/secret"')
+    for path, mode, expected in [
+        ("secret", 0o644, Status.FAIL),
+        ("secret", 0o600, Status.OK),
+        ("caxton.env", 0o604, Status.FAIL),
+        ("caxton.env", 0o640, Status.OK),
+        ("production.toml", 0o644, Status.WARN),
+        ("production.toml", 0o640, Status.OK),
+        ("data", 0o755, Status.WARN),
+    ]:
+        (tmp_path / path).touch()
+        (tmp_path / path).chmod(mode)
+        assert worst(permissions.examine(other)) is expected, (path, oct(mode))
+
+
+def test_one_examination_that_breaks_does_not_keep_the_others(tmp_path: Path) -> None:
+    own = patient(tmp_path)
+    (tmp_path / "data" / "local.db").write_text("no database at all, but long enough to be taken for one" * 40)
+    own.ask = lambda op: {"reasons": []} if op == "ready" else {"duration_seconds": 1.0, "execution_seconds": 0.5}
+    found = {check.name: check.status for check in examine(own)}
+    assert found["schema"] is Status.FAIL
+    assert {"disk", "clock", "backup", "probe"} <= set(found)
