@@ -24,6 +24,7 @@ from support.virtual_machine import VirtualMachine
 RELEASE = os.environ.get("RELEASE", "bookworm")
 MEMORY_LIMIT = 400 * 10**6
 CPU_QUOTA = 1.0
+UNITS = ("caxton-settings", "caxton-executor", "caxton-router", "caxton-admin", "caxton")
 SETTINGS = f"""
 [runtime]
 executor_workers = 1
@@ -44,6 +45,8 @@ low_disk_bytes = "100MB"
 [security]
 auth_enabled = false
 """
+PATIENCE = "[Service]\nTimeoutStartSec=15min\nWatchdogSec=10min\n"
+"""An emulated start takes minutes where others work too; nothing else of the units is changed."""
 EATER = """
 (module
   (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
@@ -107,6 +110,11 @@ class Node:
         """What a verb prints as JSON."""
         return json.loads(self.caxton(*words, "--output", "json"))
 
+    def answers(self) -> bool:
+        """Whether a good agent replies."""
+        reply: dict[str, Any] = self.json("agent", "invoke", "echo", '"still here"', "--timeout", "5m")
+        return bool(reply["content"]["content"] == "still here")
+
     def balanced(self) -> dict[str, int]:
         """The node's ledger once nothing is under way; its imbalance is 0."""
 
@@ -141,6 +149,7 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pytest.skip("no package: make deb")
     files = {
         "opt/caxton/config/production.toml": SETTINGS.encode(),
+        **{f"etc/systemd/system/{unit}.service.d/90-patience.conf": PATIENCE.encode() for unit in UNITS},
         "root/echo.wat": ECHO.encode(),
         "root/eater.wat": EATER.encode(),
         "root/spinner.wat": SPINNER.encode(),

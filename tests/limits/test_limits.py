@@ -47,7 +47,7 @@ def test_memory_ends_a_worker_and_nothing_else(node: Any) -> None:
     assert [kills(machine, unit) for unit in OTHERS] == [0, 0, 0]
     assert "oom_memcg=/system.slice/caxton-executor.service" in machine.run("journalctl -k --no-pager")
     assert node.main_pids() == pids  # the supervisor and everybody else are who they were
-    assert node.json("agent", "invoke", "echo", '"still here"')["content"] == "still here"
+    assert node.answers()
     assert node.balanced()["done"] == before["done"] + 1
 
 
@@ -82,5 +82,5 @@ def test_forks_end_at_the_task_limit_and_the_node_lives_on(node: Any) -> None:
     assert error == errno.EAGAIN
     assert 0 < made < tasks == limit
     assert machine.counters(EXECUTOR, "pids.events")["max"] >= 1
-    assert node.json("agent", "invoke", "echo", '"still here"')["content"] == "still here"
+    assert node.answers()
     node.balanced()
