@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +255,7 @@ class Balancer:
             "__caxton_lb_nginx_temporary": home,
             "__caxton_lb_nginx_servers": f"{home}/servers.conf",
             "__caxton_lb_nginx_drained": f"{home}/drained",
+            "__caxton_lb_nginx_in_force": f"{home}/in-force.conf",
         }
 
     def _command(self, *, test: bool = False) -> list[str]:
@@ -286,10 +287,12 @@ class Balancer:
 
     def _reload_on_change(self) -> None:
         """The part of caxton-lb-reload.path: what the check writes is put into force."""
+        servers, before = self.home / "servers.conf", 0
         while not self._ended.wait(0.02):
-            text = (self.home / "servers.conf").read_text()
-            if text != self._in_force:
+            if (now := servers.stat().st_mtime_ns) != before:
+                before, text = now, servers.read_text()
                 try:
+                    (self.home / "in-force.conf").write_text(text)
                     self._signal()
                     self._in_force = text
                 except (OSError, AssertionError):
@@ -298,16 +301,18 @@ class Balancer:
 
 
 @contextlib.contextmanager
-def balancing(engine: str, nodes: dict[str, Stub] | dict[str, int], **variables: Any) -> Iterator[Balancer]:
-    """A started balancer in front of `nodes`, which all are up."""
+def balancing(
+    engine: str, nodes: Mapping[str, Stub | int], *, up: list[str] | None = None, **variables: Any
+) -> Iterator[Balancer]:
+    """A started balancer in front of `nodes` (stubs or ports); `up` (all but the drained) are up when it begins."""
     ports = {name: node if isinstance(node, int) else node.port for name, node in nodes.items()}
+    awaited = [name for name in ports if name not in variables.get("caxton_lb_drained", [])] if up is None else up
     balancer = Balancer(engine, ports, **variables)
     try:
         balancer.render()
         balancer.start()
-        for name in ports:
-            if name not in variables.get("caxton_lb_drained", []):
-                balancer.until_state(name, "UP")
+        for name in awaited:
+            balancer.until_state(name, "UP")
         yield balancer
     finally:
         balancer.close()

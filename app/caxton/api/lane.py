@@ -21,6 +21,8 @@ from caxton.api.unreader import DeadlineUnreader
 READ_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 0.2
 """How long the rest of a body is waited for before gunicorn takes over, with its deadline."""
+ABOUT_TO_ASK_SECONDS: Final = 1.0
+"""A worker that ends has accepted connections whose first request is still on its way."""
 _READ: Final = 1
 Headers = list[tuple[str, str]]
 Answer = tuple[str, Headers, bytes]
@@ -37,20 +39,26 @@ class IdleClients:
     """Connections that ask nothing of this worker now, and until when each may go on like that."""
 
     def __init__(self) -> None:
-        self._until: dict[Any, float] = {}
+        self._idle: dict[Any, tuple[float, float]] = {}
 
     def add(self, client: Any, seconds: float) -> None:
         """The client may be idle for this long."""
-        self._until[client] = time.monotonic() + seconds
+        now = time.monotonic()
+        self._idle[client] = now, now + seconds
 
     def remove(self, client: Any) -> None:
         """The client asks something."""
-        del self._until[client]
+        del self._idle[client]
 
     def shut(self, *, everyone: bool) -> None:
-        """Ends those whose time is up, or all."""
+        """Ends those whose time is up, or all but those who have only just come: they are about to ask."""
         now = time.monotonic()
-        for client in [one for one, until in self._until.items() if everyone or until < now]:
+        ended = [
+            client
+            for client, (since, until) in self._idle.items()
+            if until < now or (everyone and since < now - ABOUT_TO_ASK_SECONDS)
+        ]
+        for client in ended:
             client.shutdown(socket.SHUT_RD)  # a request that has arrived already is still answered
 
 

@@ -6,7 +6,8 @@ haproxy's rules: `fall` failures in a row take a node out, `rise` successes brin
 more often. And a node is out as long as a file of its name lies in the directory `drained`, whatever it answers.
 
 Owns the file that nginx includes into its upstream. Must never take the last node out, nor signal nginx itself: a
-path unit of systemd reloads it when the file changes.
+path unit of systemd reloads it when the file changes, and keeps a copy of what it reloaded. A change that comes while
+a reload is under way starts no other one, so this program compares, and writes the file once more.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import json
 import os
 import ssl
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 LINE_BYTES = 4096
-MARK_SECONDS = 0.5
+PUBLISH_SECONDS = 0.5
+PATIENCE_SECONDS = 3.0
+"""How long a reload may take before the file is written once more."""
 
 
 @dataclass
@@ -87,41 +91,48 @@ def servers(nodes: list[Node]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def says(path: Path, text: str) -> bool:
+    """Whether the file is there and holds exactly this."""
+    return path.exists() and path.read_text() == text
+
+
 def write(path: Path, text: str) -> None:
-    """Replaces the file as a whole, unless it says so already."""
-    if path.exists() and path.read_text() == text:
-        return
+    """Replaces the file as a whole, which starts a reload."""
     beside = path.with_suffix(".new")
     beside.write_text(text)
     os.chmod(beside, 0o644)
     beside.replace(path)
 
 
-def publish(nodes: list[Node], settings: dict[str, Any]) -> None:
-    """Writes what is known, once something is known of every node."""
-    if all(one.ready is not None for one in nodes):
-        write(Path(settings["servers"]), servers(nodes))
+def look_at_marks(nodes: list[Node], directory: Path) -> None:
+    """Takes over what an operator says."""
+    for node in nodes:
+        marked = (directory / node.name).exists()
+        if marked != node.marked:
+            node.marked = marked
+            print(f"{node.name} is {'drained' if marked else 'no longer drained'} by an operator", flush=True)
 
 
-async def watch_marks(nodes: list[Node], settings: dict[str, Any]) -> None:
-    """Looks at the directory `drained` for ever."""
+async def publish(nodes: list[Node], settings: dict[str, Any]) -> None:
+    """Keeps the file true for ever, once something is known of every node."""
+    path, in_force, written = Path(settings["servers"]), Path(settings["in_force"]), 0.0
     while True:
-        for node in nodes:
-            marked = Path(settings["drained"], node.name).exists()
-            if marked != node.marked:
-                node.marked = marked
-                print(f"{node.name} is {'drained' if marked else 'no longer drained'} by an operator", flush=True)
-                publish(nodes, settings)
-        await asyncio.sleep(MARK_SECONDS)
+        look_at_marks(nodes, Path(settings["drained"]))
+        if all(node.ready is not None for node in nodes):
+            text = servers(nodes)
+            overdue = time.monotonic() - written > PATIENCE_SECONDS
+            if not says(path, text) or (overdue and not says(in_force, text)):
+                write(path, text)
+                written = time.monotonic()
+        await asyncio.sleep(PUBLISH_SECONDS)
 
 
-async def watch(node: Node, nodes: list[Node], settings: dict[str, Any], context: ssl.SSLContext | None) -> None:
+async def watch(node: Node, settings: dict[str, Any], context: ssl.SSLContext | None) -> None:
     """Asks one node for ever."""
     while True:
         ready = await answers_200(node, settings, context)
         if node.saw(ready, settings["fall"], settings["rise"]):
             print(f"{node.name} is {'ready' if ready else 'not ready'}", flush=True)
-            publish(nodes, settings)
         await asyncio.sleep(settings["fast_interval"] if node.streak else settings["interval"])
 
 
@@ -131,9 +142,9 @@ async def main(path: str) -> None:
     nodes = [Node(one["name"], one["address"], one["port"], one["drained"]) for one in settings["nodes"]]
     context = tls_context(settings)
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch_marks(nodes, settings))
+        group.create_task(publish(nodes, settings))
         for node in nodes:
-            group.create_task(watch(node, nodes, settings, context))
+            group.create_task(watch(node, settings, context))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from support import balancers, load, stubs
 
 ENGINES = ["haproxy", "nginx"]
+HERE = Path(__file__).parent
 
 
 def require(engine: str) -> None:
@@ -66,3 +68,10 @@ def all_ready(balancer: balancers.Balancer, nodes: dict[str, stubs.Stub]) -> Ite
             stub.start()
         stub.tell("undrain")
         balancer.until_state(name, "UP")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ansible renders some of these configurations more than once, on cores that others use too."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(300))
