@@ -28,14 +28,14 @@ test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
 
 lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
 lint: $(VENV)/.installed ## ruff and mypy --strict, of the package, of the tests' helpers and of the lab
-	$(BIN)/ruff check --config app/pyproject.toml app tests molecule
-	$(BIN)/ruff format --check --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
+	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
 	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
 
 format: $(VENV)/.installed ## ruff format
-	$(BIN)/ruff check --fix --config app/pyproject.toml app tests molecule
-	$(BIN)/ruff format --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff check --fix --config app/pyproject.toml app tests packaging molecule
+	$(BIN)/ruff format --config app/pyproject.toml app tests packaging molecule
 
 bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables, writes tests/bench/results/*.json
 	cd app && $(BIN)/python -m bench $(BENCH)

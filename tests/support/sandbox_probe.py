@@ -26,7 +26,7 @@ def system(result: int) -> object:
     return "done"
 
 
-def connect(family: int, target: object) -> str:
+def connect(family: int, target: tuple[str, int] | str) -> str:
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(3)
         client.connect(target)
@@ -46,6 +46,21 @@ def set_user_id() -> str:
     return "done"
 
 
+def set_host_name() -> str:
+    socket.sethostname("probe")
+    return "done"
+
+
+def real_time() -> str:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    return "done"
+
+
+def done(opened: socket.socket | mmap.mmap) -> str:
+    opened.close()
+    return "done"
+
+
 def status(name: str) -> str:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{name}:"))
@@ -61,7 +76,7 @@ def probes(peer: str) -> dict[str, Callable[[], object]]:
         "connect loopback": lambda: connect(socket.AF_INET, ("127.0.0.1", 22)),
         "message bus": lambda: connect(socket.AF_UNIX, "/run/dbus/system_bus_socket"),
         "router.sock": lambda: connect(socket.AF_UNIX, "/run/caxton/router.sock"),
-        "raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close() or "done",
+        "raw socket": lambda: done(socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
         "read database": lambda: len(Path("/opt/caxton/data/local.db").read_bytes()) > 0 and "done",
         "read configuration": lambda: len(Path("/opt/caxton/config/production.toml").read_bytes()) > 0 and "done",
         "write configuration": lambda: write("/opt/caxton/config/probe"),
@@ -80,13 +95,13 @@ def probes(peer: str) -> dict[str, Callable[[], object]]:
         "devices": lambda: sorted({"mem", "kmsg", "console", "fuse"} & set(os.listdir("/dev"))) or "none",
         "unshare": lambda: system(LIBC.unshare(NEWUSER | NEWNET)),
         "mount": lambda: system(LIBC.mount(b"none", b"/tmp", b"tmpfs", 0, None)),
-        "executable memory": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close() or "done",
-        "host name": lambda: socket.sethostname("probe") or "done",
+        "executable memory": lambda: done(mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)),
+        "host name": set_host_name,
         "kernel setting": lambda: write("/proc/sys/kernel/core_pattern"),
         "set-user-id": set_user_id,
-        "real time": lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) or "done",
+        "real time": real_time,
         "priority": lambda: os.nice(1) and "done",
-        "personality": lambda: system(LIBC.personality(0x0008) - 0),
+        "personality": lambda: system(LIBC.personality(0x0008)),
         "ptrace": lambda: system(LIBC.ptrace(16, 1, 0, 0)),
         "temporary file": lambda: write("/tmp/probe-file"),
     }
