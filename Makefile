@@ -50,16 +50,16 @@ test-site: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ten runs of site.yml
 
 lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
 lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansible-lint (profile production), yamllint
-	$(BIN)/ruff check --config app/pyproject.toml app tests molecule
-	$(BIN)/ruff format --check --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
+	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
 	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
 
 format: $(VENV)/.installed ## ruff format
-	$(BIN)/ruff check --fix --config app/pyproject.toml app tests molecule
-	$(BIN)/ruff format --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff check --fix --config app/pyproject.toml app tests packaging molecule
+	$(BIN)/ruff format --config app/pyproject.toml app tests packaging molecule
 
 bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables, writes tests/bench/results/*.json
 	cd app && $(BIN)/python -m bench $(BENCH)
