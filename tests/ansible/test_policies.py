@@ -29,6 +29,11 @@ def test_every_verb_has_its_playbook() -> None:
     assert {path.stem for path in PLAYBOOKS} == set(VERBS.split())
 
 
+def test_the_operator_s_page_has_every_verb() -> None:
+    page = (ROOT / "app" / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"playbooks/(\w+)\.yml", page)) == set(VERBS.split())
+
+
 @pytest.mark.parametrize(("path", "play"), plays(), ids=lambda value: value.stem if isinstance(value, Path) else "")
 def test_a_play_stops_at_the_first_error(path: Path, play: dict[str, Any]) -> None:
     assert play.get("any_errors_fatal") is True
