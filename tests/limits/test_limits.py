@@ -20,6 +20,12 @@ def kills(machine: VirtualMachine, unit: str) -> int:
     return machine.counters(unit, "memory.events")["oom_kill"]
 
 
+def test_nothing_of_the_boot_was_left_out(node: Any) -> None:
+    """A cycle in the order of units is broken by dropping one of them: once it was the settings, with every limit."""
+    assert "ordering cycle" not in node.machine.run("journalctl -b --no-pager")
+    assert node.machine.properties("sockets.target", "ActiveState") == {"ActiveState": "active"}
+
+
 def test_the_settings_are_in_the_unit_and_in_the_kernel(node: Any) -> None:
     machine: VirtualMachine = node.machine
     shown = machine.properties(EXECUTOR, "MemoryMax", "CPUQuotaPerSecUSec", "TasksMax", "OOMPolicy")
