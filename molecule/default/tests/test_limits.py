@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from checks import site
 from testinfra.host import Host
 
+from checks import site
 from support.wat import LOOP
 
 testinfra_hosts = ["ansible://caxton_nodes"]
