@@ -16,7 +16,7 @@ pip=${PIP:-python3 -m pip}
 packages="debhelper dpkg-dev fakeroot lintian python3 python3-pip"
 
 fail() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
-digest() { sha256sum "$@" | sha256sum | cut -c1-12; }
+digest() { sha256sum | cut -c1-12; } # of standard input
 once() { # only one of several builds fetches what all of them need
     exec 9>"$cache/lock"
     flock 9
@@ -26,14 +26,14 @@ once() { # only one of several builds fetches what all of them need
 mkdir -p "$cache" "$out"
 
 chroot_of() {
-    made=$cache/$release-$({ cat "$root/packaging/rootfs.sh"; echo "$packages"; } | digest -)
+    made=$cache/$release-$({ cat "$root/packaging/rootfs.sh"; echo "$packages"; } | digest)
     # shellcheck disable=SC2086  # a list of packages
     [ -d "$made" ] || sh "$root/packaging/rootfs.sh" "$release" "$made" $packages >&2
     echo "$made"
 }
 
 wheels_for() { # PYTHON, e.g. 3.11
-    made=$cache/wheels-$1-$(digest "$root/app/requirements.txt")
+    made=$cache/wheels-$1-$(digest <"$root/app/requirements.txt")
     if [ ! -d "$made" ]; then
         rm -rf "$made.making"
         $pip download -qq --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
