@@ -1,7 +1,7 @@
-"""The balancers of the role caxton_lb as children on loopback: real haproxy and nginx, configured by the role's own templates.
+"""The balancers of the role caxton_lb as children on loopback: real haproxy and nginx, by the role's own templates.
 
-Owns rendering (through Ansible itself), starting and ending them and the stubs behind them. Must never signal a process that it
-did not start, and never listen anywhere but on loopback.
+Owns rendering (through Ansible itself), starting, reloading and ending them. Must never signal a process that it did
+not start, and never listen anywhere but on loopback.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-from support import load, stub_backend
+
+from support import load
 from support.served_node import free_ports, until
+from support.stubs import Stub, make_certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "caxton_lb"
@@ -57,52 +59,6 @@ def missing(engine: str) -> str:
     return "" if ansible() else "ansible-playbook is not installed (make site, or molecule/requirements.txt)"
 
 
-class Stub:
-    """One stand-in for a node as a child process."""
-
-    def __init__(self, name: str, port: int, certificate: Path | None = None) -> None:
-        self.name, self.port, self.certificate = name, port, certificate
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Starts it and waits until it answers."""
-        line = [sys.executable, stub_backend.__file__, "--name", self.name, "--port", str(self.port)]
-        line += ["--certificate", str(self.certificate)] if self.certificate else []
-        self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        until(lambda: listens(self.port), f"{self.name} listens")
-
-    def tell(self, what: str) -> list[str]:
-        """POST /stub/WHAT; the requests that it has seen so far."""
-        answer = httpx.post(f"{self.url}/stub/{what}", verify=False, timeout=10)
-        return list(answer.json()["seen"])
-
-    def seen(self) -> list[str]:
-        """`METHOD TARGET` of what it answered so far."""
-        return self.tell("seen")
-
-    @contextlib.contextmanager
-    def stalled(self) -> Iterator[None]:
-        """SIGSTOP for a while: it is there and does nothing."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
-
-    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Ends it; a second time does nothing."""
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(10)
-            self.process = None
-
-
 class Balancer:
     """haproxy or nginx in a directory of its own, in front of `nodes` (name → port)."""
 
@@ -111,6 +67,7 @@ class Balancer:
         self.home = Path(tempfile.mkdtemp(prefix="cxlb", dir="/tmp"))
         self.home.chmod(0o755)
         self.http, self.https, self.local, self.metrics = free_ports(4)
+        (self.home / "drained").mkdir()
         self.certificate, self.key = make_certificate(self.home)
         self.children: list[subprocess.Popen[bytes]] = []
         self._ended = threading.Event()
@@ -142,7 +99,10 @@ class Balancer:
         tasks = [
             {
                 "name": f"Render {source}",
-                "ansible.builtin.template": {"src": str(ROLE / "templates" / source), "dest": str(self.home / target)},
+                "ansible.builtin.template": {
+                    "src": str(ROLE / "templates" / source),
+                    "dest": str(self.home / target),
+                },
             }
             for source, target in TEMPLATES[self.engine].items()
             if target != "servers.conf" or not (self.home / target).exists()
@@ -215,6 +175,16 @@ class Balancer:
         """The part of caxton-lb-ready.service."""
         self._child([sys.executable, "-I", str(ROLE / "files" / "ready_check.py"), str(self.home / "ready.json")])
 
+    def set_drained(self, name: str, drained: bool) -> None:
+        """What an operator says at the balancer itself; returns when it is in force."""
+        if self.engine == "haproxy":
+            self.command(f"set server caxton_backend/{name} state {'drain' if drained else 'ready'}")
+        elif drained:
+            (self.home / "drained" / name).touch()
+        else:
+            (self.home / "drained" / name).unlink()
+        self.until_state(name, ("DRAIN" if self.engine == "haproxy" else "DOWN") if drained else "UP")
+
     def command(self, text: str) -> str:
         """One command on haproxy's admin socket."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -284,12 +254,19 @@ class Balancer:
             "__caxton_lb_nginx_pid": f"{home}/pid",
             "__caxton_lb_nginx_temporary": home,
             "__caxton_lb_nginx_servers": f"{home}/servers.conf",
+            "__caxton_lb_nginx_drained": f"{home}/drained",
+            "__caxton_lb_nginx_in_force": f"{home}/in-force.conf",
         }
 
     def _command(self, *, test: bool = False) -> list[str]:
         if self.engine == "haproxy":
             return [BINARIES["haproxy"], "-c" if test else "-W", "-f", str(self.home / "haproxy.cfg")]
-        return [BINARIES["nginx"], "-c", str(self.home / "nginx.conf"), *(["-t", "-q"] if test else ["-g", "daemon off;"])]
+        return [
+            BINARIES["nginx"],
+            "-c",
+            str(self.home / "nginx.conf"),
+            *(["-t", "-q"] if test else ["-g", "daemon off;"]),
+        ]
 
     def _child(self, command: list[str]) -> None:
         with (self.home / "log").open("ab") as log:
@@ -300,7 +277,7 @@ class Balancer:
         return {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
     def _working(self, workers: set[int]) -> set[int]:
-        """Those of nginx's `workers` that still take new connections; haproxy's hand over before they are replaced."""
+        """Those of nginx's `workers` that still take connections; haproxy's hand over before they are replaced."""
         found = set()
         for pid in workers if self.engine == "nginx" else ():
             with contextlib.suppress(OSError):
@@ -310,10 +287,12 @@ class Balancer:
 
     def _reload_on_change(self) -> None:
         """The part of caxton-lb-reload.path: what the check writes is put into force."""
+        servers, before = self.home / "servers.conf", 0
         while not self._ended.wait(0.02):
-            text = (self.home / "servers.conf").read_text()
-            if text != self._in_force:
+            if (now := servers.stat().st_mtime_ns) != before:
+                before, text = now, servers.read_text()
                 try:
+                    (self.home / "in-force.conf").write_text(text)
                     self._signal()
                     self._in_force = text
                 except (OSError, AssertionError):
@@ -321,47 +300,19 @@ class Balancer:
                         raise
 
 
-def listens(port: int) -> bool:
-    """Whether anybody accepts connections on this loopback port."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2):
-        return True
-    return False
-
-
-def make_certificate(home: Path) -> tuple[Path, Path]:
-    """A certificate for loopback that is its own CA, and its key; `both.pem` has them together."""
-    certificate, key = home / "tls.crt", home / "tls.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=caxton.test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:caxton.test"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    (home / "both.pem").write_text(certificate.read_text() + key.read_text())
-    return certificate, key
-
-
 @contextlib.contextmanager
-def stubs(*names: str, certificate: Path | None = None) -> Iterator[dict[str, Stub]]:
-    """Stand-ins for nodes, started, by name."""
-    made = {name: Stub(name, port, certificate) for name, port in zip(names, free_ports(len(names)), strict=True)}
-    try:
-        for stub in made.values():
-            stub.start()
-        yield made
-    finally:
-        for stub in made.values():
-            stub.end()
-
-
-@contextlib.contextmanager
-def balancing(engine: str, nodes: dict[str, Stub] | dict[str, int], **variables: Any) -> Iterator[Balancer]:
-    """A started balancer in front of `nodes`, which all are up."""
+def balancing(
+    engine: str, nodes: Mapping[str, Stub | int], *, up: list[str] | None = None, **variables: Any
+) -> Iterator[Balancer]:
+    """A started balancer in front of `nodes` (stubs or ports); `up` (all but the drained) are up when it begins."""
     ports = {name: node if isinstance(node, int) else node.port for name, node in nodes.items()}
+    awaited = [name for name in ports if name not in variables.get("caxton_lb_drained", [])] if up is None else up
     balancer = Balancer(engine, ports, **variables)
     try:
         balancer.render()
         balancer.start()
-        for name in ports:
-            if name not in variables.get("caxton_lb_drained", []):
-                balancer.until_state(name, "UP")
+        for name in awaited:
+            balancer.until_state(name, "UP")
         yield balancer
     finally:
         balancer.close()

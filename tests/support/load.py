@@ -2,9 +2,9 @@
 
     python3 load.py --url https://10.42.2.100 --ca ca.pem --rate 100 --seconds 30 --json
 
-It behaves like an ordinary client and no better: connections are kept and used again, a request that meets a kept connection
-which the other side has just closed goes out once more on a new one, and nothing else is repeated. The rate does not wait for
-answers: a stall shows as many late requests and not as few. Exit status 0 if nothing failed.
+It behaves like an ordinary client and no better: connections are kept and used again, a request that meets a kept
+connection which the other side has just closed goes out once more on a new one, and nothing else is repeated. The
+rate does not wait for answers: a stall shows as many late requests and not as few. Exit status 0 if nothing failed.
 
 Owns this traffic. Must never aim at anything but loopback and the lab's machines.
 """
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import json
 import ssl
 import sys
@@ -66,7 +67,7 @@ class Tally:
     def report(self) -> dict[str, Any]:
         """The tally as plain data; times in seconds."""
         took, when = sorted(self.took) or [0.0], sorted(self.succeeded_at)
-        gaps = [later - earlier for earlier, later in zip(when, when[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(when)]
         return {
             "requests": self.ok + self.failed.total(),
             "ok": self.ok,
@@ -202,9 +203,8 @@ class Client:
             self.idle.append(connection)
         return status, headers
 
-
     def _lost(self, connection: Connection, sent: float, kind: str) -> Exception:
-        """What a connection that ended without an answer means: it was idle and about to be closed, or the request is lost."""
+        """What a connection that ended without an answer means: it had been closed, or the request is lost."""
         at_once = time.monotonic() - sent < IDLE_SECONDS
         return ClosedIdleError() if connection.used and at_once else FailedError(kind)
 
@@ -258,7 +258,9 @@ def plan_from(arguments: argparse.Namespace) -> Plan:
         path=(url.path or "/") + (f"?{url.query}" if url.query else ""),
         method=arguments.method,
         body=arguments.body.encode(),
-        headers=tuple((name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in arguments.header)),
+        headers=tuple(
+            (name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in arguments.header)
+        ),
         rate=min(arguments.rate, MAX_RATE),
         seconds=min(arguments.seconds, MAX_SECONDS),
         connections=arguments.connections,
@@ -280,7 +282,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=20, help="at most so many at once")
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one request, waiting for a connection included")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, help="seconds for one request, waiting for a connection included"
+    )
     parser.add_argument("--fresh", action="store_true", help="a new connection for each request")
     parser.add_argument("--by-header", default="", help="count the answers by the value of this header")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of text")

@@ -1,4 +1,4 @@
-"""A stand-in for a node, for tests of what stands in front of nodes: a small HTTP/1.1 server, nothing but the standard library.
+"""A stand-in for a node, for tests of what stands in front of nodes: a small HTTP/1.1 server, standard library only.
 
     python3 stub_backend.py --name node1 --address 127.0.0.1 --port 8080 [--certificate PEM]
 
@@ -11,7 +11,8 @@
     GET  /ws, /api/v1/ws             a WebSocket that sends back what it gets
     *    anything else               JSON: who answered, and what arrived
 
-Every answer has `X-Node: NAME`. Owns no state beyond its process. Must never do more work than asked: it is what load is measured with.
+Every answer has `X-Node: NAME`. Owns no state beyond its process. Must never do more work than asked: it is what load
+is measured with.
 """
 
 from __future__ import annotations
@@ -28,12 +29,18 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-PHRASES = {200: "OK", 101: "Switching Protocols", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+PHRASES = {
+    200: "OK",
+    101: "Switching Protocols",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
 
 
 @dataclass
 class Request:
-    """One request as it arrived; `headers` by lower-case name, the last one of a name wins, `all_headers` has each."""
+    """One request as it arrived; `headers` by lower-case name, the last of a name wins; `all_headers` has each."""
 
     method: str
     target: str
@@ -130,7 +137,11 @@ class Stub:
             self.seen = [*self.seen[-999:], f"{request.method} {request.target}"]
         body = json.dumps(content).encode()
         lines = [f"HTTP/1.1 {status} {PHRASES.get(status, 'Status')}", "Content-Type: application/json"]
-        lines += [f"X-Node: {self.name}", f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in extra)]
+        lines += [
+            f"X-Node: {self.name}",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in extra),
+        ]
         request.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         await request.writer.drain()
         return request.headers.get("connection", "").lower() != "close"
@@ -148,8 +159,9 @@ class Stub:
 
     async def events(self, request: Request) -> bool:
         """A stream as a node sends it: chunks of their own, and the header that asks nginx not to collect them."""
-        head = f"HTTP/1.1 200 OK\r\nX-Node: {self.name}\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-        request.writer.write(head.encode() + b"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nX-Node: {self.name}\r\nContent-Type: text/event-stream\r\n"
+        request.writer.write(head.encode() + b"Cache-Control: no-store\r\n")
+        request.writer.write(b"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n")
         every, quiet = request.number("every", 1), request.number("quiet", 0)
         for number in range(int(request.number("count", 5))):
             chunk = b": alive\n\n" if number % 2 else b"id: %d\nevent: tick\ndata: {}\n\n" % number
@@ -167,8 +179,10 @@ class Stub:
         if request.headers.get("upgrade", "").lower() != "websocket":
             return await self.reply(request, 400, self.view(request))
         accept = base64.b64encode(hashlib.sha1(key.encode() + WEBSOCKET, usedforsecurity=False).digest()).decode()
-        head = f"HTTP/1.1 101 Switching Protocols\r\nX-Node: {self.name}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        request.writer.write(head.encode() + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        head = f"HTTP/1.1 101 Switching Protocols\r\nX-Node: {self.name}\r\nUpgrade: websocket\r\n"
+        request.writer.write(
+            head.encode() + f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
         while True:
             first, second = await request.reader.readexactly(2)
             mask = await request.reader.readexactly(4)

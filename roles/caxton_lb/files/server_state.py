@@ -2,8 +2,9 @@
 
     server_state.py SOCKET STATE_FILE CONFIGURATION
 
-Owns the file of `server-state-file`. Must never leave an old one behind: haproxy would believe it, and take a node out that was
-put back long ago. Nor may a server that has moved be in it: haproxy would go on sending to the old address.
+Owns the file of `server-state-file`. Must never leave an old one behind: haproxy would believe it, and take a node
+out that was put back long ago. Nor may a server that has moved be in it: haproxy would go on sending to the old
+address.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
-"""One real haproxy and one real nginx on loopback, configured by the role caxton_lb, in front of three stand-ins for nodes."""
+"""A real haproxy and a real nginx on loopback, configured by the role caxton_lb, before three stand-ins for nodes."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support import balancers, load
+
+from support import balancers, load, stubs
 
 ENGINES = ["haproxy", "nginx"]
+HERE = Path(__file__).parent
 
 
 def require(engine: str) -> None:
@@ -19,20 +22,20 @@ def require(engine: str) -> None:
         pytest.skip(lacking)
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     require(request.param)
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[dict[str, balancers.Stub]]:
-    with balancers.stubs("node1", "node2", "node3") as made:
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[dict[str, stubs.Stub]]:
+    with stubs.stubs("node1", "node2", "node3") as made:
         yield made
 
 
-@pytest.fixture(scope="module")
-def balancer(engine: str, nodes: dict[str, balancers.Stub]) -> Iterator[balancers.Balancer]:
+@pytest.fixture(scope="session")
+def balancer(engine: str, nodes: dict[str, stubs.Stub]) -> Iterator[balancers.Balancer]:
     with balancers.balancing(engine, nodes) as made:
         yield made
 
@@ -57,7 +60,7 @@ def during_load(record_property: Callable[[str, object], None]) -> Callable[...,
 
 
 @pytest.fixture
-def all_ready(balancer: balancers.Balancer, nodes: dict[str, balancers.Stub]) -> Iterator[None]:
+def all_ready(balancer: balancers.Balancer, nodes: dict[str, stubs.Stub]) -> Iterator[None]:
     """Afterwards every node runs and is ready again, whatever the test did to it."""
     yield
     for name, stub in nodes.items():
@@ -65,3 +68,10 @@ def all_ready(balancer: balancers.Balancer, nodes: dict[str, balancers.Stub]) ->
             stub.start()
         stub.tell("undrain")
         balancer.until_state(name, "UP")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ansible renders some of these configurations more than once, on cores that others use too."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(300))

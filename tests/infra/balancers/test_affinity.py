@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from support.balancers import Balancer, Stub, balancing
+
+from support.balancers import Balancer, balancing
+from support.stubs import Stub
 
 AGENTS = [f"agent-{number}" for number in range(60)]
 
@@ -67,7 +69,11 @@ def test_uri_keeps_an_agent_with_one_node_whatever_is_asked_of_it(by_uri: Balanc
         for agent in AGENTS[:10]:
             base = f"/api/v1/agents/{agent}"
             asked = {served(client, base + rest) for rest in ("", "/", "/logs?follow=1", "/state?limit=3", "?a=b")}
-            asked |= {served(client, base + "/invoke", "POST"), served(client, base, "PUT"), served(client, base, "DELETE")}
+            asked |= {
+                served(client, base + "/invoke", "POST"),
+                served(client, base, "PUT"),
+                served(client, base, "DELETE"),
+            }
             assert len(asked) == 1, agent
 
 
@@ -91,7 +97,9 @@ def test_uri_moves_only_the_agents_of_the_node_that_leaves(by_uri: Balancer, nod
         nodes["node2"].tell("ready?status=503")
         try:
             by_uri.until_state("node2", "DOWN")
-            client.get("/x")  # nginx: a connection from before the reload is closed after its next answer at the latest
+            client.get(
+                "/x"
+            )  # nginx: a connection from before the reload is closed after its next answer at the latest
             during = {agent: served(client, f"/api/v1/agents/{agent}") for agent in AGENTS}
         finally:
             nodes["node2"].tell("undrain")

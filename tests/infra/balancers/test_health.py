@@ -1,4 +1,4 @@
-"""GET /ready decides who gets requests. Failed client requests are counted while a node is drained, killed, or lied about."""
+"""GET /ready decides who gets requests: clients' failed requests while a node is drained, killed, or lied about."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.balancers import QUICK, Balancer, Stub, balancing, stubs
+
+from support.balancers import QUICK, Balancer, balancing
 from support.served_node import until
+from support.stubs import Stub, stubs
 
 VERDICT_SECONDS = QUICK["caxton_lb_check_interval"] * 2 + QUICK["caxton_lb_check_timeout"]
 """The longest that two failed checks in a row may take."""
@@ -110,7 +112,9 @@ def test_without_any_node_the_answer_is_the_apis(engine: str) -> None:
         assert balancer.works()
 
 
-def test_a_drained_node_gets_nothing_although_it_is_ready(engine: str, nodes: dict[str, Stub], during_load: Load) -> None:
+def test_a_drained_node_gets_nothing_although_it_is_ready(
+    engine: str, nodes: dict[str, Stub], during_load: Load
+) -> None:
     with balancing(engine, nodes) as balancer:
 
         def act() -> None:
@@ -129,8 +133,27 @@ def test_a_drained_node_gets_nothing_although_it_is_ready(engine: str, nodes: di
             until(lambda: client.get("/x").headers["X-Node"] == "node3", "the node takes requests again")
 
 
+@pytest.mark.usefixtures("all_ready")
+def test_drained_at_the_balancer_first_a_node_may_refuse_at_once(
+    balancer: Balancer, nodes: dict[str, Stub], during_load: Load
+) -> None:
+    """The order of a rolling upgrade: out at the balancer, then the node itself, and back the other way round."""
+
+    def act() -> None:
+        balancer.set_drained("node1", True)
+        nodes["node1"].tell("drain")
+        nodes["node1"].end()
+        nodes["node1"].start()
+        balancer.set_drained("node1", False)
+
+    report = during_load(balancer.plan(rate=60, seconds=10, method="POST"), act)
+    assert report["failed"] == 0, report
+    with balancer.client() as client:
+        assert {client.get("/x").headers["X-Node"] for _ in range(30)} == set(nodes)
+
+
 def long_request(balancer: Balancer, nodes: dict[str, Stub], seconds: float) -> tuple[str, Callable[[], int]]:
-    """A request that has begun on some node: which one, and a call that waits for its status (0: the connection broke)."""
+    """A request that has begun on some node: which one, and a call that waits for its status (0: it broke)."""
     target = f"/slow?seconds={seconds}&once={threading.get_ident()}-{balancer.https}-{seconds}"
     result: list[int] = []
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.balancers import Balancer, Stub, balancing, stubs
+
+from support.balancers import Balancer, balancing
 from support.served_node import until
+from support.stubs import Stub, stubs
 
 from .conftest import require
 
@@ -23,7 +25,9 @@ def haproxy(nodes: dict[str, Stub]) -> Iterator[Balancer]:
 def test_three_reloads_under_load_fail_nothing(
     balancer: Balancer, during_load: Callable[..., dict[str, Any]], fresh: bool
 ) -> None:
-    report = during_load(balancer.plan(rate=60, seconds=8, fresh=fresh), lambda: [balancer.reload() for _ in range(3)])
+    report = during_load(
+        balancer.plan(rate=60, seconds=8, fresh=fresh), lambda: [balancer.reload() for _ in range(3)]
+    )
     assert report["failed"] == 0, report
 
 

@@ -1,4 +1,4 @@
-"""What is sent to a second node: what never reached the first; more only where the variable says that nodes know a repetition."""
+"""What is sent to a second node: what never reached the first; more only where nodes know a repetition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.balancers import Balancer, Stub, balancing, stubs
+
+from support.balancers import Balancer, balancing
+from support.stubs import Stub, stubs
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,9 @@ def times(nodes: dict[str, Stub], what: str) -> int:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_node_that_cannot_be_reached_costs_nothing(engine: str, method: str, during_load: Callable[..., Any]) -> None:
+def test_a_node_that_cannot_be_reached_costs_nothing(
+    engine: str, method: str, during_load: Callable[..., Any]
+) -> None:
     """Before any check has noticed: checks are an hour apart here."""
     slow = {"caxton_lb_check_interval": 3600, "caxton_lb_check_fast_interval": 3600}
     with stubs("node1", "node2") as made, balancing(engine, made, **slow) as balancer:
@@ -47,7 +51,9 @@ def test_a_refusal_is_the_nodes_own(balancer: Balancer, nodes: dict[str, Stub]) 
     assert times(nodes, f"POST /status/503?own={balancer.https}") == 1
 
 
-def test_with_shared_deduplication_a_post_is_repeated_with_one_key(repeating: Balancer, nodes: dict[str, Stub]) -> None:
+def test_with_shared_deduplication_a_post_is_repeated_with_one_key(
+    repeating: Balancer, nodes: dict[str, Stub]
+) -> None:
     with repeating.client() as client:
         client.post(f"/drop?repeat={repeating.https}")
         key = client.post("/x").json()["headers"]["idempotency-key"]
@@ -73,7 +79,9 @@ def test_with_shared_deduplication_a_node_that_refuses_costs_nothing(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_even_then_an_agents_failure_is_not_run_again(repeating: Balancer, nodes: dict[str, Stub], status: int) -> None:
+def test_even_then_an_agents_failure_is_not_run_again(
+    repeating: Balancer, nodes: dict[str, Stub], status: int
+) -> None:
     target = f"/status/{status}?agent={repeating.https}"
     with repeating.client() as client:
         assert client.post(target).status_code == status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import os
 import socket
 import ssl
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from support.balancers import Balancer, Stub, balancing
+
+from support.balancers import Balancer, balancing
+from support.stubs import Stub
 
 PATIENCE = 2
 """Seconds of a node's silence that the balancer below allows."""
@@ -20,7 +23,11 @@ PATIENCE = 2
 
 @pytest.fixture(scope="module")
 def impatient(engine: str, nodes: dict[str, Stub]) -> Iterator[Balancer]:
-    short = {"caxton_lb_timeout_server": PATIENCE, "caxton_lb_timeout_http_request": 2, "caxton_lb_timeout_tunnel": 30}
+    short = {
+        "caxton_lb_timeout_server": PATIENCE,
+        "caxton_lb_timeout_http_request": 2,
+        "caxton_lb_timeout_tunnel": 30,
+    }
     with balancing(engine, nodes, **short) as made:
         yield made
 
@@ -56,7 +63,9 @@ def echo(connection: ssl.SSLSocket, text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/ws", "/api/v1/ws"])
-def test_a_websocket_passes_and_may_be_silent_for_longer_than_a_node_otherwise(impatient: Balancer, path: str) -> None:
+def test_a_websocket_passes_and_may_be_silent_for_longer_than_a_node_otherwise(
+    impatient: Balancer, path: str
+) -> None:
     with connect(impatient) as connection:
         assert b" 101 " in upgrade(connection, path)
         assert echo(connection, b"one") == b"one"
@@ -79,19 +88,25 @@ def test_events_arrive_one_by_one_and_longer_than_a_node_may_be_silent(impatient
             arrived += [time.monotonic()] * (part.count(b"id: ") + part.count(b": alive"))
     assert len(arrived) == 12
     assert arrived[-1] - arrived[0] > PATIENCE * 2
-    assert max(later - earlier for earlier, later in zip(arrived, arrived[1:], strict=False)) < 1.9, "not one by one"
+    assert max(later - earlier for earlier, later in itertools.pairwise(arrived)) < 1.9, "not one by one"
 
 
 def test_a_stream_that_falls_silent_is_ended(impatient: Balancer) -> None:
     """So it is the comments that keep the one above."""
     begun = time.monotonic()
-    with impatient.client() as client, pytest.raises(httpx.RemoteProtocolError):
-        with client.stream("GET", "/api/v1/events?every=0.1&count=2&quiet=15") as stream:
-            stream.read()
+    target = "/api/v1/events?every=0.1&count=2&quiet=15"
+    with (
+        impatient.client() as client,
+        client.stream("GET", target) as stream,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        stream.read()
     assert PATIENCE - 0.5 < time.monotonic() - begun < 12
 
 
-def test_a_node_that_says_nothing_is_given_up_and_not_asked_again(impatient: Balancer, nodes: dict[str, Stub]) -> None:
+def test_a_node_that_says_nothing_is_given_up_and_not_asked_again(
+    impatient: Balancer, nodes: dict[str, Stub]
+) -> None:
     target = f"/slow?seconds=9&silent={impatient.https}"
     with impatient.client() as client:
         answer = client.post(target)

@@ -1,4 +1,4 @@
-"""What a client meets first: TLS 1.2 and later, a redirect from plain HTTP, and the balancer's own errors in the API's form."""
+"""What a client meets first: TLS 1.2 and later, a redirect from plain HTTP, errors in the API's form."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ssl
 
 import httpx
 import pytest
+
 from support.balancers import Balancer
 
 
@@ -17,12 +18,14 @@ def handshake(balancer: Balancer, version: ssl.TLSVersion) -> str | None:
     context = balancer.context()
     context.set_ciphers("ALL:@SECLEVEL=0")  # else this side refuses TLS 1.1 by itself
     context.minimum_version = context.maximum_version = version
-    with socket.create_connection(("127.0.0.1", balancer.https), 10) as plain:
-        with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-            return secure.version()
+    plain = socket.create_connection(("127.0.0.1", balancer.https), 10)
+    with plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+        return secure.version()
 
 
-@pytest.mark.parametrize(("version", "name"), [(ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")])
+@pytest.mark.parametrize(
+    ("version", "name"), [(ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")]
+)
 def test_modern_tls(balancer: Balancer, version: ssl.TLSVersion, name: str) -> None:
     assert handshake(balancer, version) == name
 
@@ -59,14 +62,14 @@ def test_what_a_node_answers_passes_as_it_is(balancer: Balancer, status: int) ->
 
 def test_a_body_beyond_the_limit_is_refused_in_the_apis_form(balancer: Balancer) -> None:
     head = b"POST /x HTTP/1.1\r\nHost: caxton.test\r\nContent-Length: 141000001\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", balancer.https), 10) as plain:
-        with balancer.context().wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-            secure.sendall(head)
-            answer = http.client.HTTPResponse(secure)
-            answer.begin()
-            assert answer.status == 413
-            assert answer.headers["Content-Type"] == "application/problem+json"
-            assert json.loads(answer.read())["error"]["code"] == "PAYLOAD_TOO_LARGE"
+    plain = socket.create_connection(("127.0.0.1", balancer.https), 10)
+    with plain, balancer.context().wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+        secure.sendall(head)
+        answer = http.client.HTTPResponse(secure)
+        answer.begin()
+        assert answer.status == 413
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert json.loads(answer.read())["error"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
 def test_statistics_only_on_loopbacks_own_port(balancer: Balancer) -> None:

@@ -1,0 +1,103 @@
+"""Real nodes behind each engine: live events, a deployment, who the client is, and a node that stops under load."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from support.balancers import Balancer, balancing
+from support.node import Node, running_node
+from support.wat import ECHO
+
+
+@pytest.fixture(scope="module")
+def real(engine: str) -> Iterator[tuple[Balancer, dict[str, Node]]]:
+    with ExitStack() as stack:
+        trusted = {"security": {"auth_enabled": False, "trusted_proxies": ["127.0.0.1"]}}
+        nodes = {name: stack.enter_context(running_node(**trusted)) for name in ("node1", "node2")}
+        ports = {name: node.port for name, node in nodes.items()}
+        yield stack.enter_context(balancing(engine, ports, caxton_lb_affinity="uri")), nodes
+
+
+def test_events_arrive_while_they_happen(real: tuple[Balancer, dict[str, Node]]) -> None:
+    balancer, _ = real
+    seen: list[str] = []
+    arrived = threading.Event()
+
+    def listen() -> None:
+        accept = {"Accept": "text/event-stream"}
+        with balancer.client() as client, client.stream("GET", "/api/v1/events", headers=accept) as stream:
+            node = stream.headers.get("X-Request-Id")
+            assert node
+            for line in stream.iter_lines():
+                seen.append(line)
+                if line == "event: agent.deployed":
+                    arrived.set()
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    with balancer.client() as client:
+        names = (f"live-{number}" for number in range(100))
+        # deployments meet either node, the stream one of them: until one of them is seen, while the stream is open
+        while not arrived.is_set() and thread.is_alive():
+            name = next(names)
+            answer = client.post("/api/v1/agents", json={"name": name, "wat": ECHO})
+            assert answer.status_code in (201, 202)
+            client.post(f"/api/v1/agents/{name}/stop")
+            arrived.wait(1)
+    thread.join(30)
+    assert arrived.is_set(), seen
+
+
+def test_a_module_of_some_megabytes_is_deployed(real: tuple[Balancer, dict[str, Node]]) -> None:
+    """More than either engine holds in memory: 4 MB of data in a valid module."""
+    balancer, _ = real
+    data = '(data (i32.const 65536) "' + "a" * 900_000 + '")'
+    wat = ECHO.replace('(memory (export "memory") 20)', '(memory (export "memory") 20) ' + data)
+    with balancer.client() as client:
+        answer = client.post("/api/v1/agents", json={"name": "large", "wat": wat}, timeout=90)
+    assert answer.status_code in (201, 202), answer.text
+
+
+def test_an_agents_failure_is_told_as_it_is(real: tuple[Balancer, dict[str, Node]]) -> None:
+    balancer, nodes = real
+    for node in nodes.values():
+        node.deploy("trap", ECHO.replace("(call $reply (local.get 0) (local.get 1))", "unreachable"))
+    with balancer.client() as client:
+        answer = client.post("/api/v1/agents/trap/invoke", json={"content": 1})
+        assert answer.status_code == 502
+        assert answer.json()["error"]["code"] == "AGENT_FAILED"
+        assert client.get("/api/v1/agents/unknown").json()["error"]["code"] == "AGENT_NOT_FOUND"
+    assert set(balancer.states().values()) == {"UP"}
+
+
+def test_a_node_that_is_stopped_under_load(
+    engine: str, real: tuple[Balancer, dict[str, Node]], during_load: Callable[..., dict[str, Any]]
+) -> None:
+    """`caxton serve` told to end, without a drain before: what it refuses while it stops is all that may be lost."""
+    balancer, nodes = real
+    for node in nodes.values():
+        node.deploy("echo", ECHO)
+    body = json.dumps({"content": 1}).encode()
+    plan = balancer.plan(
+        "/api/v1/agents/echo/invoke",
+        method="POST",
+        body=body,
+        headers=(("Content-Type", "application/json"),),
+        rate=30,
+        seconds=8,
+    )
+    with balancer.client() as client:
+        assert client.post("/api/v1/agents/echo/invoke", json={"content": 1}).status_code == 200
+    report = during_load(plan, nodes["node1"].stop)
+    nodes["node1"].start()
+    balancer.until_state("node1", "UP")
+    assert report["ok"] > 200, report
+    assert set(report["kinds"]) <= {"status_503"}, report
+    assert report["failed"] <= 30, report
