@@ -78,9 +78,7 @@ def test_nginx_keeps_asking_when_no_node_says_that_it_is_ready() -> None:
         assert client.get("/x").status_code == 200
 
 
-def test_a_certificate_that_does_not_fit_its_key_is_never_in_force(
-    engine: str, tmp_path: Path
-) -> None:
+def test_a_certificate_that_does_not_fit_its_key_is_never_in_force(engine: str, tmp_path: Path) -> None:
     with stubs("node1") as made, balancing(engine, made) as balancer, balancer.client() as client:
         certificate, _ = make_certificate(tmp_path)
         key = balancer.key.read_text()
