@@ -658,6 +658,7 @@ PROOFS: dict[str, Proof] = {
     "observability.metrics_prefix": metrics_prefix,
     "security.auth_enabled": auth_enabled,
     "security.jwt_secret": jwt_secret,
+    "security.trusted_proxies": "api/test_proxies.py::test_a_trusted_proxy_is_believed_on_every_way",
     "security.jwt_expiry": jwt_expiry,
     "security.api_key_header": api_key_header,
     "runtime.gc_interval": gc_interval,
@@ -688,7 +689,7 @@ LATER = {
         f"security.{name}"
         for name in (
             "rate_limit_enabled", "rate_limit_per_second", "rate_limit_burst", "cors_enabled", "cors_origins",
-            "cors_methods", "trusted_proxies", "require_signatures", "trusted_keys",
+            "cors_methods", "require_signatures", "trusted_keys",
         )
     ),
 }  # fmt: skip
