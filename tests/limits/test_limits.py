@@ -74,7 +74,7 @@ def test_the_processor_is_shared_as_the_quota_says(node: Any) -> None:
     assert 0.7 < (end["usage_usec"] - start["usage_usec"]) / 1e6 / (now - then) < 1.1
     assert end["nr_throttled"] > start["nr_throttled"]
     node.caxton("agent", "stop", "spinner")
-    node.caxton("agent", "remove", "spinner")  # its message waits no longer, it is a dead letter
+    node.caxton("agent", "remove", "spinner", "--yes")  # its message waits no longer, it is a dead letter
     assert node.balanced()["done"] == done
 
 
