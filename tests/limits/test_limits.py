@@ -64,7 +64,7 @@ def peak_is_there(machine: VirtualMachine) -> bool:
 
 def test_the_processor_is_shared_as_the_quota_says(node: Any) -> None:
     machine: VirtualMachine = node.machine
-    node.balanced()
+    done = node.balanced()["done"]
     node.caxton("message", "send", "spinner", "1")
     until(lambda: node.json("ledger")["node"]["in_flight"] == 1, "the agent computes", 120)
     machine.run("nohup python3 /root/burn.py >/dev/null 2>&1 &")  # three that compute, and two cores
@@ -74,6 +74,8 @@ def test_the_processor_is_shared_as_the_quota_says(node: Any) -> None:
     assert 0.7 < (end["usage_usec"] - start["usage_usec"]) / 1e6 / (now - then) < 1.1
     assert end["nr_throttled"] > start["nr_throttled"]
     node.caxton("agent", "stop", "spinner")
+    node.caxton("agent", "remove", "spinner", "--yes")  # its message waits no longer, it is a dead letter
+    assert node.balanced()["done"] == done
 
 
 def uptime(machine: VirtualMachine) -> float:
