@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible test-packaging test-limits
+.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -15,6 +15,7 @@ ANSIBLE_VENV ?= .venv-ansible
 ANSIBLE := $(abspath $(ANSIBLE_VENV)/bin)
 RELEASE ?= bookworm
 VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.py)
+NEXT_VERSION := 9.9.9
 DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
 
 help: ## this list
@@ -23,21 +24,42 @@ help: ## this list
 run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, show an exchange, stay up
 	@$(BIN)/python app/examples/run.py
 
-test: $(VENV)/.installed ## every test (or some: make test TESTS=tests/store)
+test: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
+
+host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need
+	sh packaging/host.sh packaging/host-packages.txt .ci/packages.txt
+
+packages: export PIP := $(BIN)/python -m pip
+packages: $(VENV)/.installed ## the packages that tests install: this one, one to upgrade to, one to upgrade from; root
+	test -e $(DEB) || sh packaging/build.sh $(RELEASE) $(VERSION)
+	sh packaging/build.sh $(RELEASE) $(NEXT_VERSION)
+	sh packaging/previous.sh $(RELEASE) | tail -n 1 >build/deb/$(RELEASE)/previous
+
+scenario-%: export PATH := $(ANSIBLE):$(PATH)
+scenario-%: export CAXTON_PACKAGE := $(DEB)
+scenario-%: $(ANSIBLE_VENV)/.installed
+	CAXTON_PREVIOUS_PACKAGE=$$(cat build/deb/$(RELEASE)/previous) molecule test -s $*
+
+scenarios: scenario-default scenario-cluster scenario-upgrade scenario-disaster_recovery ## the molecule scenarios, on lab machines; root, after make packages
+
+test-all: host lint reproducible packages test scenarios test-site test-limits ## everything that CI runs, and what takes too long for it
+
+test-site: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ten runs of site.yml, and runs that are killed; root, after make packages
+	$(BIN)/python -m pytest -m site tests/infra/test_site_runs.py
 
 lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
 lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansible-lint (profile production), yamllint
-	$(BIN)/ruff check --config app/pyproject.toml app tests molecule
-	$(BIN)/ruff format --check --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
+	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
 	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
 
 format: $(VENV)/.installed ## ruff format
-	$(BIN)/ruff check --fix --config app/pyproject.toml app tests molecule
-	$(BIN)/ruff format --config app/pyproject.toml app tests molecule
+	$(BIN)/ruff check --fix --config app/pyproject.toml app tests packaging molecule
+	$(BIN)/ruff format --config app/pyproject.toml app tests packaging molecule
 
 bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables, writes tests/bench/results/*.json
 	cd app && $(BIN)/python -m bench $(BENCH)

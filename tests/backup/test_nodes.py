@@ -21,6 +21,7 @@ from caxton.protocol.errors import Code
 from caxton.protocol.operations import Listing, Named
 from support.desk_node import RouterNode, deploy, invoke, refusal, submit, until
 from support.node import running_node
+from support.router_client import RouterClient
 from support.served_node import ECHO, TRAP, ServedNode, run_cli
 
 WAITS = 7
@@ -87,11 +88,36 @@ def test_a_restore_over_a_node_that_was_killed_undoes_what_came_after(node: Rout
     assert (node.data / "local.db-wal").stat().st_size > 0
     before = cli(node, "restore", "latest", "--yes")["before"]
     assert (Path(before) / "local.db").exists()
+    (node.data / "paused").unlink(missing_ok=True)  # the pause of `furnish` may outlive a router
     node.start_router()
     with node.client() as client:
         assert refusal(client, "message.get", Named(late[0])).code is Code.MESSAGE_NOT_FOUND
         assert refusal(client, "agent.get", Named("late")).code is Code.AGENT_NOT_FOUND
         assert invoke(client, "echo", b"1")["content"]["content"] == 1
+
+
+def test_restored_paused_nothing_runs_until_somebody_says_so(node: RouterNode) -> None:
+    waiting = furnish(node)
+    cli(node, "backup", "state")
+    node.kill_router()
+    shutil.rmtree(node.data)
+    assert cli(node, "restore", "latest", "--yes", "--paused")["paused"]
+    node.start_router(ready=False)
+    client = until(lambda: connected(node))
+    with client:
+        until(lambda: client.call("ready")["reasons"] == ["paused"])  # the executor is there
+        deploy(client, "new", ECHO)
+        assert {client.call("message.get", Named(one))["state"] for one in waiting} == {"pending"}
+        client.call("node.resume")
+        until(lambda: {client.call("message.get", Named(one))["state"] for one in waiting} == {"done"})
+    assert not (node.data / "paused").exists()
+
+
+def connected(node: RouterNode) -> RouterClient | None:
+    try:
+        return node.client()
+    except OSError:
+        return None
 
 
 def test_not_while_the_node_runs(node: RouterNode) -> None:
@@ -149,7 +175,10 @@ def test_drills_that_must_fail(node: RouterNode) -> None:
     data = made.read_bytes()
     made.write_bytes(data[:400] + bytes([data[400] ^ 1]) + data[401:])
     assert Code.BACKUP_INVALID in cli(node, "backup", "drill", code=1)
+    cli(node, "backup", "verify", "latest", code=1)
+    assert Code.RESTORE_FAILED in cli(node, "backup", "drill", code=1)  # there is none that holds
     made.write_bytes(data)
+    cli(node, "backup", "verify", "--all")
     first = cli(node, "backup", "drill")
     node.kill_router()
     break_agent(node, "other")

@@ -194,6 +194,13 @@ def test_a_full_disk_leaves_nothing_half_written(world: World, small_disk: MakeD
     assert names(disk) == set()
 
 
+def test_beside_the_data_the_node_keeps_its_reserve(tmp_path: Path) -> None:
+    greedy = make_world(tmp_path, messaging={"low_disk_bytes": "1000TB"})
+    fill(greedy)
+    assert refusal(greedy).code is Code.STORAGE_FULL
+    assert names(greedy.backups) == set()
+
+
 def test_killed_at_any_moment(world: World) -> None:
     """What has its final name holds; the next run removes the rest."""
     fill(world, done=2_000, pending=0)

@@ -8,9 +8,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,15 +154,16 @@ def patient(tmp_path: Path, text: str = "") -> Patient:
 def test_the_age_of_backups(
     tmp_path: Path, verified_hours: float | None, drilled_hours: float | None, expected: list[str]
 ) -> None:
-    def ago(hours: float | None) -> str | None:
-        return hours and (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")  # type: ignore[return-value]
+    def ago(hours: float | None) -> float | None:
+        return None if hours is None else time.time() - hours * 3600
 
-    times = {"last_verified_at": ago(verified_hours), "last_drill_at": ago(drilled_hours), "other": 1}
-    (tmp_path / "status.json").write_text(json.dumps(times))
+    drill = None if drilled_hours is None else {"at": ago(drilled_hours), "seconds": 1.0}
+    status = {"verified_taken_at": ago(verified_hours), "drill_succeeded": drill, "state": None}
+    (tmp_path / "status.json").write_text(json.dumps(status))
     assert [check.status for check in backups.examine(patient(tmp_path))] == expected
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"last_verified_at": "yesterday"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"verified_taken_at": "yesterday"}'])
 def test_a_status_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "status.json").write_text(text)
     assert {check.status for check in backups.examine(patient(tmp_path))} == {Status.WARN}

@@ -24,9 +24,10 @@ from support.virtual_machine import VirtualMachine
 RELEASE = os.environ.get("RELEASE", "bookworm")
 MEMORY_LIMIT = 400 * 10**6
 CPU_QUOTA = 1.0
+UNITS = ("caxton-settings", "caxton-executor", "caxton-router", "caxton-admin", "caxton")
 SETTINGS = f"""
 [runtime]
-executor_workers = 2
+executor_workers = 1
 cpu_quota = {CPU_QUOTA}
 memory_limit = "{MEMORY_LIMIT // 10**6}MB"
 wasm_memory_limit = "1GB"
@@ -44,6 +45,8 @@ low_disk_bytes = "100MB"
 [security]
 auth_enabled = false
 """
+PATIENCE = "[Service]\nTimeoutStartSec=15min\nWatchdogSec=10min\n"
+"""An emulated start takes minutes where others work too; nothing else of the units is changed."""
 EATER = """
 (module
   (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
@@ -65,7 +68,15 @@ SPINNER = ECHO.replace(
 )
 """Computes until it is ended."""
 assert SPINNER != ECHO
-SPINNERS = ("spinner-1", "spinner-2")
+BURN = """
+import os, time
+open("/sys/fs/cgroup/system.slice/caxton-executor.service/cgroup.procs", "w").write(str(os.getpid()))
+os.fork()
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    pass
+"""
+"""Two processes in the executor's cgroup that compute for a minute."""
 FORKS = """
 import os, signal, sys, time
 open("/sys/fs/cgroup/system.slice/caxton-executor.service/cgroup.procs", "w").write(str(os.getpid()))
@@ -98,6 +109,11 @@ class Node:
     def json(self, *words: str) -> Any:
         """What a verb prints as JSON."""
         return json.loads(self.caxton(*words, "--output", "json"))
+
+    def answers(self) -> bool:
+        """Whether a good agent replies."""
+        reply: dict[str, Any] = self.json("agent", "invoke", "echo", '"still here"', "--timeout", "5m")
+        return bool(reply["content"]["content"] == "still here")
 
     def balanced(self) -> dict[str, int]:
         """The node's ledger once nothing is under way; its imbalance is 0."""
@@ -132,26 +148,26 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if not package.exists():
         pytest.skip("no package: make deb")
     files = {
-        "root/caxton.deb": package.read_bytes(),
         "opt/caxton/config/production.toml": SETTINGS.encode(),
+        **{f"etc/systemd/system/{unit}.service.d/90-patience.conf": PATIENCE.encode() for unit in UNITS},
         "root/echo.wat": ECHO.encode(),
         "root/eater.wat": EATER.encode(),
         "root/spinner.wat": SPINNER.encode(),
         "root/forks.py": FORKS.encode(),
+        "root/burn.py": BURN.encode(),
     }
-    machine = VirtualMachine(tmp_path_factory.mktemp("vm"), files)
+    machine = VirtualMachine(tmp_path_factory.mktemp("vm"), files, package)
     try:
         measured(request, "virtual machine boots", machine.start())
         started = time.monotonic()
-        machine.run("apt-get install -y /root/caxton.deb", 900)
         node = Node(machine)
-        until(lambda: "200" in machine.run(READY, check=False), "the node is ready", 300)
-        measured(request, "package installed, node ready", time.monotonic() - started)
-        for name in ("echo", "eater", *SPINNERS):
-            node.caxton("agent", "deploy", f"/root/{name.split('-')[0]}.wat", "--name", name, timeout=600)
+        until(lambda: "200" in machine.run(READY, check=False), "the node is ready", 900)
+        measured(request, "the node is ready after further", time.monotonic() - started)
+        for name in ("echo", "eater", "spinner"):
+            node.caxton("agent", "deploy", f"/root/{name}.wat", timeout=600)
         yield node
     except BaseException:
-        print(machine.serial()[-4000:])
+        print(machine.run("journalctl -u 'caxton*' --no-pager -n 60", check=False) or machine.serial()[-4000:])
         raise
     finally:
         machine.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from support.monitoring_stack import PREFIX, TOKEN, Receiver, Stack, TlsAnswer, with_low_disk
@@ -19,10 +18,10 @@ def node() -> Iterator[ServedNode]:
     served.write("node.toml", with_low_disk("1MB"))
     served.start("--config", str(served.directory / "node.toml"), "serve")
     try:
-        with httpx.Client(base_url=f"{served.url}/api/v1", timeout=60) as http:
-            for name, wat in (("echo", ECHO), ("trap", TRAP)):
-                assert http.post("/agents", json={"name": name, "wat": wat}).status_code == 201
-                http.post(f"/agents/{name}/invoke", json={"content": "x"})
+        for name, wat in (("echo", ECHO), ("trap", TRAP)):
+            deployed = served.cli("agent", "deploy", served.write(f"{name}.wat", wat))
+            assert deployed.returncode == 0, deployed.stderr
+            served.cli("agent", "invoke", name, "x")
         for verb in ("state", "drill"):
             done = served.cli("backup", verb)
             assert done.returncode == 0, done.stderr

@@ -30,6 +30,7 @@ TOP = {
     "usr/share/zsh/vendor-completions/_caxton",
 }
 UNITS = {
+    "caxton-node.target",
     "caxton.socket",
     "caxton.service",
     "caxton-admin.service",

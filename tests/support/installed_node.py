@@ -79,6 +79,11 @@ class InstalledNode:
         until(lambda: (answer := self.get("/ready")) and answer[0] == 200, "ready", seconds)
         until(lambda: set(self.states().values()) == {"active"}, "every unit active", seconds)
 
+    def stop(self) -> None:
+        """Stops the node. systemctl waits for the API only, which ends first; the others follow."""
+        self.sh("systemctl stop caxton")
+        until(lambda: set(self.states().values()) <= {"inactive", "failed"}, "every unit inactive", 90)
+
     def make_key(self) -> None:
         """A key for the requests of this object."""
         self.key = self.sh("caxton -q key create --subject test")

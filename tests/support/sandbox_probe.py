@@ -26,10 +26,16 @@ def system(result: int) -> object:
     return "done"
 
 
-def connect(family: int, target: object) -> str:
+def connect(family: int, target: tuple[str, int] | str) -> str:
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(3)
         client.connect(target)
+    return "done"
+
+
+def done(action: Callable[[], object]) -> str:
+    """That it could be done, whatever it gives."""
+    action()
     return "done"
 
 
@@ -61,7 +67,7 @@ def probes(peer: str) -> dict[str, Callable[[], object]]:
         "connect loopback": lambda: connect(socket.AF_INET, ("127.0.0.1", 22)),
         "message bus": lambda: connect(socket.AF_UNIX, "/run/dbus/system_bus_socket"),
         "router.sock": lambda: connect(socket.AF_UNIX, "/run/caxton/router.sock"),
-        "raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close() or "done",
+        "raw socket": lambda: done(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()),
         "read database": lambda: len(Path("/opt/caxton/data/local.db").read_bytes()) > 0 and "done",
         "read configuration": lambda: len(Path("/opt/caxton/config/production.toml").read_bytes()) > 0 and "done",
         "write configuration": lambda: write("/opt/caxton/config/probe"),
@@ -80,11 +86,11 @@ def probes(peer: str) -> dict[str, Callable[[], object]]:
         "devices": lambda: sorted({"mem", "kmsg", "console", "fuse"} & set(os.listdir("/dev"))) or "none",
         "unshare": lambda: system(LIBC.unshare(NEWUSER | NEWNET)),
         "mount": lambda: system(LIBC.mount(b"none", b"/tmp", b"tmpfs", 0, None)),
-        "executable memory": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close() or "done",
-        "host name": lambda: socket.sethostname("probe") or "done",
+        "executable memory": lambda: done(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close()),
+        "host name": lambda: done(lambda: socket.sethostname("probe")),
         "kernel setting": lambda: write("/proc/sys/kernel/core_pattern"),
         "set-user-id": set_user_id,
-        "real time": lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) or "done",
+        "real time": lambda: done(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))),
         "priority": lambda: os.nice(1) and "done",
         "personality": lambda: system(LIBC.personality(0x0008) - 0),
         "ptrace": lambda: system(LIBC.ptrace(16, 1, 0, 0)),

@@ -194,6 +194,13 @@ def test_the_verb_needs_no_secret_and_refuses_a_wrong_file(tmp_path: Path) -> No
     assert "unchanged" not in refused.stderr
 
 
+def test_a_directory_that_cannot_be_written_is_an_answer_and_no_traceback() -> None:
+    refused = run_cli("unit-settings", "--write", "/proc/no-such-directory")
+    assert refused.returncode == 1
+    assert "/proc/no-such-directory" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_an_installed_node_has_systemds_directories_wherever_its_data_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ from caxton.api.unreader import DeadlineUnreader
 READ_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 0.2
 """How long the rest of a body is waited for before gunicorn takes over, with its deadline."""
+ABOUT_TO_ASK_SECONDS: Final = 1.0
+"""A worker that ends has accepted connections whose first request is still on its way."""
 _READ: Final = 1
 Headers = list[tuple[str, str]]
 Answer = tuple[str, Headers, bytes]
@@ -29,26 +31,34 @@ Answerer = Callable[[Environ], Answer]
 Takes = Callable[[bytes], "Answerer | None"]
 """From the path of a POST to what answers it, or None."""
 ENDLESS: Final = 1 << 62
+_KEPT: Final = "Connection: keep-alive\r\n"
+_CLOSED: Final = "Connection: close\r\n"
 
 
 class IdleClients:
     """Connections that ask nothing of this worker now, and until when each may go on like that."""
 
     def __init__(self) -> None:
-        self._until: dict[Any, float] = {}
+        self._idle: dict[Any, tuple[float, float]] = {}
 
     def add(self, client: Any, seconds: float) -> None:
         """The client may be idle for this long."""
-        self._until[client] = time.monotonic() + seconds
+        now = time.monotonic()
+        self._idle[client] = now, now + seconds
 
     def remove(self, client: Any) -> None:
         """The client asks something."""
-        del self._until[client]
+        del self._idle[client]
 
     def shut(self, *, everyone: bool) -> None:
-        """Ends those whose time is up, or all."""
+        """Ends those whose time is up, or all but those who have only just come: they are about to ask."""
         now = time.monotonic()
-        for client in [one for one, until in self._until.items() if everyone or until < now]:
+        ended = [
+            client
+            for client, (since, until) in self._idle.items()
+            if until < now or (everyone and since < now - ABOUT_TO_ASK_SECONDS)
+        ]
+        for client in ended:
             client.shutdown(socket.SHUT_RD)  # a request that has arrived already is still answered
 
 
@@ -73,10 +83,13 @@ class Lane:
     def serve(self) -> None:
         """Answers plain requests until one comes that is not: that one waits in the unreader then.
 
-        Raises `StopIteration` when the client ends the connection, `OSError` when it breaks.
+        Raises `StopIteration` when the connection ends, `OSError` when it breaks.
         """
         while self._worker.alive and self._unreader.is_empty and not _unfinished(self._parser):
             data = self._wait()
+            if not self._worker.alive:  # gunicorn's way says that the connection ends
+                self._unreader.give_back(data)
+                return
             path = path_of(data)
             answerer = self._takes(path) if path is not None else None
             head = read_head(data) if answerer is not None else None
@@ -128,11 +141,15 @@ class Lane:
         self._worker.nr += 1
         status, headers, body = answerer(environ)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        answer = f"HTTP/1.1 {status}\r\n{_clock.header()}{lines}\r\n".encode("latin-1") + body
+        last = not self._worker.alive
+        header = _clock.header().replace(_KEPT, _CLOSED) if last else _clock.header()
+        answer = f"HTTP/1.1 {status}\r\n{header}{lines}\r\n".encode("latin-1") + body
         client.settimeout(self._worker.request_seconds)
         sent = client.send(answer)
         if sent < len(answer):
             client.sendall(answer[sent:])
+        if last:  # the worker was told to end meanwhile
+            raise StopIteration
 
 
 class _Clock:
@@ -146,7 +163,7 @@ class _Clock:
         now = int(time.time())
         if now != self._second:
             date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
-            self._second, self._text = now, f"Server: gunicorn\r\nDate: {date}\r\nConnection: keep-alive\r\n"
+            self._second, self._text = now, f"Server: gunicorn\r\nDate: {date}\r\n{_KEPT}"
         return self._text
 
 

@@ -22,6 +22,8 @@ _PROTO: Final = "HTTP_X_FORWARDED_PROTO"
 _MOST_HOPS: Final = 50
 _SCHEMES: Final = frozenset({"http", "https"})
 _CACHED: Final = 4_096
+_CACHED_BYTES: Final = 200
+"""A chain that is no longer is worth remembering: reading an address costs more than the rest of a request's head."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -31,13 +33,16 @@ class Proxies:
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
         self._trusts = lru_cache(_CACHED)(self._look_up)
+        self._known = lru_cache(_CACHED)(self.client)
 
     def apply(self, environ: Environ) -> None:
         """Makes `REMOTE_ADDR` the client's address and `wsgi.url_scheme` its scheme; `PEER` is what it was."""
         peer = environ[PEER] = environ.get(CLIENT, "")
         if (_FOR in environ or _PROTO in environ) and self._trusts(peer):
             if _FOR in environ:
-                environ[CLIENT] = self.client(peer, environ[_FOR])
+                forwarded = environ[_FOR]
+                client = self._known if len(forwarded) <= _CACHED_BYTES else self.client
+                environ[CLIENT] = client(peer, forwarded)
             scheme = environ.get(_PROTO, "").rpartition(",")[2].strip().lower()
             if scheme in _SCHEMES:
                 environ[SCHEME] = scheme

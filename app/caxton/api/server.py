@@ -5,6 +5,7 @@ Owns every gunicorn setting. Must never be imported before gevent has patched th
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from caxton import config as configuration
 from caxton.api.app import create_admin_app, create_app
 from caxton.api.front import Front
 from caxton.api.worker_class import CaxtonWorker
-from caxton.config import Config
+from caxton.config import Config, split_address
 from caxton.protocol.errors import CaxtonError
 from caxton.telemetry import event, set_up_logging
 
@@ -56,6 +57,7 @@ def settings(config: Config, *, admin: bool) -> dict[str, Any]:
         "secure_scheme_headers": {},
         "forwarder_headers": "",
         "reuse_port": False,
+        "when_ready": _compare_sockets,
     }
 
 
@@ -69,18 +71,30 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
         super().__init__()
 
     def load_config(self) -> None:
-        """Called at start and on HUP; a file that does not hold on HUP changes nothing."""
+        """Called at start and on HUP. A file that does not hold ends a start; a reload goes on with what held."""
         try:
-            self._config = configuration.load(self._path, os.environ).config
+            self._take(configuration.load(self._path, os.environ).config)
         except CaxtonError as error:
             if self._config is None:
                 raise
-            event("reload refused, the old configuration holds", logging.ERROR, reason=error.message)
-        set_up_logging(self._config.observability, "admin" if self._admin else "api")
+            event("reload refused, the configuration stays as it was", logging.ERROR, reason=error.message)
+            self._take(self._config)
+
+    def _take(self, config: Config) -> None:
+        if self._config is not None:
+            config = _where_it_listens(self._config, config)
+        self._config = config
+        set_up_logging(config.observability, "admin" if self._admin else "api")
         self.callable = None
-        for name, value in settings(self._config, admin=self._admin).items():
+        for name, value in settings(config, admin=self._admin).items():
             if value is not None:
                 self.cfg.set(name, value)
+
+    @property
+    def address(self) -> str:
+        """Where the public API should listen."""
+        assert self._config is not None
+        return self._config.networking.bind_address
 
     def load(self) -> Front:
         """The WSGI callable; no connection is opened here, so it may be made before the fork."""
@@ -91,9 +105,36 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
 
 
 def serve(path: Path | None, *, admin: bool) -> None:
-    """Runs until SIGTERM or SIGINT."""
+    """Runs until SIGTERM or SIGINT. The public API takes the socket that its service manager has, if there is one."""
+    if admin:
+        for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+            os.environ.pop(name, None)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     Server(path, admin=admin).run()
+
+
+def _where_it_listens(held: Config, fresh: Config) -> Config:
+    """`fresh` with the addresses of `held`: a socket changes with the restart of whoever owns it."""
+    names = ("bind_address", "metrics_address", "admin_address")
+    kept = {name: getattr(held.networking, name) for name in names}
+    return dataclasses.replace(fresh, networking=dataclasses.replace(fresh.networking, **kept))
+
+
+def _compare_sockets(arbiter: Any) -> None:
+    """Says so when the inherited socket is not what the configuration, and whoever reads it, takes for the API's."""
+    if not arbiter.systemd:
+        return
+    address = arbiter.app.address
+    host, port = split_address(address)
+    inherited = [listener.sock.getsockname() for listener in arbiter.LISTENERS]
+    hosts = {host, inherited[0][0]} if host[:1].isalpha() else {host}  # of a name we only compare the port
+    if not any(one[1] == port and one[0] in hosts for one in inherited if isinstance(one, tuple)):
+        event(
+            "the inherited socket is not [networking] bind_address; restart caxton-settings and caxton.socket",
+            logging.WARNING,
+            inherited=[str(one) for one in inherited],
+            bind_address=address,
+        )
 
 
 def _worker_class(config: Config) -> type[CaxtonWorker]:

@@ -27,6 +27,7 @@ ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
 ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
+PARTING_SECONDS: Final = 2.0
 GUNICORN_IDLE_SECONDS: Final = float("inf")
 """What gunicorn reads has a deadline of its own."""
 LINGER_BYTES: Final = 64 * 1024 * 1024
@@ -49,11 +50,20 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.idle_clients = IdleClients()
+        self._ending_since: float | None = None
 
     def notify(self) -> None:
-        """Once a second. A worker that ends does not wait for connections that ask nothing of it."""
+        """Once a second. A worker that ends waits a little for connections that ask nothing of it.
+
+        Whoever asks once more meanwhile is answered, and told to ask elsewhere from then on (`Connection: close`): to
+        close the connection right away could cross with a request, which would be lost.
+        """
         super().notify()
-        self.idle_clients.shut(everyone=not self.alive)
+        now = time.monotonic()
+        if not self.alive and self._ending_since is None:
+            self._ending_since = now
+        ended = self._ending_since is not None and now - self._ending_since >= PARTING_SECONDS
+        self.idle_clients.shut(everyone=ended)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection: requests until it closes, is idle for too long or has to be ended."""
@@ -64,7 +74,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         try:
             if lane is not None:
                 lane.serve()
-            while self._serve_one(listener, client, addr, parser):
+            while self._serve_one(client, addr, parser):
                 unreader.next_request()
                 if lane is not None:
                     lane.serve()
@@ -92,7 +102,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             return None
         return Lane(takes, client, parser, self, addr[0] if isinstance(addr, tuple) else "")
 
-    def _serve_one(self, listener: Any, client: Any, addr: Any, parser: RequestParser) -> bool:
+    def _serve_one(self, client: Any, addr: Any, parser: RequestParser) -> bool:
         self.idle_clients.add(client, GUNICORN_IDLE_SECONDS)
         try:
             request: Request = next(parser)
@@ -102,7 +112,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         client.settimeout(self.request_seconds)
         self.nr += 1
         expected, request._expected_100_continue = request._expected_100_continue, False
-        response, environ = wsgi.create(request, client, addr, listener.getsockname(), self.cfg)
+        # the connection's own end, not the listener's: a worker that ends has closed that
+        response, environ = wsgi.create(request, client, addr, client.getsockname(), self.cfg)
         environ["wsgi.multithread"] = True
         environ[ENVIRON_REQUEST] = request
         environ[ENVIRON_EXPECTED] = expected

@@ -8,7 +8,7 @@ from caxton.backup.configuration import back_up_configuration
 from caxton.backup.drill import drill
 from caxton.backup.listing import Listed, list_backups
 from caxton.backup.restore import Restored, restore
-from caxton.backup.state import MadeBackup, back_up_state
+from caxton.backup.state import MadeBackup, back_up_state, reserve_of
 from caxton.backup.verify import Verified, find, verify
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "drill",
     "find",
     "list_backups",
+    "reserve_of",
     "restore",
     "verify",
 ]

@@ -25,6 +25,7 @@ import msgspec
 from caxton.backup import files, layout, probe, status
 from caxton.backup.faults import refusals
 from caxton.backup.restore import Restored, restore
+from caxton.backup.state import reserve_of
 from caxton.config import Config
 from caxton.config.sections import KEYS, value_of
 from caxton.protocol.agents import AgentConfig
@@ -103,7 +104,7 @@ def _drill(config: Config, source: Path, work: Path, boot: Boot, ask: Ask) -> tu
     with tempfile.TemporaryDirectory(prefix="cx") as short:
         run = work / "run" if len(str(work / "run")) < SOCKET_ROOM else Path(short)
         scratch = scratch_config(config, work, run)
-        restored = restore(scratch, source, paused=True)
+        restored = restore(scratch, source, paused=True, reserve=reserve_of(config, work.parent))
         db_upgrade(scratch.paths.database)  # one that is older than this release would be upgraded too
         file = work / "drill.toml"
         file.write_text(as_toml(scratch))

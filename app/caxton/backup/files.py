@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.store import disk_free
+
 FILE_MODE: Final = 0o640
 DIRECTORY_MODE: Final = 0o750
 _WORK: Final = ".work-"
@@ -120,6 +123,19 @@ def give_to_owner(path: Path, like: Path) -> None:
     owner = like.stat()
     for each in (path, *path.rglob("*")) if path.is_dir() else (path,):
         os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def require_room(directory: Path, needed: int, reserve: int = 0) -> None:
+    """`STORAGE_FULL` unless `needed` bytes fit on the file system of `directory`, and `reserve` are left."""
+    free = disk_free(directory)
+    if free < needed + reserve:
+        raise CaxtonError(
+            Code.STORAGE_FULL,
+            f"{directory} has {free} bytes free; {needed} are needed for a while, and {reserve} must be left",
+            path=str(directory),
+            found=free,
+            expected=needed + reserve,
+        )
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from caxton.backup import layout, status
+from caxton.backup.faults import refusals
 from caxton.backup.layout import Entry
 from caxton.backup.manifest import Manifest, StateManifest, parse
 from caxton.protocol.backup_status import Check
-from caxton.protocol.errors import CaxtonError
+from caxton.protocol.errors import CaxtonError, Code
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +39,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_backups(directory: Path) -> list[Listed]:
     """All of them, newest first."""
-    checked = status.read(directory).checked
-    return [_listed(entry, checked.get(entry.path.name)) for entry in layout.entries(directory)]
+    with refusals(Code.BACKUP_FAILED, f"list {directory}"):
+        checked = status.read(directory).checked
+        return [_listed(entry, checked.get(entry.path.name)) for entry in layout.entries(directory)]
 
 
 def _listed(entry: Entry, check: Check | None) -> Listed:

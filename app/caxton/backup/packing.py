@@ -17,6 +17,8 @@ from caxton.backup.manifest import FileSums
 
 LEVEL: Final = 1
 _CHUNK: Final = 1 << 20
+_SYNC_BYTES: Final = 8 << 20
+"""Flushed in small parts: the sync of the node's log may have to wait for the whole of another file's flush."""
 _GZIP: Final = zlib.MAX_WBITS | 16
 
 
@@ -25,7 +27,7 @@ def pack(source: Path, target: Path) -> FileSums:
     packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
     plain, packed, plain_bytes, packed_bytes = hashlib.sha256(), hashlib.sha256(), 0, 0
     with source.open("rb") as reader, open(files.create(target), "wb") as writer:
-        ended = False
+        ended, synced = False, 0
         while not ended:
             chunk = reader.read(_CHUNK)
             plain.update(chunk)
@@ -35,8 +37,10 @@ def pack(source: Path, target: Path) -> FileSums:
             packed.update(out)
             packed_bytes += len(out)
             writer.write(out)
-        writer.flush()
-        os.fsync(writer.fileno())
+            if ended or packed_bytes - synced > _SYNC_BYTES:
+                writer.flush()
+                os.fsync(writer.fileno())
+                synced = packed_bytes
     return FileSums(packed_bytes, packed.hexdigest(), plain_bytes, plain.hexdigest())
 
 

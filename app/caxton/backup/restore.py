@@ -20,11 +20,11 @@ from caxton.backup import files, swap
 from caxton.backup.contents import describe
 from caxton.backup.faults import Fault, invalid, refusals
 from caxton.backup.manifest import StateManifest
-from caxton.backup.verify import open_state
+from caxton.backup.verify import Opened, open_state
 from caxton.config import Config, Paths
-from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.errors import Code
 from caxton.protocol.views import Counts
-from caxton.store import SCHEMA_VERSION, Archive, datalock, disk_free
+from caxton.store import SCHEMA_VERSION, Archive, datalock
 
 PAUSED_FILE: Final = "paused"
 """While it exists the router starts with scheduling paused; `caxton resume` removes it."""
@@ -56,9 +56,11 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-def restore(config: Config, source: Path, *, paused: bool = False) -> Restored:
-    """Restores `source`. Errors: `CONFLICT` (the node runs), `BACKUP_INVALID`, `SCHEMA_TOO_NEW`, `STORAGE_FULL`,
-    `RESTORE_FAILED`; after each of them the old state is in its place.
+def restore(config: Config, source: Path, *, paused: bool = False, reserve: int = 0) -> Restored:
+    """Restores `source`; `reserve` bytes of the disk stay free.
+
+    Errors: `CONFLICT` (the node runs), `BACKUP_INVALID`, `SCHEMA_TOO_NEW`, `STORAGE_FULL`, `RESTORE_FAILED`; after
+    each of them the old state is in its place.
     """
     data, started = config.paths.data, time.monotonic()
     with refusals(Code.RESTORE_FAILED, f"restore {source} into {data}"):
@@ -67,15 +69,15 @@ def restore(config: Config, source: Path, *, paused: bool = False) -> Restored:
             files.sweep(data)
             swap.forget_unused(data, config.paths.database)
             with files.work_directory(data) as work:
-                return _restore(config.paths, source.absolute(), work, paused=paused, started=started)
+                opened = open_state(source.absolute(), work, reserve)
+                return _restore(config.paths, source, opened, work, paused=paused, started=started)
 
 
-def _restore(paths: Paths, source: Path, work: Path, *, paused: bool, started: float) -> Restored:
-    opened = open_state(source, work)
+def _restore(paths: Paths, source: Path, opened: Opened, work: Path, *, paused: bool, started: float) -> Restored:
     manifest, notes = opened.manifest, list(opened.notes)
     modules = work / "modules"
     modules.mkdir()
-    _require_room(work, manifest)
+    files.require_room(work, sum(module.size_bytes for module in manifest.modules))
     with Archive.open(opened.database) as archive:
         _take_out(archive, manifest, modules, source)
         archive.strip()
@@ -92,7 +94,7 @@ def _restore(paths: Paths, source: Path, work: Path, *, paused: bool, started: f
     if manifest.schema_version < SCHEMA_VERSION:
         notes.append("its schema is older than this release: run `caxton db upgrade` before you start the node")
     return Restored(
-        file=str(source),
+        file=str(source.absolute()),
         taken_at=manifest.origin.created_at,
         node=manifest.origin.node,
         seconds=time.monotonic() - started,
@@ -131,19 +133,6 @@ def _maintenance(data: Path) -> Iterator[None]:
     finally:
         flag.unlink(missing_ok=True)
         files.sync_directory(data)
-
-
-def _require_room(work: Path, manifest: StateManifest) -> None:
-    needed = sum(module.size_bytes for module in manifest.modules)
-    free = disk_free(work)
-    if free < needed:
-        raise CaxtonError(
-            Code.STORAGE_FULL,
-            f"{work.parent} has {free} bytes free; the modules of the backup need {needed}",
-            path=str(work.parent),
-            found=free,
-            expected=needed,
-        )
 
 
 def _take_out(archive: Archive, manifest: StateManifest, target: Path, source: Path) -> None:

@@ -22,9 +22,11 @@ from caxton.backup.verify import verify_state
 from caxton.config import Config
 from caxton.protocol.backup_status import Check, Made, Status
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store import Archive, copy_bytes, copy_database, db_status, disk_free, modules_needed
+from caxton.store import Archive, copy_bytes, copy_database, db_status, modules_needed
 
 LOCK_FILE: Final = ".lock"
+PEAK: Final = 1.5
+"""What a backup takes while it is made: the copy, or what is unpacked for the check, beside the compressed file."""
 ATTEMPTS: Final = 3
 """A module may be removed between the copy and its reading: with a newer copy nobody refers to it."""
 
@@ -69,7 +71,7 @@ def _back_up(config: Config, directory: Path) -> MadeBackup:
     database = config.paths.database
     if not database.is_file():
         raise CaxtonError(Code.BACKUP_FAILED, f"there is no database at {database}", path=str(database))
-    _require_room(config, directory)
+    files.require_room(directory, int(copy_bytes(database) * PEAK), reserve_of(config, directory))
     with files.work_directory(directory) as work:
         copy, modules, taken_at = _copy(config, directory, work)
         manifest = _complete(copy, modules, taken_at)
@@ -96,20 +98,14 @@ def _back_up(config: Config, directory: Path) -> MadeBackup:
     )
 
 
-def _require_room(config: Config, directory: Path) -> None:
-    """The copy is as large as the database; beside the node's data it must leave the node its own reserve."""
-    needed = copy_bytes(config.paths.database)
-    if directory.stat().st_dev == config.paths.data.stat().st_dev:
-        needed += config.messaging.low_disk_bytes
-    free = disk_free(directory)
-    if free < needed:
-        raise CaxtonError(
-            Code.STORAGE_FULL,
-            f"{directory} has {free} bytes free; a backup needs {needed} while it is made",
-            path=str(directory),
-            found=free,
-            expected=needed,
-        )
+def reserve_of(config: Config, directory: Path) -> int:
+    """Bytes that must stay free in `directory`: beside its data the node needs its own reserve to take work."""
+    data = config.paths.data
+    if not os.access(data, os.R_OK):
+        data = data.parent  # the drill's unit hides it behind another file system
+    if not directory.is_dir() or not data.is_dir():
+        return 0
+    return config.messaging.low_disk_bytes if directory.stat().st_dev == data.stat().st_dev else 0
 
 
 def _copy(config: Config, directory: Path, work: Path) -> tuple[Path, list[Module], float]:

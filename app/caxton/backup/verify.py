@@ -16,7 +16,6 @@ from caxton.backup.faults import Fault, invalid, refusals
 from caxton.backup.manifest import FileSums, StateManifest, parse, without_file
 from caxton.backup.packing import unpack, unpacked_bytes
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store import disk_free
 
 NO_MANIFEST: Final = "its manifest is missing; the one inside holds"
 NEWEST: Final = "latest"
@@ -44,23 +43,25 @@ class Opened(msgspec.Struct, frozen=True):
 
 def find(directory: Path, name: str, kind: str | None = None) -> Path:
     """A backup by path, by its name in `directory`, or the newest by `latest`; `BACKUP_INVALID` if there is none."""
-    if name == NEWEST:
-        found = layout.entries(directory, kind)
-        if not found:
-            raise invalid(directory, Fault.MISSING, "there is no backup")
-        return found[0].path
-    path = Path(name)
-    if not path.is_file() and path.name == name:
-        path = directory / name
-    if not path.is_file():
-        raise invalid(path, Fault.MISSING, "there is no such file")
+    with refusals(Code.BACKUP_FAILED, f"look into {directory}"):
+        if name == NEWEST:
+            found = layout.entries(directory, kind)
+            if not found:
+                raise invalid(directory, Fault.MISSING, "there is no backup")
+            return found[0].path
+        path = Path(name)
+        if not path.is_file() and path.name == name:
+            path = directory / name
+        if not path.is_file():
+            raise invalid(path, Fault.MISSING, "there is no such file")
     return path
 
 
-def verify(directory: Path, path: Path) -> Verified:
-    """Checks one backup, and notes the result when it lies in `directory`. Room is needed there to unpack it.
+def verify(directory: Path, path: Path, reserve: int = 0) -> Verified:
+    """Checks one backup, and notes the result when it lies in `directory`.
 
-    Raises `BACKUP_FAILED` or `STORAGE_FULL` when the check itself is not possible.
+    It is unpacked there; `reserve` bytes must stay free. Raises `BACKUP_FAILED` or `STORAGE_FULL` when the check
+    itself is not possible.
     """
     entry = layout.parse(path)
     if entry is None:
@@ -69,7 +70,7 @@ def verify(directory: Path, path: Path) -> Verified:
         try:
             if entry.kind == layout.STATE:
                 with files.work_directory(directory) as work:
-                    notes = verify_state(path, work)
+                    notes = verify_state(path, work, reserve)
             else:
                 notes = configuration_check.verify_configuration(entry)
             found = Verified(file=str(path), kind=entry.kind, notes=notes)
@@ -82,17 +83,17 @@ def verify(directory: Path, path: Path) -> Verified:
     return found
 
 
-def verify_state(path: Path, work: Path) -> list[str]:
+def verify_state(path: Path, work: Path, reserve: int = 0) -> list[str]:
     """Checks a backup of the state with the help of an empty directory; what there is to say about it."""
-    opened = open_state(path, work)
+    opened = open_state(path, work, reserve)
     opened.database.unlink()
     return opened.notes
 
 
-def open_state(path: Path, work: Path) -> Opened:
-    """Unpacks a backup of the state into `work` and checks everything in it."""
+def open_state(path: Path, work: Path, reserve: int = 0) -> Opened:
+    """Unpacks a backup of the state into `work`, where `reserve` bytes stay free, and checks everything in it."""
     beside = _manifest_beside(path)
-    _require_room(path, work, beside)
+    files.require_room(work, unpacked_bytes(path) if beside is None else _database_bytes(beside), reserve)
     database = work / _DATABASE
     found = unpack(path, database)
     if beside is not None and beside.file != found:
@@ -123,18 +124,8 @@ def _manifest_beside(path: Path) -> StateManifest | None:
     return manifest
 
 
-def _require_room(path: Path, work: Path, manifest: StateManifest | None) -> None:
-    known = manifest.file.database_bytes if manifest is not None and manifest.file is not None else None
-    needed = known or unpacked_bytes(path)
-    free = disk_free(work)
-    if free < needed:
-        raise CaxtonError(
-            Code.STORAGE_FULL,
-            f"{work.parent} has {free} bytes free; {path.name} unpacks to {needed}",
-            path=str(work.parent),
-            found=free,
-            expected=needed,
-        )
+def _database_bytes(manifest: StateManifest) -> int:
+    return (manifest.file.database_bytes if manifest.file is not None else None) or 0
 
 
 def _difference(expected: FileSums | None, found: FileSums) -> str:

@@ -107,13 +107,13 @@ def list_(state: State, directory: Path | None) -> None:
 @pass_state
 def verify(state: State, file: str | None, everything: bool, directory: Path | None) -> int:
     """Open a backup (or all, or the newest: `latest`) and check everything in it; exit 1 when one does not hold."""
-    from caxton.backup import find, list_backups, verify
+    from caxton.backup import find, list_backups, reserve_of, verify
 
     if (file is None) is not everything:
         raise click.UsageError("name one backup, or give --all")
-    _, where = _prepare(state, directory)
+    config, where = _prepare(state, directory)
     paths = [find(where, file)] if file else [where / one.file for one in list_backups(where)]
-    found = [verify(where, path) for path in paths]
+    found = [verify(where, path, reserve_of(config, where)) for path in paths]
     if state.as_json:
         emit_json(found)
     else:

@@ -44,7 +44,12 @@ def unit_settings(state: State, directory: Path | None) -> None:
     if directory is None:
         _print(state, texts)
         return
-    written = systemd.write(directory, texts)
+    try:
+        written = systemd.write(directory, texts)
+    except OSError as error:
+        raise CaxtonError(
+            Code.INTERNAL_ERROR, f"cannot write below {directory}: {error.strerror or error}", path=str(directory)
+        ) from error
     reloaded = bool(written) and _reload(directory)
     if state.as_json:
         emit_json({"changed": written.changed, "removed": written.removed, "reloaded": reloaded})
@@ -66,9 +71,10 @@ def _reload(directory: Path) -> bool:
     """Has systemd read its units again where it is the init and looks here; whether it was told."""
     if directory.absolute() not in _MANAGED or not _MANAGED[0].is_dir() or shutil.which("systemctl") is None:
         return False
-    done = subprocess.run(
-        ["systemctl", "daemon-reload"], capture_output=True, text=True, timeout=_RELOAD_SECONDS, check=False
-    )
-    if done.returncode != 0:
-        raise CaxtonError(Code.INTERNAL_ERROR, f"systemctl daemon-reload failed: {done.stderr.strip()[:400]}")
+    command = ["systemctl", "daemon-reload"]
+    try:
+        subprocess.run(command, capture_output=True, text=True, timeout=_RELOAD_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip()[:400]
+        raise CaxtonError(Code.INTERNAL_ERROR, f"{' '.join(command)}: {said}") from error
     return True

@@ -5,8 +5,8 @@ Owns the ages at which that is worth a word. Must never read a backup.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,18 +21,24 @@ LATE_BACKUP_HOURS: Final = 26.0
 LATE_DRILL_HOURS: Final = 8 * 24.0
 
 
+class _Drill(msgspec.Struct):
+    at: float
+
+
 class _Times(msgspec.Struct):
-    last_backup_at: datetime | None = None
-    last_verified_at: datetime | None = None
-    last_drill_at: datetime | None = None
+    """What is of interest here in the file that the backup commands keep; seconds since the epoch."""
+
+    verified_taken_at: float | None = None
+    drill_succeeded: _Drill | None = None
 
 
 def examine(patient: Patient) -> Iterator[Check]:
     """A node without backups works; it is the next disaster that it does not survive."""
     times = _read(Path(patient.config.backup.directory) / STATUS_FILE)
     too_old = patient.config.backup.state_retention_days * 24.0
-    yield _judge("backup", times.last_verified_at, LATE_BACKUP_HOURS, too_old, "caxton backup state")
-    yield _judge("restore drill", times.last_drill_at, LATE_DRILL_HOURS, None, "caxton backup drill")
+    drilled = times.drill_succeeded.at if times.drill_succeeded else None
+    yield _judge("backup", times.verified_taken_at, LATE_BACKUP_HOURS, too_old, "caxton backup state")
+    yield _judge("restore drill", drilled, LATE_DRILL_HOURS, None, "caxton backup drill")
 
 
 def _read(file: Path) -> _Times:
@@ -42,11 +48,10 @@ def _read(file: Path) -> _Times:
         return _Times()
 
 
-def _judge(name: str, at: datetime | None, late: float, too_late: float | None, command: str) -> Check:
+def _judge(name: str, at: float | None, late: float, too_late: float | None, command: str) -> Check:
     if at is None:
         return Check(name, Status.WARN, "none that is known of", command)
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    hours = (datetime.now(UTC) - at).total_seconds() / _HOUR
+    hours = (time.time() - at) / _HOUR
     detail = f"the last good one is {hours:.1f} hours old"
     if too_late is not None and hours > too_late:
         return Check(name, Status.FAIL, f"{detail}: older than backups are kept", command)

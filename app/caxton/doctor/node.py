@@ -21,7 +21,7 @@ _ON_PURPOSE: Final = {"draining": "caxton undrain", "paused": "caxton resume"}
 _HINTS: Final = {
     "executor": "systemctl status caxton-executor; journalctl -u caxton-executor",
     "low_disk": "make room below the data directory: df -h",
-    "schema": "take a backup, then: caxton db upgrade",
+    "schema": "caxton db status",
     "store": "journalctl -u caxton-router; the disk refused a write",
 }
 _SECONDS: Final = 5.0

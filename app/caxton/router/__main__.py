@@ -9,13 +9,15 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from caxton import config as configuration
 from caxton.config import Config
-from caxton.protocol.errors import CaxtonError
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.router.process import EXIT_OK, serve
 from caxton.router.schema_wait import until_current
 from caxton.store import Store, datalock
@@ -23,6 +25,7 @@ from caxton.telemetry import set_up_logging
 
 EXIT_REFUSED: Final = 1
 SWITCH_SECONDS: Final = 0.0005
+_PAUSE_SECONDS: Final = 0.05
 LOCK_SECONDS: Final = 5.0
 """An upgrade, or a router on its way out, has done its work when it still holds the lock."""
 
@@ -49,7 +52,8 @@ def run(load: Callable[[], Config]) -> int:
     set_up_logging(config.observability, "router")
     if not asyncio.run(until_current(config)):
         return EXIT_OK
-    with datalock.hold(config.paths.data, patience=LOCK_SECONDS):
+    with ExitStack() as stack:
+        _hold(stack, config.paths.data)
         datalock.require_no_maintenance(config.paths.data)
         store = Store.open(
             config.paths.database,
@@ -61,6 +65,19 @@ def run(load: Callable[[], Config]) -> int:
             return asyncio.run(serve(config, store, load))
         finally:
             store.close()
+
+
+def _hold(stack: ExitStack, data: Path) -> None:
+    """Takes the data directory's lock, when whoever has it lets go of it in time."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            stack.enter_context(datalock.hold(data))
+            return
+        except CaxtonError as error:
+            if error.code is not Code.CONFLICT or time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

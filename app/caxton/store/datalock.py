@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,23 +19,18 @@ SERVE_LOCK_FILE: Final = "serve.lock"
 """What `caxton serve` holds for as long as it may start routers."""
 MAINTENANCE_FILE: Final = "maintenance"
 """While it exists nothing starts: a restore is under way, or was interrupted. The units look at it too."""
-_PAUSE_SECONDS: Final = 0.05
 
 
 @contextmanager
-def hold(data: Path, name: str = LOCK_FILE, *, patience: float = 0.0) -> Iterator[None]:
-    """Holds one lock of the directory; `CONFLICT` with the holder's pid when another process has it for so long (s).
+def hold(data: Path, name: str = LOCK_FILE) -> Iterator[None]:
+    """Holds one lock of the directory; `CONFLICT` with the holder's pid when another process has it.
 
     The kernel releases it when the process ends, however it ends.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o750)
     descriptor = os.open(data / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        deadline = time.monotonic() + patience
-        while not _acquired(descriptor):
-            if time.monotonic() >= deadline:
-                raise _in_use(descriptor, data)
-            time.sleep(_PAUSE_SECONDS)
+        _acquire(descriptor, data)
         if os.geteuid() == 0:  # made by root's hand, it must still be the node's
             owner = data.stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
@@ -59,19 +53,14 @@ def require_no_maintenance(data: Path) -> None:
         )
 
 
-def _acquired(descriptor: int) -> bool:
+def _acquire(descriptor: int, data: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _in_use(descriptor: int, data: Path) -> CaxtonError:
-    holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-    return CaxtonError(
-        Code.CONFLICT,
-        f"{data} is in use by process {holder or 'unknown'}, a node or a restore; end it first",
-        path=str(data),
-        pid=holder,
-    )
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        raise CaxtonError(
+            Code.CONFLICT,
+            f"{data} is in use by process {holder or 'unknown'}, a node or a restore; end it first",
+            path=str(data),
+            pid=holder,
+        ) from error

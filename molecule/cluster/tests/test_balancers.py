@@ -1,4 +1,7 @@
-"""The two balancers themselves, one of each engine, and the address they share. What is behind them: test_nodes.py."""
+"""The two balancers themselves, one of each engine, and the address that they share.
+
+What is behind them: test_nodes.py.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from testinfra.host import Host
+
 from checks import site
 from checks.client import Client
 from checks.pressure import load
-from testinfra.host import Host
-
 from lab.labs import Lab
 
 testinfra_hosts = ["ansible://caxton_balancers"]

@@ -1,4 +1,4 @@
-"""Real nodes behind each balancer and behind the address that they share: one drained, one killed, requests counted."""
+"""Real nodes behind each balancer and their shared address: one drained, one killed, requests counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from checks import site
 from checks.pressure import load
 from checks.token import token

@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
-from checks import site
 from testinfra.host import Host
+
+from checks import site
 
 testinfra_hosts = ["ansible://caxton_nodes"]
 UNITS = ("caxton.socket", "caxton", "caxton-admin", "caxton-router", "caxton-executor")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from testinfra.host import Host
+
 from checks import site
 from support.wat import ECHO, TALLY
-from testinfra.host import Host
 
 testinfra_hosts = ["ansible://caxton_nodes"]
 BALANCER, NODE = "10.42.1.21", "10.42.1.11"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from checks import site
 from checks.client import Client
 from checks.token import token

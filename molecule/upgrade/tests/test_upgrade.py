@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from checks import site
 from checks.pressure import Sum, load
 from checks.token import token
