@@ -78,7 +78,9 @@ def test_the_engine_runs_and_starts_at_boot_and_the_other_one_does_not(host: Hos
 def test_the_engine_itself_finds_its_configuration_good(host: Host) -> None:
     check = {"haproxy": "haproxy -c -f /etc/haproxy/haproxy.cfg", "nginx": "nginx -t"}[ENGINE_OF[name_of(host)]]
     assert host.run(check).rc == 0
-    assert host.check_output("systemctl --failed --plain --no-legend") == ""
+    failed = host.check_output("systemctl --failed --plain --no-legend")
+    # Many machines on one host use up its inotify instances, and systemd's own watch of passwords is what goes without.
+    assert [line for line in failed.splitlines() if not line.startswith("systemd-ask-password-")] == []
 
 
 def test_the_key_is_roots_alone(host: Host) -> None:
