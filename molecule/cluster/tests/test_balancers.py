@@ -79,7 +79,7 @@ def test_the_engine_itself_finds_its_configuration_good(host: Host) -> None:
     check = {"haproxy": "haproxy -c -f /etc/haproxy/haproxy.cfg", "nginx": "nginx -t"}[ENGINE_OF[name_of(host)]]
     assert host.run(check).rc == 0
     failed = host.check_output("systemctl --failed --plain --no-legend")
-    # Many machines on one host use up its inotify instances, and systemd's own watch of passwords is what goes without.
+    # Many machines use up the inotify instances of their host; systemd's own watch of passwords goes without then.
     assert [line for line in failed.splitlines() if not line.startswith("systemd-ask-password-")] == []
 
 

@@ -33,7 +33,7 @@ def test_units_start_at_boot(host: Host, unit: str) -> None:
 
 def test_nothing_failed(host: Host) -> None:
     failed = host.check_output("systemctl --failed --plain --no-legend")
-    # Many machines on one host use up its inotify instances, and systemd's own watch of passwords is what goes without.
+    # Many machines use up the inotify instances of their host; systemd's own watch of passwords goes without then.
     assert [line for line in failed.splitlines() if not line.startswith("systemd-ask-password-")] == []
 
 
