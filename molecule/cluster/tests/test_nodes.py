@@ -42,7 +42,7 @@ def ready(address: str) -> bool:
 @pytest.fixture(scope="module", autouse=True)
 def agents() -> None:
     for address in NODES.values():
-        site.directly(address, bearer=token()).deploy("tally", TALLY)
+        site.directly(address, bearer=token()).ensure("tally", TALLY)
 
 
 @pytest.fixture(autouse=True)

@@ -76,6 +76,11 @@ class Client:
         assert answer.body["status"] == "running", answer
         return answer.body
 
+    def ensure(self, name: str, wat: str) -> None:
+        """Deploys an agent unless it is there, so that a verification can be run again."""
+        if self.get(f"/api/v1/agents/{name}").status == 404:
+            self.deploy(name, wat)
+
     def _wait_for(self, job: str) -> None:
         end = time.monotonic() + TIMEOUT_SECONDS
         while (state := self.get(job).body["state"]) == "running":

@@ -54,7 +54,7 @@ def assert_no_failure(total: Sum) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def agents() -> None:
     for address in NODES.values():
-        site.directly(address, bearer=token()).deploy("tally", TALLY)
+        site.directly(address, bearer=token()).ensure("tally", TALLY)
 
 
 def test_one_drained_node_costs_no_request() -> None:
