@@ -37,7 +37,7 @@ def test_cpu_quota_and_task_limit_bind(hybrid: Lab, life: str) -> None:
     time.sleep(SECONDS)  # the quantity is CPU time per wall time: there is no condition to wait for
     share = (cpu_seconds(hybrid, "burner") - before) / (time.monotonic() - begun)
     hybrid.run("node1", "systemctl", "stop", "burner")
-    assert 0.1 < share < 0.3
+    assert 0.02 < share < 0.3  # it burns, as far as others let it, and no more than the quota
 
     start(hybrid, "forker", "TasksMax=5", "python3", "-c", FORKS)
     end = time.monotonic() + 30

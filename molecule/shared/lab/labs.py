@@ -5,9 +5,11 @@ before the machines, and all of it backwards. Every step may be interrupted, and
 """
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from lab import cgroups, image, machine, names, network, requirements, seed, state
 from lab.errors import Code, LabError
@@ -59,7 +61,7 @@ class Lab:
                 introduce(record)
             begun = time.monotonic()
             if not record.key.exists():
-                run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.name}", "-f", record.key)
+                make_key(record.key, f"lab {self.name}")
             network.up(subnet)
             for host in hosts:
                 machine.start(record, host)
@@ -163,6 +165,15 @@ class Lab:
         if silent := [host for host, answer in zip(hosts, answers, strict=True) if not answer]:
             where = self.record.disk(silent[0]) / "console.log"
             raise LabError(Code.FAILED, f"no ssh on {', '.join(silent)} within {timeout:.0f} s; see {where}")
+
+
+def make_key(path: Path, comment: str) -> None:
+    """Makes an ssh key pair; `path` is there when both halves are, whoever was killed while making them."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as place:
+        made = Path(place) / path.name
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", made)
+        made.with_name(f"{made.name}.pub").replace(path.with_name(f"{path.name}.pub"))
+        made.replace(path)
 
 
 def down_all() -> None:
