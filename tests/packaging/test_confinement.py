@@ -62,6 +62,7 @@ def run_in(node: InstalledNode, unit: str, probe: str) -> Found:
             "WatchdogSec=0",
             "ExecStart=",
             "ExecReload=",
+            "ExecStopPost=",
         ),
         f"ExecStart=/usr/lib/caxton/bin/python3 -I {probe} {node.address}",
         f"StandardOutput=truncate:/run/probe-{unit}",

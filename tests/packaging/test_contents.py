@@ -124,6 +124,7 @@ def test_files_belong_to_root_and_only_commands_are_executable(package: Path) ->
         "./usr/bin/caxton",
         "./usr/lib/caxton/scripts/backup-config.sh",
         "./usr/lib/caxton/scripts/backup-state.sh",
+        "./usr/lib/caxton/scripts/close-address.sh",
     }
     assert {row[0] for row in rows} <= {"drwxr-xr-x", "-rw-r--r--", "-rwxr-xr-x", "lrwxrwxrwx"}
 
