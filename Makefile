@@ -1,4 +1,4 @@
-# Two commands matter: `make run` and `make test`. Everything they need is installed into app/.venv.
+# Two commands matter: `make run` and `make test`. What they need is installed into app/.venv, and for tests of roles into .venv-ansible.
 PYTHON ?= python3.11
 VENV := app/.venv
 BIN := $(abspath $(VENV)/bin)

@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from support import load
+from support import controller, load
 from support.served_node import free_ports, until
 from support.stubs import Stub, make_certificate
 
@@ -48,15 +48,14 @@ QUICK = {
 
 def ansible() -> str | None:
     """The `ansible-playbook` of the controller's environment, or one on the path."""
-    places = [str(ROOT / ".venv-ansible" / "bin"), os.environ.get("PATH", "")]
-    return shutil.which("ansible-playbook", path=":".join(places))
+    return shutil.which("ansible-playbook", path=f"{controller.VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 def missing(engine: str) -> str:
     """What this machine lacks for tests of `engine`; empty when nothing."""
     if not Path(BINARIES[engine]).exists():
-        return f"{engine} is not installed (packaging/host-packages.txt)"
-    return "" if ansible() else "ansible-playbook is not installed (make site, or molecule/requirements.txt)"
+        return f"{engine} is not installed: make host"
+    return controller.missing() or ""
 
 
 class Balancer:
