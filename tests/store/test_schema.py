@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import peewee as pw
@@ -178,3 +181,34 @@ def test_the_modes_are_those_that_were_asked_for(database: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("truncate",)
     finally:
         store.close()
+
+
+HALF_DONE = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode = DELETE")
+connection.execute("PRAGMA cache_size = 1")  # pages reach the file before the commit
+connection.execute("BEGIN")
+connection.execute("UPDATE schema_info SET version = 77")
+connection.execute("CREATE TABLE half (done)")
+for _ in range(200):
+    connection.execute("INSERT INTO half VALUES (?)", ("x" * 3000,))
+os._exit(9)
+"""
+
+
+def test_what_a_killed_process_left_half_done_is_rolled_back_by_whoever_looks_first(database: Path) -> None:
+    db_upgrade(database)
+    subprocess.run([sys.executable, "-c", HALF_DONE, str(database)], check=False, timeout=60)
+    assert database.with_name(f"{database.name}-journal").stat().st_size > 0
+    assert db_status(database).version == SCHEMA_VERSION
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+
+
+def test_a_file_that_is_no_database_is_named(database: Path) -> None:
+    database.write_bytes(b"no database at all" * 100)
+    with pytest.raises(CaxtonError) as refused:
+        db_status(database)
+    assert refused.value.code is Code.INTERNAL_ERROR
+    assert str(database) in refused.value.message

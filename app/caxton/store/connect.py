@@ -19,6 +19,7 @@ _WRITER_CACHE_KIB: Final = 64 * 1024
 _READER_CACHE_KIB: Final = 8 * 1024
 _MMAP_BYTES: Final = 256 * 1024 * 1024
 _WAL_KEEP_BYTES: Final = 64 * 1024 * 1024
+_TOUCH: Final = "SELECT 1 FROM sqlite_master LIMIT 1"
 JOURNAL_MODES: Final = ("WAL", "DELETE", "TRUNCATE", "PERSIST")
 SYNCHRONOUS: Final = ("FULL", "NORMAL", "EXTRA", "OFF")
 
@@ -48,8 +49,40 @@ def open_peewee(database: Path, journal_mode: str = "WAL", synchronous: str = "F
 
 
 def open_reader(database: Path) -> sqlite3.Connection:
-    """A connection that can only read. It may be closed from another thread."""
-    connection = sqlite3.connect(
+    """A connection that can only read. It may be closed from another thread.
+
+    What a process that was killed left half done in a rollback journal is rolled back first, which only a
+    connection that may write can do. `sqlite3.Error` when the file is no database, or may not be read.
+    """
+    connection = _connect_reader(database)
+    try:
+        connection.execute(_TOUCH)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            connection.close()
+            raise
+        connection.close()
+        _roll_back(database)
+        connection = _connect_reader(database)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    connection.execute("PRAGMA query_only = 1")
+    connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+    connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
+    return connection
+
+
+def _roll_back(database: Path) -> None:
+    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_SECONDS)
+    try:
+        connection.execute(_TOUCH)
+    finally:
+        connection.close()
+
+
+def _connect_reader(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
         f"{database.absolute().as_uri()}?mode=ro",
         uri=True,
         isolation_level=None,
@@ -57,10 +90,6 @@ def open_reader(database: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
     )
-    connection.execute("PRAGMA query_only = 1")
-    connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
-    connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
-    return connection
 
 
 def _require(key: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ without tables gets its schema at once.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ import peewee as pw
 from playhouse.migrations import Runner
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store.connect import open_peewee, raw
+from caxton.store.connect import open_peewee, open_reader, raw
 
 SCHEMA_VERSION: Final = 1
 """The number of the newest migration."""
@@ -45,14 +46,12 @@ def db_status(database: Path) -> SchemaStatus:
     names = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
     if not database.exists():
         return SchemaStatus(0, 0, SCHEMA_VERSION, [], names)
-    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        version, compat = _versions(connection)
-        applied = _applied(connection)
+        with closing(open_reader(database)) as connection:
+            version, compat = _versions(connection)
+            applied = _applied(connection)
     except sqlite3.DatabaseError as error:
         raise CaxtonError(Code.INTERNAL_ERROR, f"{database} cannot be read as a database: {error}") from error
-    finally:
-        connection.close()
     return SchemaStatus(version, compat, SCHEMA_VERSION, applied, [name for name in names if name not in applied])
 
 
