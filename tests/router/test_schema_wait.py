@@ -17,6 +17,7 @@ import pytest
 
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import OPERATIONS, Submit
+from caxton.store import SCHEMA_VERSION
 from support import wat
 from support.desk_node import APP, RouterNode, deploy, invoke, message, refusal, until
 from support.manager import listening
@@ -30,9 +31,12 @@ def next_release(tmp_path: Path) -> Path:
     shutil.copytree(APP / "caxton", tmp_path / "caxton", ignore=shutil.ignore_patterns("__pycache__"))
     schema = tmp_path / "caxton" / "store" / "schema.py"
     text = schema.read_text()
-    assert "SCHEMA_VERSION: Final = 1" in text
-    schema.write_text(text.replace("SCHEMA_VERSION: Final = 1", "SCHEMA_VERSION: Final = 2"))
-    (schema.parent / "migrations" / "0002_next.py").write_text(
+    assert f"SCHEMA_VERSION: Final = {SCHEMA_VERSION}" in text
+    following = SCHEMA_VERSION + 1
+    schema.write_text(
+        text.replace(f"SCHEMA_VERSION: Final = {SCHEMA_VERSION}", f"SCHEMA_VERSION: Final = {following}")
+    )
+    (schema.parent / "migrations" / f"{following:04}_next.py").write_text(
         'def up(migrator, db):\n    """Adds a table."""\n    db.execute_sql("CREATE TABLE next (a INTEGER)")\n'
     )
     return tmp_path

@@ -97,3 +97,31 @@ def content_offset(receiver: str) -> int:
     """Where the content of `node.message(receiver, …)` begins in the JSON that a guest gets."""
     head = '{"message_id":"%s","performative":"request","sender":"client:test","receiver":"%s","content":'
     return len(head % ("0" * 36, receiver))
+
+
+def _word(text: str) -> int:
+    """Eight bytes of text as a guest loads them."""
+    assert len(text) == 8
+    return int.from_bytes(text.encode(), "little")
+
+
+def puppet(counting: str = "(call $bump)") -> str:
+    """Sends the message that it gets as the content of another; of any other message it counts one."""
+    return reactor(
+        "(call $act (local.get $p) (local.get $n))",
+        extra=f"""(func $act (param $p i32) (param $n i32) (result i32) (local $s i32) (local $e i32)
+  (local.set $s (local.get $p))
+  (loop $l
+   (local.set $s (i32.add (local.get $s) (i32.const 1)))
+   (br_if $l (i64.ne (i64.load (local.get $s)) (i64.const {_word('"content')}))))
+  (local.set $s (i32.add (local.get $s) (i32.const 10)))
+  (local.set $e (i32.sub (i32.add (local.get $p) (local.get $n)) (i32.const 8)))
+  (loop $m
+   (local.set $e (i32.sub (local.get $e) (i32.const 1)))
+   (br_if $m (i64.ne (i64.load (local.get $e)) (i64.const {_word(',"conver')}))))
+  (if (i64.eq (i64.load (local.get $s)) (i64.const {_word('{"perfor')}))
+   (then (return (i32.shr_u
+    (call $send (local.get $s) (i32.sub (local.get $e) (local.get $s))) (i32.const 31)))))
+  {counting}
+  (i32.const 0))""",
+    )

@@ -9,6 +9,7 @@ import msgspec
 
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Affected
+from caxton.protocol.talks import CapabilityView, TalkView, TopicView
 from caxton.protocol.views import (
     AgentView,
     ExecutionView,
@@ -91,6 +92,27 @@ class KeyPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class ConversationPage(msgspec.Struct, frozen=True):
+    """One page of conversations that follow a protocol."""
+
+    items: list[TalkView]
+    next_cursor: str | None = None
+
+
+class CapabilityPage(msgspec.Struct, frozen=True):
+    """One page of capabilities."""
+
+    items: list[CapabilityView]
+    next_cursor: str | None = None
+
+
+class TopicPage(msgspec.Struct, frozen=True):
+    """One page of topics."""
+
+    items: list[TopicView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
     """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
 
@@ -101,6 +123,8 @@ class DeployForm(msgspec.Struct, frozen=True):
 __all__ = [
     "Affected",
     "AgentPage",
+    "CapabilityPage",
+    "ConversationPage",
     "DeployForm",
     "ExecutionPage",
     "Health",
@@ -109,6 +133,7 @@ __all__ = [
     "LogPage",
     "MessagePage",
     "StatePage",
+    "TopicPage",
     "VersionPage",
     "VersionView",
 ]

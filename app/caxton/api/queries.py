@@ -70,5 +70,14 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     last_event_id: Annotated[int, Meta(ge=0, lt=10**18)] | None = None
 
 
+class ConversationsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /conversations; `agent` is either party."""
+
+    protocol: Filter | None = None
+    state: Filter | None = None
+    agent: Filter | None = None
+    open: bool = False
+
+
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""

@@ -22,6 +22,9 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "config": ("caxton.cli.config_verbs:config", "Check or show the configuration"),
     "agent": ("caxton.cli.agent_verbs:agent", "Deploy and use agents"),
     "message": ("caxton.cli.message_verbs:message", "Send and follow messages"),
+    "conversation": ("caxton.cli.conversation_verbs:conversation", "Follow conversations and their protocols"),
+    "capability": ("caxton.cli.capability_verbs:capability", "See and register who offers what"),
+    "topic": ("caxton.cli.topic_verbs:topic", "See and change who subscribed to what"),
     "dlq": ("caxton.cli.dead_letter_verbs:dlq", "Look after dead letters"),
     "ledger": ("caxton.cli.ledger_verb:ledger", "Account for every message"),
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
@@ -54,7 +57,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 node not reachable.
 @click.group(
     cls=LazyGroup,
     verbs=VERBS,
-    aliases={"agents": "agent", "messages": "message", "dead-letters": "dlq"},
+    aliases={"agents": "agent", "messages": "message", "conversations": "conversation", "dead-letters": "dlq"},
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=EPILOG,

@@ -126,6 +126,8 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     message: Message
     is_reply: bool = False
+    everyone: bool = False
+    """To all that offer the capability, not to one of them."""
 
 
 class TimerSet(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -181,12 +183,15 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     logs: list[LogLine] = []
     logs_dropped: int = 0
     capabilities: bytes | None = None
+    topics: list[str] = []
+    """Topics that the execution subscribed to."""
 
 
 class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """A host function whose answer only the router has; the fiber is suspended until `HostReply`.
 
-    `kind`: `load` (`key`), `request` (`message`, already derived id).
+    `kind`: `load` (`key`), `request` (`message`, already derived id), `count` (`key`, a topic or capability as a
+    receiver: how many it stands for).
     """
 
     exec_id: int

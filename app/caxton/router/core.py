@@ -20,12 +20,15 @@ from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.operations import Invoke
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
+from caxton.router.addressing import Addressing
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
 from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
+from caxton.router.capabilities import Capabilities
 from caxton.router.commits import Commits
+from caxton.router.conversations import Conversations
 from caxton.router.dispatch import Dispatch
 from caxton.router.emptying import Emptying
 from caxton.router.ephemeral import Tally
@@ -47,6 +50,7 @@ from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
+from caxton.router.topics import Topics
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 
@@ -83,10 +87,24 @@ class Core:
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
         self._keys = Keys(store.reader, self._commits, self._aftermath)
         self._tally = Tally(self._commits)
-        self._intake = Intake(self._boxes, self._commits, self._aftermath, self._pressures, self._wake)
-        self._outcomes = Outcomes(
-            self._commits, self._aftermath, self._intake, self._keys, self._tally, store.reader, emit
+        self._talks = Conversations(self._boxes, self._commits, self._aftermath, store.reader, emit)
+        self.capabilities = Capabilities(self._boxes, self._commits, self._aftermath, store.reader)
+        self._intake = Intake(
+            self._boxes,
+            self._commits,
+            self._aftermath,
+            self._pressures,
+            self._wake,
+            self._talks,
+            self.capabilities,
         )
+        topics = Topics(self._commits, store.reader)
+        self.addressing = Addressing(self._commits, self._intake, self.capabilities, topics, store.reader)
+        self._outcomes = Outcomes(
+            self._commits, self._aftermath, self._intake, self._talks, self._keys, self._tally, store.reader, emit
+        )
+        self._talks.tell = self._outcomes.deliver
+        self._outcomes.addressing = self.addressing
         self._scheduler = Scheduler(
             self._executor.place,
             lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
@@ -101,7 +119,9 @@ class Core:
 
     def _make_services(self, store: Store) -> None:
         results = Results(self._outcomes, self._timers, self.followers)
-        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        self._hostcalls = HostCalls(
+            self._boxes, self._intake, self.addressing, self._keys, self._waiters, self._commits, store.reader
+        )
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -114,7 +134,9 @@ class Core:
             self._commits,
             store.reader,
         )
-        self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
+        self._calls = Calls(
+            self._boxes, self._intake, self.addressing, self._waiters, self._commits, store.reader, self._cancel_entry
+        )
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
@@ -134,12 +156,14 @@ class Core:
         """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
         self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
         self._executor.start()
+        self._talks.start()
         self._keep_house()
 
     async def stop(self) -> None:
         """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
         self._scheduler.hold(scheduler.STOPPING)
         self._timers.stop()
+        self._talks.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
                 for box in self._boxes:
@@ -215,6 +239,7 @@ class Core:
     def attach(self, agent: Agent) -> None:
         """Opens the agent's mailbox; what is pending is scheduled."""
         self._tenancy.attach(agent)
+        self.capabilities.changed()
 
     async def drain(self, agent: Agent, grace_seconds: float) -> None:
         """Lets the agent's executions end, cancels those that take longer, and ends its instance."""
@@ -223,6 +248,8 @@ class Core:
     def detach(self, agent: Agent) -> None:
         """Forgets the agent."""
         self._tenancy.detach(agent)
+        self.addressing.topics.forget(agent.name)
+        self.capabilities.changed()
 
     async def revive(self, message_ids: list[str]) -> int:
         """Puts dead letters back into their mailboxes; gives how many."""

@@ -16,6 +16,7 @@ from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
 from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.router.addressing import Addressing
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
 from caxton.router.intake import REQUEST, Intake
@@ -39,6 +40,8 @@ _REFUSALS: Final = {
     Code.STORAGE_FULL: LIMIT,
     Code.PAYLOAD_TOO_LARGE: LIMIT,
     Code.CONFLICT: INVALID,
+    Code.INVALID_REQUEST: INVALID,
+    Code.PROTOCOL_VIOLATION: INVALID,
 }
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -55,9 +58,17 @@ class HostCalls:
     """Answers the host calls of executions under way."""
 
     def __init__(
-        self, boxes: Boxes, intake: Intake, keys: Keys, waiters: Waiters, commits: Commits, reader: Reader
+        self,
+        boxes: Boxes,
+        intake: Intake,
+        addressing: Addressing,
+        keys: Keys,
+        waiters: Waiters,
+        commits: Commits,
+        reader: Reader,
     ) -> None:
         self._boxes = boxes
+        self._addressing = addressing
         self._intake = intake
         self._keys = keys
         self._waiters = waiters
@@ -73,6 +84,8 @@ class HostCalls:
             _answer(flight, call, NOT_FOUND if value is None else 0, value or b"")
         elif call.kind == "request" and call.message is not None:
             self._request(flight, call, call.message)
+        elif call.kind == "count" and call.key is not None:
+            _answer(flight, call, self._addressing.count(call.key))
         else:
             _answer(flight, call, UNAVAILABLE)
 
@@ -87,6 +100,13 @@ class HostCalls:
 
     def _request(self, flight: Flight, call: HostCall, message: Message) -> None:
         self.awake(flight)
+        asked = message
+        if ":" in message.receiver:
+            try:
+                message = self._intake.addressed(message)
+            except CaxtonError as refusal:
+                _answer(flight, call, _REFUSALS.get(refusal.code, UNAVAILABLE))
+                return
         known = self._boxes.live.get(message.message_id)
         box = self._boxes.get(message.receiver)
         if box is not None and self._would_deadlock(flight, box, known, message):
@@ -97,6 +117,8 @@ class HostCalls:
         except CaxtonError as refusal:
             _answer(flight, call, _REFUSALS.get(refusal.code, UNAVAILABLE))
             return
+        if asked is not message:
+            self._addressing.capabilities.keep(asked, message)
 
         def settled(outcome: Outcome) -> None:
             self.awake(flight)

@@ -17,12 +17,15 @@ from caxton.router import (
     deployments,
     lifecycle,
     ops_agents,
+    ops_capabilities,
+    ops_conversations,
     ops_deadletters,
     ops_gate,
     ops_keys,
     ops_messages,
     ops_node,
     ops_stats,
+    ops_topics,
 )
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
@@ -68,6 +71,15 @@ ANSWERS: Final[dict[str, Answer]] = {
     "node.probe": ops_gate.probe,
     "node.log_level": ops_node.log_level,
     "node.gc": ops_node.gc,
+    "conversation.list": ops_conversations.list_conversations,
+    "conversation.get": ops_conversations.get,
+    "capability.list": ops_capabilities.list_capabilities,
+    "capability.get": ops_capabilities.get,
+    "capability.set": ops_capabilities.register,
+    "capability.remove": ops_capabilities.forget,
+    "topic.list": ops_topics.list_topics,
+    "topic.get": ops_topics.get,
+    "topic.subscribe": ops_topics.subscribe,
 }
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}

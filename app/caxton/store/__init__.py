@@ -29,6 +29,7 @@ from caxton.store.rows import (
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.store import Store
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
 from caxton.store.writer import Writer
 
 __all__ = [
@@ -38,8 +39,12 @@ __all__ = [
     "AgentRow",
     "ApiKeyRow",
     "Archive",
+    "BidRow",
+    "CapabilityRow",
     "Changes",
+    "ChoiceRow",
     "CommitResult",
+    "ConversationRow",
     "ExecutionRow",
     "FailedAttempt",
     "JobRow",
@@ -48,6 +53,7 @@ __all__ = [
     "LogRow",
     "MessageRow",
     "Mismatch",
+    "ProviderRow",
     "Reader",
     "Retention",
     "SchemaStatus",
@@ -56,6 +62,7 @@ __all__ = [
     "Slice",
     "Store",
     "Swept",
+    "TaskRow",
     "TimerRow",
     "Writer",
     "copy_bytes",

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest, listing
+from caxton.store import apply_messages, apply_rest, apply_talks, listing
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -69,6 +69,7 @@ class Applier:
             if not _ODD.isdisjoint(used):
                 missed |= self._write_odd(used, ledger)
         self._write_state(group)
+        apply_talks.write(self._connection, group)
         self._append(group)
         return findings
 

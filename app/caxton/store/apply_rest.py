@@ -49,7 +49,7 @@ _API_KEY: Final = insert(
     "ON CONFLICT (key_id) DO UPDATE SET expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
 )
 _OF_AN_AGENT: Final = ("agent WHERE name", "key_value WHERE agent", "timer WHERE agent", "log_line WHERE agent",
-                       "execution WHERE agent")  # fmt: skip
+                       "execution WHERE agent", "subscription WHERE agent")  # fmt: skip
 
 
 def write_agents(connection: sqlite3.Connection, agents: list[AgentRow]) -> None:

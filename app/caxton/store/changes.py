@@ -18,6 +18,7 @@ from caxton.store.rows import (
     LogRow,
     Settle,
 )
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 
 
 class Changes:
@@ -54,6 +55,15 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    conversations: list[ConversationRow]
+    """The newest standing of a conversation replaces the one before."""
+    capabilities: list[CapabilityRow]
+    """One without providers and strategy is forgotten."""
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    """Topic, agent, since when (None ends it)."""
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -108,6 +118,12 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    conversations: list[ConversationRow]
+    capabilities: list[CapabilityRow]
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})
