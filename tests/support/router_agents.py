@@ -10,6 +10,8 @@ _IMPORTS = """
  (import "caxton" "set_timer" (func $set_timer (param i64) (result i32)))
  (import "caxton" "get_config" (func $config (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "subscribe_messages" (func $subscribe (param i32 i32) (result i32)))
+ (import "caxton" "broadcast_message" (func $broadcast (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
 """
 
@@ -97,6 +99,48 @@ def content_offset(receiver: str) -> int:
     """Where the content of `node.message(receiver, …)` begins in the JSON that a guest gets."""
     head = '{"message_id":"%s","performative":"request","sender":"client:test","receiver":"%s","content":'
     return len(head % ("0" * 36, receiver))
+
+
+def subscriber(topic: str) -> str:
+    """Subscribes whenever it gets a message, and counts it; -1 (DENIED) and the like are its failure's number."""
+    data = f'{{"topic":"{topic}"}}'
+    return reactor(
+        f"(local.set $i (call $subscribe (i32.const 0) (i32.const {len(data)})))"
+        "(if (i32.lt_s (local.get $i) (i32.const 0)) (then (return (i32.sub (i32.const 0) (local.get $i)))))"
+        "(call $bump) (i32.const 0)",
+        data=data,
+    )
+
+
+def broadcaster(wanted: str, draft: str) -> str:
+    """Broadcasts `draft` to the filter `wanted`; keeps the answer, one byte, as key `n`."""
+    assert len(wanted) <= 200
+    at = f"(i32.const 200) (i32.const {len(draft)})"
+    return reactor(
+        f"(i32.store8 (i32.const 2000) (call $broadcast (i32.const 0) (i32.const {len(wanted)}) {at}))"
+        "(drop (call $store (i32.const 1000) (i32.const 1) (i32.const 2000) (i32.const 1))) (i32.const 0)",
+        data=wanted.ljust(200) + draft,
+    )
+
+
+def bidder(bid: str, result: str = '{"ok":true}', *, on_accept: str = "") -> str:
+    """Answers a call for proposals of the node with `bid`, and `accept_proposal` with `result`; counts rejections."""
+    draft = f'{{"performative":"propose","receiver":"task:node","protocol":"fipa-contract-net","content":{bid}}}'
+    said = "(i32.load16_u (i32.add (local.get $p) (i32.const 69)))"  # how the performative begins
+    accept = on_accept or f"(return (call $reply (i32.const 400) (i32.const {len(result)})))"
+    assert len(draft) <= 400
+    return reactor(
+        f"(if (i32.eq {said} (i32.const {int.from_bytes(b'cf', 'little')}))"
+        f" (then (return (call $send (i32.const 0) (i32.const {len(draft)})))))"
+        f"(if (i32.eq {said} (i32.const {int.from_bytes(b'ac', 'little')})) (then {accept}))"
+        "(call $bump) (i32.const 0)",
+        data=draft.ljust(400) + result,
+    )
+
+
+def answerer(content: str) -> str:
+    """Answers everything with this content."""
+    return reactor(f"(call $reply (i32.const 0) (i32.const {len(content)}))", data=content)
 
 
 def _word(text: str) -> int:

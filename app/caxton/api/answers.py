@@ -9,7 +9,7 @@ import msgspec
 
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Affected
-from caxton.protocol.talks import CapabilityView, TalkView, TopicView
+from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
 from caxton.protocol.views import (
     AgentView,
     ExecutionView,
@@ -113,6 +113,13 @@ class TopicPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class TaskPage(msgspec.Struct, frozen=True):
+    """One page of tasks."""
+
+    items: list[TaskView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
     """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
 
@@ -133,6 +140,7 @@ __all__ = [
     "LogPage",
     "MessagePage",
     "StatePage",
+    "TaskPage",
     "TopicPage",
     "VersionPage",
     "VersionView",

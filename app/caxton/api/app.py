@@ -21,6 +21,7 @@ from caxton.api import (
     messages,
     metrics,
     node,
+    tasks,
     topics,
     traffic,
 )
@@ -31,7 +32,7 @@ from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 
-_PUBLIC: Final = (agents, deployments, messages, dead_letters, documents, conversations, capabilities, topics)
+_PUBLIC: Final = (agents, deployments, messages, dead_letters, documents, conversations, capabilities, topics, tasks)
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
     404: Code.NOT_FOUND,

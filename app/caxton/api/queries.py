@@ -79,5 +79,12 @@ class ConversationsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_
     open: bool = False
 
 
+class TasksQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /tasks."""
+
+    state: Annotated[str, Meta(pattern="^(?:calling|choosing|awarded|done|failed|cancelled)$")] | None = None
+    capability: Filter | None = None
+
+
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""

@@ -20,6 +20,9 @@ from caxton.protocol.talks import (
     ConversationListing,
     ConversationView,
     Subscribe,
+    TaskCreate,
+    TaskListing,
+    TaskView,
     TopicView,
 )
 from caxton.protocol.views import (
@@ -261,4 +264,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "topic.list": (Listing, Page),
     "topic.get": (Named, TopicView),
     "topic.subscribe": (Subscribe, TopicView),
+    "task.create": (TaskCreate, TaskView),
+    "task.get": (Named, TaskView),
+    "task.list": (TaskListing, Page),
+    "task.cancel": (Named, TaskView),
 }

@@ -28,7 +28,6 @@ DEPLOYMENT: Final = "deployment"
 REGISTERED: Final = "registered"
 DEFAULT_PRIORITY: Final = 5
 _NEAR: Final = 3
-_TAKING: Final = frozenset({AgentStatus.RUNNING, AgentStatus.DEPLOYING})
 
 
 class Offer(NamedTuple):
@@ -164,7 +163,7 @@ class Capabilities:
 
     def _open_box(self, agent: str) -> Box | None:
         box = self._boxes.get(agent)
-        return box if box is not None and box.open and box.agent.status in _TAKING else None
+        return box if box is not None and box.open and box.agent.status is AgentStatus.RUNNING else None
 
     def _offers(self) -> dict[str, list[Offer]]:
         if self._index is None:

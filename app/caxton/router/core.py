@@ -48,6 +48,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.tasks import Tasks
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.topics import Topics
@@ -98,6 +99,9 @@ class Core:
             self._talks,
             self.capabilities,
         )
+        self.tasks = Tasks(
+            self._commits, self._aftermath, self._intake, self._talks, self.capabilities, store.reader, emit
+        )
         topics = Topics(self._commits, store.reader)
         self.addressing = Addressing(self._commits, self._intake, self.capabilities, topics, store.reader)
         self._outcomes = Outcomes(
@@ -105,6 +109,7 @@ class Core:
         )
         self._talks.tell = self._outcomes.deliver
         self._outcomes.addressing = self.addressing
+        self._outcomes.tasks = self.tasks
         self._scheduler = Scheduler(
             self._executor.place,
             lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
@@ -156,6 +161,7 @@ class Core:
         """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
         self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
         self._executor.start()
+        self.tasks.start()
         self._talks.start()
         self._keep_house()
 

@@ -25,6 +25,7 @@ from caxton.router import (
     ops_messages,
     ops_node,
     ops_stats,
+    ops_tasks,
     ops_topics,
 )
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
@@ -80,6 +81,10 @@ ANSWERS: Final[dict[str, Answer]] = {
     "topic.list": ops_topics.list_topics,
     "topic.get": ops_topics.get,
     "topic.subscribe": ops_topics.subscribe,
+    "task.create": ops_tasks.create,
+    "task.get": ops_tasks.get,
+    "task.list": ops_tasks.list_tasks,
+    "task.cancel": ops_tasks.cancel,
 }
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
-from caxton.protocol.names import TOPIC_PREFIX
+from caxton.protocol.names import TASKS, TOPIC_PREFIX
 from caxton.router.addressing import Addressing, not_delivered
 from caxton.router.aftermath import Aftermath
 from caxton.router.alarms import Alarms
@@ -25,6 +25,7 @@ from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
 from caxton.router.replies import failure_answer, failure_content, undeliverable
+from caxton.router.tasks import Tasks
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
@@ -60,6 +61,7 @@ class Outcomes:
         """What is taken back now is taken back from its callers too: they ask another node."""
         self.alarms: Alarms
         self.addressing: Addressing
+        self.tasks: Tasks
         self.wake: Callable[[Box], None]
         self.isolate: Callable[[Box], None]
         self.noted: dict[str, Box] = {}
@@ -209,6 +211,9 @@ class Outcomes:
 
     def _send_addressed(self, message: Message, everyone: bool) -> None:
         try:
+            if message.receiver == TASKS:
+                self.tasks.receive(message)
+                return
             if everyone or message.receiver.startswith(TOPIC_PREFIX):
                 found = self.addressing.publish(message).deliveries
                 if found is not None and found.refused:
@@ -225,6 +230,9 @@ class Outcomes:
     def deliver(self, message: Message) -> None:
         """What the node itself says: no protocol can refuse it. One that cannot be delivered is reported."""
         if message.message_id in self._intake.live:
+            return
+        if message.receiver == TASKS:
+            self.tasks.receive(message, admitted=True)
             return
         try:
             box = self._intake.receiving_box(message.receiver)

@@ -47,7 +47,7 @@ _BID: Final = insert(
     "bid",
     BID_COLUMNS,
     "ON CONFLICT (task_id, agent) DO UPDATE SET state = excluded.state, at = excluded.at, "
-    "value = excluded.value, content = excluded.content",
+    "value = coalesce(excluded.value, value), content = coalesce(excluded.content, content)",
 )
 _FORGET: Final = (
     "DELETE FROM conversation WHERE seq IN (SELECT seq FROM conversation WHERE ended_at < ? LIMIT ?)",
@@ -98,11 +98,4 @@ def _write_capabilities(connection: sqlite3.Connection, rows: Sequence[Capabilit
 
 def forget(connection: sqlite3.Connection, before: float, limit: int) -> int:
     """Deletes what ended before `before`, at most `limit` of each kind; gives how many the fullest kind had."""
-    return max(connection.execute(statement, (before, limit)).rowcount for statement in _FORGET[:2]) + _forget_tasks(
-        connection, before, limit
-    )
-
-
-def _forget_tasks(connection: sqlite3.Connection, before: float, limit: int) -> int:
-    connection.execute(_FORGET[2], (before, limit))
-    return connection.execute(_FORGET[3], (before, limit)).rowcount
+    return max(connection.execute(statement, (before, limit)).rowcount for statement in _FORGET)

@@ -84,7 +84,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BidRow(msgspec.Struct, frozen=True, gc=False):
-    """What became of the call to one bidder; `content` is what it said last."""
+    """What became of the call to one bidder; `value` and `content` of its bid stay where None is written."""
 
     task_id: str
     agent: str
