@@ -73,12 +73,12 @@ def test_an_older_schema_is_waited_for_and_upgraded_beside_the_router(next_relea
             for op in ("stats", "ledger", "node.drain", "agent.list"):
                 refused = refusal(client, op, None if op != "agent.list" else OPERATIONS[op][0]())
                 assert refused.code is Code.NOT_READY
-                assert (refused.details["found"], refused.details["expected"]) == (1, 2)
+                assert (refused.details["found"], refused.details["expected"]) == (SCHEMA_VERSION, SCHEMA_VERSION + 1)
             assert refusal(client, "submit", Submit([message("echo")])).details["reasons"] == ["schema"]
         pid = node.router.pid if node.router else 0
         done = upgrade(node)
         assert done.returncode == 0, done.stderr
-        assert "0002_next" in done.stderr
+        assert f"{SCHEMA_VERSION + 1:04}_next" in done.stderr
         until(node.is_ready)
         assert node.router is not None
         assert node.router.pid == pid

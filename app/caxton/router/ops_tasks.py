@@ -5,7 +5,6 @@ Owns the checks of a task that a client wants, and how tasks are shown. Must nev
 
 from __future__ import annotations
 
-import math
 import time
 from hashlib import blake2b
 from typing import Final
@@ -30,6 +29,7 @@ from caxton.store import BidRow, TaskRow
 LEAST_WORK_SECONDS: Final = 60.0
 """Without `finish_by` the work may take as long as the bids may, and at least this long."""
 MAX_PRIORITY: Final = 10
+_LATEST: Final = 4_000_000_000.0
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -100,8 +100,9 @@ def _row(args: TaskCreate, now: float) -> TaskRow:
         raise _invalid("task_id", "a UUID in canonical lower case", args.task_id[:64])
     if not 1 <= args.priority <= MAX_PRIORITY:
         raise _invalid("priority", f"1 to {MAX_PRIORITY}", args.priority)
-    if not math.isfinite(args.reply_by) or not math.isfinite(args.finish_by or 0.0):
-        raise _invalid("reply_by", "seconds since the epoch", repr(args.reply_by))
+    for path, at in (("reply_by", args.reply_by), ("finish_by", args.finish_by or 0.0)):
+        if not 0 <= at <= _LATEST:  # NaN too, which no timer takes
+            raise _invalid(path, "seconds since the epoch", repr(at))
     finish_by = args.finish_by or args.reply_by + max(args.reply_by - now, LEAST_WORK_SECONDS)
     if finish_by <= args.reply_by:
         raise _invalid("finish_by", "later than reply_by", rfc3339(finish_by))
