@@ -64,6 +64,8 @@ class Scheduler:
             box.queued = True
             self._ring.append(box)
             self.plan()
+        for side in box.sides:
+            self.wake(side)
 
     def plan(self) -> None:
         """Has the ring gone round once more before the loop waits again."""
@@ -96,10 +98,10 @@ class Scheduler:
                 box.queued = False
 
     def _start_one(self, box: Box, worker: Worker) -> None:
-        while (entry := box.mailbox.take()) is not None:
+        while (entry := box.mailbox.take(box.lane)) is not None:
             if is_late(entry, time.time()):
                 box.mailbox.settle(entry)
-                self._expire(box, entry)
+                self._expire(box.side_of or box, entry)
                 continue
             self.runnable += 1
             self._begin(box, entry, worker)
