@@ -52,6 +52,7 @@ async def update(desk: Desk, args: Update) -> Deployed:
     require_disk(desk)
     agent = desk.registry.require(args.name)
     require_etag(agent, args.etag)
+    _require_change(args)
     _require_startable(desk, agent, args.strategy)
     admission.check_config(args.change.applied_to(agent.config), desk.config)
     sha256 = agent.module.sha256
@@ -247,6 +248,26 @@ def _order(agent: Agent, args: Update, sha256: str) -> Order:
         blue_green=(args.blue_green or BlueGreen()) if blue_green else None,
         etag=args.etag,
     )
+
+
+def _require_change(args: Update) -> None:
+    """Something changes, and what is said about the rollout belongs to its strategy."""
+    if args.module is None and args.change == ConfigChange():
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            "nothing changes: give a module, or a field of the configuration",
+            path="wasm_module",
+            expected=["wasm_module", "wat", *ConfigChange.__struct_fields__],
+        )
+    for strategy, given in ((Strategy.CANARY, args.canary), (Strategy.BLUE_GREEN, args.blue_green)):
+        if given is not None and args.strategy is not strategy:
+            raise CaxtonError(
+                Code.INVALID_REQUEST,
+                f"{strategy}: it belongs to the strategy {strategy}, not to {args.strategy}",
+                path=strategy.value,
+                found=args.strategy,
+                expected=strategy,
+            )
 
 
 def _require_startable(desk: Desk, agent: Agent, strategy: Strategy) -> None:
