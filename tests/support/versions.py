@@ -37,3 +37,8 @@ def rollback(client: RouterClient, name: str, version: int | None = None) -> Any
 def versions(client: RouterClient, name: str) -> list[tuple[int, str]]:
     """The kept versions, newest first, and what each is now."""
     return [(item["version"], item["state"]) for item in client.call("agent.versions", Named(name))["items"]]
+
+
+def another(text: str, number: int) -> bytes:
+    """The same module under another hash: a custom section with a number is added."""
+    return wasm(text) + bytes([0, 2, 1, number])
