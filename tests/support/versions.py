@@ -9,6 +9,7 @@ import msgspec
 from caxton.protocol.operations import Named
 from caxton.protocol.versions import ConfigChange, Rollback, Update
 from support.desk_node import PATIENCE
+from support.router_agents import recorder
 from support.router_client import RouterClient
 from support.router_modules import CONSTANT, wasm
 
@@ -16,6 +17,11 @@ from support.router_modules import CONSTANT, wasm
 def answering(number: int) -> str:
     """An agent that replies `number`, of one digit."""
     return CONSTANT.replace('"42"', f'"{number} "')
+
+
+def slow_recorder(offset: int) -> str:
+    """`recorder` that waits 30 ms between reading its key and writing it: two at once would lose one's bytes."""
+    return recorder(offset).replace("(i32.store16", "(drop (call $sleep (i64.const 30000))) (i32.store16", 1)
 
 
 def update(client: RouterClient, name: str, module: str | bytes | None = None, **fields: Any) -> Any:

@@ -31,7 +31,7 @@ from caxton.router.views import agent_view, require_etag, rollout_view
 from caxton.store import Changes, RolloutRow
 
 LOOK_SECONDS: Final = 0.05
-"""A canary is judged at most this often."""
+"""A canary is judged at most this often, but at once when an execution of it has failed."""
 RUNNING: Final = frozenset({AgentStatus.RUNNING, AgentStatus.QUARANTINED})
 
 log = logging.getLogger(__name__)
@@ -145,9 +145,11 @@ async def _judged(live: Live) -> Verdict:
         reached = verdict(plan, new.figures(), old.figures(), over=left <= 0)
         if reached is not None:
             return reached
+        failed = new.failed
         with suppress(TimeoutError):
             await asyncio.wait_for(new.changed.wait(), left if left > 0 else None)
-        await asyncio.sleep(LOOK_SECONDS)
+        if new.failed == failed:
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _kept(live: Live) -> Verdict:
