@@ -9,7 +9,7 @@ import msgspec
 from caxton.protocol.operations import Named
 from caxton.protocol.versions import ConfigChange, Rollback, Update
 from support.desk_node import PATIENCE
-from support.router_agents import recorder
+from support.router_agents import reactor, recorder
 from support.router_client import RouterClient
 from support.router_modules import CONSTANT, wasm
 
@@ -17,6 +17,11 @@ from support.router_modules import CONSTANT, wasm
 def answering(number: int) -> str:
     """An agent that replies `number`, of one digit."""
     return CONSTANT.replace('"42"', f'"{number} "')
+
+
+def counting(number: int) -> str:
+    """An agent that counts in key `n`, modulo 256, and replies `number`, of one digit."""
+    return reactor("(call $bump) (drop (call $reply (i32.const 0) (i32.const 1))) (i32.const 0)", data=str(number))
 
 
 def slow_recorder(offset: int) -> str:

@@ -69,7 +69,7 @@ class Flight:
     @property
     def home(self) -> Box:
         """The box that has the mailbox; `box` is the one whose version runs."""
-        return self.box.side_of or self.box
+        return self.box.home
 
 
 @dataclass(slots=True, eq=False)
@@ -111,10 +111,15 @@ class Box:
     side_of: Box | None = None
     """The box with the mailbox, when this is the one of another version."""
     sides: list[Box] = field(default_factory=list)
-    behind: Box | None = None
-    """A version that handles one message at a time starts none before the one that it replaced has ended its last."""
+    parked: bool = False
+    """It waits for a worker."""
     gauge: Gauge | None = None
     """Measures this version while it is compared with another."""
+
+    @property
+    def home(self) -> Box:
+        """The box that has the mailbox."""
+        return self.side_of or self
 
     @property
     def lane(self) -> int:
@@ -126,7 +131,7 @@ class Box:
         """Whether an execution of this agent may start now."""
         if not (self.open and self.mailbox.ready_in(self.lane)):
             return False
-        if self.behind is not None and self.behind.running:
+        if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False
         return len(self.running) < self.agent.max_concurrency or (self.quick and self._may_follow())
 
@@ -137,6 +142,24 @@ class Box:
     def followers(self) -> list[Flight]:
         """The executions of a persistent agent that wait in the worker behind the one that has the instance."""
         return list(self.running.values())[1:] if self.agent.instance is Instance.PERSISTENT else []
+
+    def in_the_way(self) -> list[Flight]:
+        """What other versions do now, if this agent handles one message at a time: this one waits for its end."""
+        others = self._others()
+        return [flight for other in others for flight in other.running.values() if flight.entry is not None]
+
+    def _others(self) -> list[Box]:
+        """The versions with which this one takes turns; none where messages are handled side by side."""
+        family = (self.home, *self.home.sides)
+        if all(box.agent.max_concurrency > 1 for box in family):
+            return []
+        return [box for box in family if box is not self]
+
+    def _has_its_turn(self) -> bool:
+        if self.in_the_way():
+            return False
+        waiting = (box for box in self._others() if box.open and not box.parked and box.mailbox.ready_in(box.lane))
+        return all(self.used_at <= box.used_at for box in waiting)
 
     def _may_follow(self) -> bool:
         """Whether the next message may be sent right behind those in the worker, to wait there.
@@ -231,8 +254,6 @@ class Boxes:
         self._by_handle.pop(side.handle, None)
         if home is not None and side in home.sides:
             home.sides.remove(side)
-            if home.behind is side:
-                home.behind = None
 
     def exchange(self, home: Box, side: Box) -> None:
         """The side's version becomes the agent's, and the agent's goes to the side, each with what it runs."""

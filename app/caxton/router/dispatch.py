@@ -219,7 +219,7 @@ def _next_incarnation(box: Box) -> int:
     """Above every number that an instance has had, or may yet get from an execution that is under way."""
     if box.agent.instance is not Instance.PERSISTENT:
         return 0
-    home = box.side_of or box
+    home = box.home
     floors = [each.floor for each in (home, *home.sides)]
     return max(home.agent.incarnation, *floors) + 1 + sum(len(each.running) for each in (home, *home.sides))
 

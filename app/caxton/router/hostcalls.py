@@ -166,8 +166,8 @@ class HostCalls:
             flight = box.flight(head.exec_id)
             return None if flight is None else [flight]
         serving = box.serving(conversation_id)
-        if serving.behind is not None and serving.behind.running:
-            return list(serving.behind.running.values())
+        if ahead := serving.in_the_way():
+            return ahead
         if len(serving.running) < serving.agent.max_concurrency:
             return None
         return list(serving.running.values())

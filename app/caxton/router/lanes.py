@@ -70,9 +70,7 @@ class Lanes:
 
         Where an agent handles one message at a time it still does: the first message waits for that end.
         """
-        home = _home(side)
-        self._boxes.exchange(home, side)
-        home.behind = side if 1 in (home.agent.max_concurrency, side.agent.max_concurrency) else None
+        self._boxes.exchange(_home(side), side)
         self.unshare(side)
 
     async def retire(self, side: Box, grace_seconds: float | None = None) -> None:

@@ -73,7 +73,7 @@ class Tenancy:
 
     async def start_in(self, box: Box) -> Result:
         """The same for the version that a box stands for."""
-        agent = box.agent if box.side_of is None else box.side_of.agent
+        agent = box.home.agent
         timeout = self._boxes.config.runtime.agent_startup_timeout
         worker = await self.placed(box, timeout)
         result = await self._dispatch.start(box, worker)
