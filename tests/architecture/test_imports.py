@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "serve": {"protocol", "config", "telemetry"},
     "systemd": {"protocol", "config"},
     "doctor": {"protocol", "config", "store"},
+    "selftest": {"protocol"},
     "cli": {
         "serve",
         "doctor",
@@ -34,6 +35,7 @@ MAY_IMPORT = {
         "api",
         "executor",
         "backup",
+        "selftest",
     },
 }
 ONLY_IN = {
