@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "systemd": {"protocol", "config"},
     "doctor": {"protocol", "config", "store"},
     "selftest": {"protocol"},
+    "dev": {"protocol", "config", "router", "serve"},  # the executor as a node starts it and as its router uses it
     "cli": {
         "serve",
         "doctor",
@@ -36,6 +37,7 @@ MAY_IMPORT = {
         "executor",
         "backup",
         "selftest",
+        "dev",
     },
 }
 ONLY_IN = {
@@ -48,7 +50,7 @@ ONLY_IN = {
     "flask": {"api"},
     "werkzeug": {"api"},
     "gevent": {"api"},
-    "asyncio": {"router", "executor", "cli"},
+    "asyncio": {"router", "executor", "cli", "dev"},
     "httpx": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
