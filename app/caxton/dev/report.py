@@ -68,8 +68,7 @@ def _ending(result: Result, performative: str | None, refused: str | None) -> tu
     if result.status == "ok":
         return performative or "handled", performative == Performative.FAILURE, None
     if result.status == "failure":
-        code = f" (exit code {result.exit_code})" if result.exit_code is not None else ""
-        return Performative.FAILURE.value, True, f"{result.detail or 'the agent reports an error'}{code}"
+        return Performative.FAILURE.value, True, result.detail or f"the agent's own error: {result.exit_code}"
     return str(result.code or result.status), True, result.detail
 
 
