@@ -102,9 +102,7 @@ def test_an_agent_in_assemblyscript_gives_its_memory_back(node: ServedNode) -> N
     one = {"performative": "inform", "receiver": "averager-2", "content": {"value": 1, "note": "x" * 100_000}}
     sent = node.cli("message", "send", "--batch", "-", stdin=f"{json.dumps(one)}\n" * 40)
     assert sent.returncode == 0, sent.stderr
-    until(
-        lambda: node.json("agent", "show", "averager-2")["counters"]["done"] == 40, "40 messages of 100 KB are done"
-    )
+    until(lambda: node.json("agent", "show", "averager-2")["counters"]["done"] >= 40, "40 messages are done")
     assert node.json("agent", "show", "averager-2")["resources"]["peak_memory_bytes"] < 4_000_000
 
 
