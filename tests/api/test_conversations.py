@@ -192,3 +192,13 @@ def test_a_task_that_nobody_can_do_names_what_is_near(http: httpx.Client, deploy
     deploy(SILENT, capabilities=["api-translate"])
     wish = {"capability": "api-translat", "select": {"field": "price"}, "reply_by": soon(30)}
     assert problem(http.post("/tasks", json=wish), 404, "AGENT_NOT_FOUND")["near"] == ["api-translate"]
+
+
+def test_an_update_changes_what_is_offered(http: httpx.Client, deploy: Deploy) -> None:
+    name = deploy(SILENT, capabilities=["api-before"])
+    answer = http.put(f"/agents/{name}", json={"name": name, "wat": SILENT, "capabilities": ["api-after"]})
+    assert answer.status_code in (201, 202), answer.text
+    until(lambda: http.get("/capabilities/api-after").status_code == 200, 30, "the new version offers it")
+    problem(http.get("/capabilities/api-before"), 404, "NOT_FOUND")
+    message_id = send(http, "capability:api-after").json()["message_id"]
+    assert http.get(f"/messages/{message_id}").json()["receiver"] == name

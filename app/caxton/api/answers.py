@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Affected
 from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
+from caxton.protocol.versions import VersionView
 from caxton.protocol.views import (
     AgentView,
     ExecutionView,
@@ -25,16 +25,6 @@ class Health(msgspec.Struct, frozen=True):
     """Answer of GET /health."""
 
     status: str = "ok"
-
-
-class VersionView(msgspec.Struct, frozen=True):
-    """One version of an agent."""
-
-    version: int
-    status: AgentStatus
-    module_sha256: str
-    module_bytes: int
-    deployed_at: str
 
 
 class Items(msgspec.Struct, frozen=True):
@@ -127,6 +117,13 @@ class DeployForm(msgspec.Struct, frozen=True):
     config: str
 
 
+class UpdateForm(msgspec.Struct, frozen=True):
+    """The parts of a multipart update: either, or both."""
+
+    wasm: bytes | None = None
+    config: str | None = None
+
+
 __all__ = [
     "Affected",
     "AgentPage",
@@ -142,6 +139,6 @@ __all__ = [
     "StatePage",
     "TaskPage",
     "TopicPage",
+    "UpdateForm",
     "VersionPage",
-    "VersionView",
 ]

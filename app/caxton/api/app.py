@@ -24,6 +24,7 @@ from caxton.api import (
     tasks,
     topics,
     traffic,
+    versions,
 )
 from caxton.api.converters import AgentName, MessageId, TopicName
 from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
@@ -32,7 +33,18 @@ from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 
-_PUBLIC: Final = (agents, deployments, messages, dead_letters, documents, conversations, capabilities, topics, tasks)
+_PUBLIC: Final = (
+    agents,
+    deployments,
+    versions,
+    messages,
+    dead_letters,
+    documents,
+    conversations,
+    capabilities,
+    topics,
+    tasks,
+)
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
     404: Code.NOT_FOUND,

@@ -25,6 +25,7 @@ from caxton.protocol.talks import (
     TaskView,
     TopicView,
 )
+from caxton.protocol.versions import Rollback, RolloutView, Steer, Update
 from caxton.protocol.views import (
     AgentView,
     DrainView,
@@ -232,6 +233,11 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "agent.stop": (Stop, AgentView),
     "agent.start": (Named, AgentView),
     "agent.remove": (Remove, Affected),
+    "agent.update": (Update, Deployed),
+    "agent.rollback": (Rollback, AgentView),
+    "agent.rollout": (Named, RolloutView),
+    "agent.steer": (Steer, AgentView),
+    "agent.versions": (Named, Page),
     "agent.state": (Listing, Page),
     "agent.executions": (Listing, Page),
     "agent.logs": (Logs, LogView),

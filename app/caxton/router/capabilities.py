@@ -48,13 +48,15 @@ class Capabilities:
         self._reader = reader
         self._registered = {row.name: row for row in reader.talks.capabilities()}
         self._index: dict[str, list[Offer]] | None = None
+        self._generation = 0
+        """Of the boxes that the index was made of."""
         self._fresh: dict[tuple[str, str], str] = {}
         """Choices that are not durable yet."""
         self._turn = 0
         self._last_turn: dict[str, int] = {}
 
     def changed(self) -> None:
-        """An agent came, went, or offers something else now."""
+        """An agent that was here offers something else now."""
         self._index = None
 
     # ---- what is offered ---------------------------------------------------------------------------
@@ -166,7 +168,8 @@ class Capabilities:
         return box if box is not None and box.open and box.agent.status is AgentStatus.RUNNING else None
 
     def _offers(self) -> dict[str, list[Offer]]:
-        if self._index is None:
+        if self._index is None or self._generation != self._boxes.generation:
+            self._generation = self._boxes.generation
             self._index = self._made_index()
         return self._index
 

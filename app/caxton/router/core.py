@@ -39,6 +39,7 @@ from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
 from caxton.router.keys import Keys
+from caxton.router.lanes import Lanes
 from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
 from caxton.router.outcomes import Outcomes
@@ -88,28 +89,7 @@ class Core:
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
         self._keys = Keys(store.reader, self._commits, self._aftermath)
         self._tally = Tally(self._commits)
-        self._talks = Conversations(self._boxes, self._commits, self._aftermath, store.reader, emit)
-        self.capabilities = Capabilities(self._boxes, self._commits, self._aftermath, store.reader)
-        self._intake = Intake(
-            self._boxes,
-            self._commits,
-            self._aftermath,
-            self._pressures,
-            self._wake,
-            self._talks,
-            self.capabilities,
-        )
-        self.tasks = Tasks(
-            self._commits, self._aftermath, self._intake, self._talks, self.capabilities, store.reader, emit
-        )
-        topics = Topics(self._commits, store.reader)
-        self.addressing = Addressing(self._commits, self._intake, self.capabilities, topics, store.reader)
-        self._outcomes = Outcomes(
-            self._commits, self._aftermath, self._intake, self._talks, self._keys, self._tally, store.reader, emit
-        )
-        self._talks.tell = self._outcomes.deliver
-        self._outcomes.addressing = self.addressing
-        self._outcomes.tasks = self.tasks
+        self._make_talks(store)
         self._scheduler = Scheduler(
             self._executor.place,
             lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
@@ -121,6 +101,30 @@ class Core:
         self._timers = Timers(self._timer_due)
         self._make_services(store)
         self._housekeeping: asyncio.TimerHandle | None = None
+
+    def _make_talks(self, store: Store) -> None:
+        """What is accepted, for whom, and what may be said: from acceptance to the end of a message."""
+        reader, emit = store.reader, self._emit
+        self._talks = Conversations(self._boxes, self._commits, self._aftermath, reader, emit)
+        self.capabilities = Capabilities(self._boxes, self._commits, self._aftermath, reader)
+        self._intake = Intake(
+            self._boxes,
+            self._commits,
+            self._aftermath,
+            self._pressures,
+            self._wake,
+            self._talks,
+            self.capabilities,
+        )
+        topics = Topics(self._commits, reader)
+        self.addressing = Addressing(self._commits, self._intake, self.capabilities, topics, reader)
+        self.tasks = Tasks(self._commits, self._aftermath, self._intake, self._talks, self.capabilities, reader, emit)
+        self._outcomes = Outcomes(
+            self._commits, self._aftermath, self._intake, self._talks, self._keys, self._tally, reader, emit
+        )
+        self._outcomes.addressing = self.addressing
+        self._outcomes.tasks = self.tasks
+        self._talks.tell = self._outcomes.deliver
 
     def _make_services(self, store: Store) -> None:
         results = Results(self._outcomes, self._timers, self.followers)
@@ -143,6 +147,7 @@ class Core:
             self._boxes, self._intake, self.addressing, self._waiters, self._commits, store.reader, self._cancel_entry
         )
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
         )
@@ -172,7 +177,7 @@ class Core:
         self._talks.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
-                for box in self._boxes:
+                for box in list(self._boxes.versions()):
                     await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
@@ -238,6 +243,16 @@ class Core:
         """Has a module compiled unless it is; `progress` gets the CPU seconds used. Raises what was refused."""
         return await self._executor.prepare(sha256, profile, module, progress)
 
+    async def prepare_kept(self, module: Path, agent: Agent) -> None:
+        """The same for an agent whose module must be on disk; `INTERNAL_ERROR` when it is not."""
+        if not module.is_file():
+            raise CaxtonError(
+                Code.INTERNAL_ERROR,
+                f"the module of {agent.name!r} is gone from {module.parent}; restore it or deploy the agent again",
+                sha256=agent.module.sha256,
+            )
+        await self.prepare(agent.module.sha256, agent.config.profile, module, lambda _: None)
+
     async def start_agent(self, agent: Agent) -> Result:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
         return await self._tenancy.start(agent)
@@ -255,7 +270,6 @@ class Core:
         """Forgets the agent."""
         self._tenancy.detach(agent)
         self.addressing.topics.forget(agent.name)
-        self.capabilities.changed()
 
     async def revive(self, message_ids: list[str]) -> int:
         """Puts dead letters back into their mailboxes; gives how many."""
@@ -272,6 +286,11 @@ class Core:
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
+
+    def is_open(self, name: str) -> bool:
+        """Whether the agent's mailbox is open: what is in it is handled."""
+        box = self._boxes.get(name)
+        return box is not None and box.open
 
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
@@ -336,7 +355,7 @@ class Core:
             self._outcomes.cancel_waiting(box, entry)
             return
         entry.cancelled = True
-        flight = box.running.get(entry.exec_id)
+        flight = box.flight(entry.exec_id)
         if flight is not None:
             self._dispatch.cancel(flight)
 
@@ -345,7 +364,8 @@ class Core:
         if not box.agent.isolated:
             box.agent.isolated = True
             self._executor.workers.unpin(box)
-            self._commits.changes.agents.append(agent_row(box.agent))
+            if box.side_of is None:
+                self._commits.changes.agents.append(agent_row(box.agent))
             self._emit("agent.isolated", {"name": box.agent.name})
 
     def _store_failed(self, error: Exception) -> None:

@@ -27,6 +27,8 @@ from caxton.router import (
     ops_stats,
     ops_tasks,
     ops_topics,
+    rollouts,
+    updates,
 )
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
@@ -51,6 +53,11 @@ ANSWERS: Final[dict[str, Answer]] = {
     "agent.stop": lifecycle.stop,
     "agent.start": _start,
     "agent.remove": lifecycle.remove,
+    "agent.update": updates.update,
+    "agent.rollback": updates.rollback,
+    "agent.rollout": rollouts.show,
+    "agent.steer": rollouts.steer,
+    "agent.versions": ops_agents.versions,
     "agent.state": ops_agents.state,
     "agent.executions": ops_agents.executions,
     "job.get": ops_node.job,

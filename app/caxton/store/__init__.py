@@ -30,6 +30,7 @@ from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.store import Store
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
+from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "ProviderRow",
     "Reader",
     "Retention",
+    "RolloutRow",
     "SchemaStatus",
     "Settle",
     "Sizes",
@@ -64,6 +66,7 @@ __all__ = [
     "Swept",
     "TaskRow",
     "TimerRow",
+    "VersionRow",
     "Writer",
     "copy_bytes",
     "copy_database",

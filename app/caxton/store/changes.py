@@ -19,6 +19,7 @@ from caxton.store.rows import (
     Settle,
 )
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
+from caxton.store.version_rows import RolloutRow, VersionRow
 
 
 class Changes:
@@ -45,7 +46,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, versions, logs and executions too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -55,6 +56,10 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    """Agent and number."""
+    rollouts: list[RolloutRow]
     conversations: list[ConversationRow]
     """The newest standing of a conversation replaces the one before."""
     capabilities: list[CapabilityRow]
@@ -118,6 +123,9 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    rollouts: list[RolloutRow]
     conversations: list[ConversationRow]
     capabilities: list[CapabilityRow]
     choices: list[ChoiceRow]

@@ -213,6 +213,24 @@ class ApiKey(_Table):
     revoked_at = pw.DoubleField(null=True)
 
 
+class AgentVersion(_Table):
+    """The kept versions of agents, the one that is deployed included. `document` = JSON of `VersionRow`."""
+
+    agent = pw.TextField()
+    version = pw.IntegerField()
+    document = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "version")
+
+
+class Rollout(_Table):
+    """The latest rollout of each agent that had one. `document` = JSON of `RolloutRow`."""
+
+    agent = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
 # ---- conversations, capabilities, topics, tasks ------------------------------------------------------
 
 
@@ -317,5 +335,6 @@ class Bid(_Table):
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
+    AgentVersion, Rollout,
     Conversation, Capability, CapabilityChoice, Subscription, Task, Bid,
 ]  # fmt: skip
