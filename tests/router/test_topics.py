@@ -7,11 +7,13 @@ import os
 import signal
 
 import msgspec
+import pytest
 
 from caxton.protocol.agents import Grants
 from caxton.protocol.errors import Code
 from caxton.protocol.messages import Message
 from caxton.protocol.views import ItemView
+from caxton.router import topics
 from caxton.router.scheduler import PAUSED
 from support import router_agents as agents
 from support.router_node import Node, message, running_node, until
@@ -78,6 +80,22 @@ def test_subscriptions_outlive_the_router_and_the_worker_and_end_with_the_agent(
             assert item.deliveries is not None
             assert item.deliveries.accepted == 0
             await node.assert_balanced()
+
+    asyncio.run(run())
+
+
+def test_an_agent_subscribes_to_a_bounded_number_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("s1", agents.subscriber("news"), grants=GRANTS)
+            monkeypatch.setattr(topics, "MAX_PER_AGENT", 1)
+            node.core.addressing.topics.subscribe("other", "s1")
+            view = await node.ask("s1")
+            assert view.performative == "failure"
+            assert msgspec.json.decode(view.content)["code"] == Code.RESOURCE_LIMIT_EXCEEDED
+            node.core.addressing.topics.unsubscribe("other", "s1")
+            assert (await node.ask("s1")).performative != "failure"
+            assert node.core.addressing.topics.names() == ["news"]
 
     asyncio.run(run())
 

@@ -66,6 +66,9 @@ class NodeCollector:
         yield self._counted("worker_ends", "Ended workers by reason", "reason", meters["worker_ends"])
         yield self._counted("modules_prepared", "Modules made ready, by source", "source", meters["prepared"])
         yield self._counted("rollouts", "Rollouts by how they ended", "outcome", meters["rollouts"])
+        violations, expired = meters["protocol_violations"], meters["conversations_expired"]
+        yield self._counter("protocol_violations", "Messages that their conversation's protocol refused", violations)
+        yield self._counter("conversations_expired", "Conversations that ended at a deadline", expired)
         yield self._counter("store_commits", "Transactions of the store", meters["commits"]["count"])
         yield self._counter("store_commit_seconds", "Time spent in transactions", meters["commits"]["seconds"])
 

@@ -42,7 +42,11 @@ def show(name: str) -> Response:
 @blueprint.post("/topics/<topic:name>/subscribe")
 @operation(
     Operation(
-        "Subscribe an agent", {200: TopicView}, query=NoQuery, body=SubscriberBody, errors=(Code.AGENT_NOT_FOUND,)
+        "Subscribe an agent",
+        {200: TopicView},
+        query=NoQuery,
+        body=SubscriberBody,
+        errors=(Code.AGENT_NOT_FOUND, Code.RESOURCE_LIMIT_EXCEEDED),
     )
 )
 def subscribe(name: str) -> Response:

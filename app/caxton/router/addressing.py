@@ -61,9 +61,12 @@ class Addressing:
         if self._reader.known([message.message_id]):
             return Publication(message.message_id, digest, None)
         self._intake.require_queue()
+        names = self._names(message.receiver, message.sender)
+        if not names:  # no row: whoever makes names up must not fill the ledger
+            return Publication(message.message_id, digest, Deliveries(0))
         accepted = more = 0
         refused: list[Refused] = []
-        for name in self._names(message.receiver, message.sender):
+        for name in names:
             copy_id = derived_id(message.message_id, _COPY, name.encode())
             try:
                 self._intake.offer(msgspec.structs.replace(message, message_id=copy_id, receiver=name), DURABLE)

@@ -64,6 +64,8 @@ class Conversations:
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._alarm: asyncio.TimerHandle | None = None
         self._due: float | None = None
+        self._violations = 0
+        self._expired = 0
         self.tell: Callable[[Message], None]
 
     def start(self) -> None:
@@ -75,6 +77,10 @@ class Conversations:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+    def figures(self) -> dict[str, int]:
+        """Counts since the start, for the metrics."""
+        return {"protocol_violations": self._violations, "conversations_expired": self._expired}
 
     def admit(self, message: Message) -> None:
         """Lets a message that is being accepted move its conversation; raises `PROTOCOL_VIOLATION`.
@@ -125,6 +131,7 @@ class Conversations:
         state = fipa.after(protocol, fipa.NEW, Role.INITIATOR, message.performative)
         mine = [row for role, row in standings if role is Role.INITIATOR]
         if state is None or mine:
+            self._violations += 1
             raise _violation(message, mine or [row for _, row in standings])
         row = ConversationRow(
             message.conversation_id,
@@ -229,6 +236,7 @@ class Conversations:
 
     def _expire(self, row: ConversationRow, now: float) -> None:
         self._end(row, fipa.EXPIRED, now)
+        self._expired += 1
         waits = row.initiator if fipa.waiting(row.state) is Role.INITIATOR else row.participant
         silent = row.participant if waits == row.initiator else row.initiator
         self._emit(

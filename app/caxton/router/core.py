@@ -304,8 +304,9 @@ class Core:
             "runnable": self._scheduler.runnable,
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
+            "tasks_open": len(self.tasks),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {**self._meters.figures(), **self._talks.figures()},
             **figures(self._boxes, self._executor.workers.all()),
         }
 

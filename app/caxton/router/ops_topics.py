@@ -39,6 +39,7 @@ async def subscribe(desk: Desk, args: Subscribe) -> TopicView:
     topics = desk.core.addressing.topics
     if args.on:
         desk.registry.require(args.agent)
+        topics.require_room(args.agent, [args.topic])
         topics.subscribe(args.topic, args.agent)
     else:
         topics.unsubscribe(args.topic, args.agent)

@@ -66,6 +66,8 @@ class Results:
         try:
             if result.writes:
                 self._outcomes.keys.require_room(box, result.writes)
+            if result.topics:
+                self._outcomes.addressing.topics.require_room(box.agent.name, result.topics)
         except CaxtonError as error:
             self._failed_by_agent(flight, entry, result, failure_content(error.code, error.message))
             return

@@ -75,6 +75,9 @@ class Tasks:
         self._emit = emit
         self._open: dict[str, _Open] = {}
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def start(self) -> None:
         """Goes on with what an earlier life of the router left."""
         for row in self._reader.talks.open_tasks():
