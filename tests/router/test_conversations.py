@@ -208,6 +208,25 @@ def test_memory_is_bounded_and_what_left_it_goes_on(monkeypatch: Any) -> None:
     asyncio.run(run())
 
 
+def test_a_request_that_waits_is_a_step_and_so_is_its_reply() -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("echo", agents.ECHO)
+            wat = agents.requester("echo").replace('content\\":1', f'protocol\\":\\"{PROTOCOL}\\",\\"content\\":1')
+            length = len('{"performative":"request","receiver":"echo","content":1}')
+            wat = wat.replace(f"(i32.const {length})", f"(i32.const {length + len(PROTOCOL) + 14})")
+            await node.deploy("asks", wat)
+            view = await node.ask("asks", conversation_id="talk")
+            assert msgspec.json.decode(view.content)["protocol"] == PROTOCOL
+            row = standing(node)
+            assert (row.initiator, row.participant, row.state, row.steps) == ("asks", "echo", "done", 2)
+            again = await node.ask("asks", conversation_id="talk")  # a conversation is held once
+            assert again.performative == "failure"
+            await node.assert_balanced()
+
+    asyncio.run(run())
+
+
 def test_without_a_protocol_nothing_is_checked() -> None:
     async def run() -> None:
         async with running_node() as node:

@@ -84,6 +84,31 @@ def test_subscriptions_outlive_the_router_and_the_worker_and_end_with_the_agent(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("wanted", "draft", "kept"),
+    [
+        ('{"topic":"news","capability":"x"}', '{"performative":"inform"}', b"\xfe"),
+        ('{"topic":"No Name"}', '{"performative":"inform"}', b"\xfe"),
+        ("[]", '{"performative":"inform"}', b"\xfe"),
+        ('{"topic":"empty"}', '{"performative":"inform"}', b"\x00"),
+        ('{"topic":"news"}', '{"performative":"inform","receiver":"somebody"}', None),
+        ('{"topic":"news"}', "not json", None),
+    ],
+)
+def test_a_broadcast_that_cannot_be_reaches_nobody(wanted: str, draft: str, kept: bytes | None) -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("s1", agents.COUNTER)
+            node.core.addressing.topics.subscribe("news", "s1")
+            await node.deploy("pub", agents.broadcaster(wanted, draft))
+            view = await node.ask("pub")
+            assert (view.performative == "failure") == (kept is None)
+            assert node.key("pub", "n") == kept  # the function's answer, or nothing of a failed execution
+            assert received(node, "s1") == 0
+
+    asyncio.run(run())
+
+
 def test_an_agent_subscribes_to_a_bounded_number_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with running_node() as node:

@@ -38,6 +38,9 @@ enum {
 /* The host functions, as they are. */
 CAXTON_IMPORT("reply") int32_t caxton_host_reply(const void *ptr, uint32_t len);
 CAXTON_IMPORT("send_message") int32_t caxton_host_send(const void *ptr, uint32_t len);
+CAXTON_IMPORT("broadcast_message")
+int32_t caxton_host_broadcast(const void *filter, uint32_t flen, const void *ptr, uint32_t len);
+CAXTON_IMPORT("subscribe_messages") int32_t caxton_host_subscribe(const void *ptr, uint32_t len);
 CAXTON_IMPORT("request") int32_t caxton_host_request(const void *ptr, uint32_t len, void *buf, uint32_t cap);
 CAXTON_IMPORT("read_reply") int32_t caxton_host_read_reply(void *buf, uint32_t cap);
 CAXTON_IMPORT("store_data") int32_t caxton_host_store(const void *k, uint32_t klen, const void *v, uint32_t vlen);
