@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 from gevent.hub import get_hub
 
-from caxton.api.idle import ABOUT_TO_ASK_SECONDS, FIRST_REQUEST_SECONDS, IdleClients
+from caxton.api.idle import ABOUT_TO_ASK_SECONDS, IdleClients
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: a close resets the connection."""
@@ -41,12 +41,12 @@ def waiting(idle: IdleClients, seconds: float = 60.0, *, used: bool = True) -> I
         readable.close()
 
 
-def end_until(idle: IdleClients, *those: Waiting, everyone: bool, seconds: float = 10.0) -> float:
+def end_until(idle: IdleClients, *those: Waiting, used: bool = False, new: bool = False) -> float:
     """Ends again and again, as a worker does, until these have been; how long that took."""
     begun = time.monotonic()
     while not all(one.waits.ready() for one in those):
-        assert time.monotonic() - begun < seconds
-        idle.end(everyone=everyone)
+        assert time.monotonic() - begun < 10
+        idle.end(used=used, new=new)
         gevent.sleep(0.01)
     return time.monotonic() - begun
 
@@ -54,17 +54,23 @@ def end_until(idle: IdleClients, *those: Waiting, everyone: bool, seconds: float
 def test_who_has_just_come_is_waited_for_longer_than_who_was_served() -> None:
     idle = IdleClients()
     with waiting(idle, used=True) as served, waiting(idle, used=False) as new:
-        assert end_until(idle, served, everyone=True) >= ABOUT_TO_ASK_SECONDS
+        assert end_until(idle, served, used=True) >= ABOUT_TO_ASK_SECONDS
         assert served.waits.value is False
         assert not new.waits.ready()
-        end_until(idle, new, everyone=True)
-        assert FIRST_REQUEST_SECONDS > 2 * ABOUT_TO_ASK_SECONDS
+        end_until(idle, new, new=True)
+        assert new.waits.value is False
+
+
+def test_nobody_is_ended_who_has_just_come_or_been_served() -> None:
+    idle = IdleClients()
+    with waiting(idle, used=True) as served, waiting(idle, used=False) as new:
+        assert end_until(idle, served, new, used=True, new=True) >= ABOUT_TO_ASK_SECONDS
 
 
 def test_whose_time_is_up_is_ended_at_once_and_nobody_else() -> None:
     idle = IdleClients()
     with waiting(idle, 0.0) as late, waiting(idle) as other:
-        assert end_until(idle, late, everyone=False) < 0.5
+        assert end_until(idle, late) < ABOUT_TO_ASK_SECONDS
         assert late.waits.value is False
         assert not other.waits.ready()
 
@@ -73,7 +79,7 @@ def test_a_request_that_came_before_the_end_is_served() -> None:
     idle = IdleClients()
     with waiting(idle, 0.0) as late:
         late.far.sendall(b"POST")
-        idle.end(everyone=True)  # runs before the loop looks at any connection
+        idle.end(used=True, new=True)  # runs before the loop looks at any connection
         assert late.waits.get(timeout=5) is True
 
 
@@ -82,7 +88,7 @@ def test_a_connection_that_was_reset_does_not_disturb_the_end_of_others() -> Non
     with waiting(idle, 0.0) as gone, waiting(idle, 0.0) as late:
         gone.far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         gone.far.close()
-        end_until(idle, gone, late, everyone=False)
+        end_until(idle, gone, late)
         assert gone.waits.value is True  # reading says what happened to it
         assert late.waits.value is False
 

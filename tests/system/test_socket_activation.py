@@ -14,7 +14,6 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from caxton.api.worker_class import PARTING_SECONDS
 from support import wat
 from support.activated_api import ActivatedApi
 from support.desk_node import until
@@ -147,17 +146,20 @@ def test_a_worker_that_ends_waits_for_requests_that_are_on_their_way(node: Activ
     head = f"POST {INVOKE} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
     request = head.encode() + b"\r\n" + BODY
     with contextlib.ExitStack() as held:
-        connections = [held.enter_context(socket.create_connection(("127.0.0.1", node.port), 30)) for _ in range(12)]
-        for begun in connections[6:]:
-            begun.sendall(request[:20])
-        assert node.api_answers()  # by now the workers have taken all of them from the queue
-        ended = threading.Event()
-        reload = threading.Thread(target=lambda: (node.reload_api(node.apis[-1]), ended.set()))
+        connections = [held.enter_context(socket.create_connection(("127.0.0.1", node.port), 30)) for _ in range(20)]
+        silent, begun, served = connections[:6], connections[6:12], connections[12:]
+        for connection in begun:
+            connection.sendall(request[:20])
+        for connection in served:  # whoever is answered came after the others: workers have all of them
+            connection.sendall(request)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        reload = threading.Thread(target=node.reload_api, args=(node.apis[-1],))
         reload.start()
-        assert not ended.wait(PARTING_SECONDS + 1.5)  # those that are idle have been ended
-        for number, connection in enumerate(connections):
-            connection.sendall(request[20 if number >= 6 else 0 :])
-        for connection in connections:
+        for connection in served:
+            assert connection.recv(1) == b""  # those that are merely idle are ended first
+        for connection, sent in [*((one, 0) for one in silent), *((one, 20) for one in begun)]:
+            connection.sendall(request[sent:])
+        for connection in silent + begun:
             answer = connection.recv(65536)
             assert answer.startswith(b"HTTP/1.1 200")
             assert b"\r\nConnection: close\r\n" in answer

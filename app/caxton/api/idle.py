@@ -15,15 +15,13 @@ from gevent.hub import Waiter, get_hub
 
 _poll: Final = monkey.get_original("select", "poll")
 ABOUT_TO_ASK_SECONDS: Final = 1.0
-"""A worker that ends lets go of a connection that has been used when it was idle for this long."""
-FIRST_REQUEST_SECONDS: Final = 5.0
-"""As above, for a connection that was never used: whoever connects is about to ask, on a busy host with a delay."""
+"""Nobody is ended, the end of whose time has not come, before it was idle for this long: it is about to ask."""
 
 
 class _Idle(NamedTuple):
     since: float
     until: float
-    patience: float
+    used: bool
 
 
 class IdleClients:
@@ -39,7 +37,7 @@ class IdleClients:
         """
         now = time.monotonic()
         waiter = Waiter(get_hub())
-        self._idle[waiter] = _Idle(now, now + seconds, ABOUT_TO_ASK_SECONDS if used else FIRST_REQUEST_SECONDS)
+        self._idle[waiter] = _Idle(now, now + seconds, used)
         readable.start(waiter.switch, True)
         try:
             woken: bool = waiter.get()
@@ -48,15 +46,16 @@ class IdleClients:
             del self._idle[waiter]
         return woken or _has_bytes(readable.fd)  # a request that has arrived by now is still answered
 
-    def end(self, *, everyone: bool) -> None:
-        """Ends those whose time is up, or with `everyone` also those who are not about to ask."""
-        get_hub().loop.run_callback(self._end, everyone)
+    def end(self, *, used: bool, new: bool) -> None:
+        """Ends those whose time is up; of the others, those that were `used` before, and those that are `new`."""
+        get_hub().loop.run_callback(self._end, used, new)
 
-    def _end(self, everyone: bool) -> None:
+    def _end(self, used: bool, new: bool) -> None:
         """In the hub, where nobody can begin to ask meanwhile."""
         now = time.monotonic()
         for waiter, idle in list(self._idle.items()):
-            if idle.until < now or (everyone and idle.since + idle.patience < now):
+            asked = used if idle.used else new
+            if idle.until < now or (asked and idle.since + ABOUT_TO_ASK_SECONDS < now):
                 waiter.switch(False)
 
 

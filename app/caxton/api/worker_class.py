@@ -29,6 +29,9 @@ ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 2.0
+"""How long a worker that ends waits for the next request of a connection that has been used."""
+FIRST_REQUEST_SECONDS: Final = 5.0
+"""As above, of one that never was: on a busy host the first request comes long after its connection."""
 LINGER_BYTES: Final = 64 * 1024 * 1024
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
@@ -61,8 +64,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         now = time.monotonic()
         if not self.alive and self._ending_since is None:
             self._ending_since = now
-        ended = self._ending_since is not None and now - self._ending_since >= PARTING_SECONDS
-        self.idle_clients.end(everyone=ended)
+        ending = 0.0 if self._ending_since is None else now - self._ending_since
+        self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection: requests until it closes, is idle for too long or has to be ended."""
