@@ -39,6 +39,7 @@ from caxton.store.reader import Reader
 _encoder = msgspec.msgpack.Encoder()
 
 _QUICK_SECONDS = 0.005
+_MEASURED = ("ok", "failure", "error")
 
 
 class Dispatch:
@@ -140,6 +141,8 @@ class Dispatch:
         code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
         if flight.started is None:
             self._meters.lost(code if culprit else None)
+            if box.gauge is not None and culprit:
+                box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
         elif not flight.started.done():
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
@@ -161,6 +164,8 @@ class Dispatch:
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
             self._meters.ended(result)
+            if box.gauge is not None and result.status in _MEASURED:
+                box.gauge.add(failed=result.status != "ok", seconds=result.usage.duration_seconds)
             self.on_result(flight, result)
         elif not flight.started.done():
             flight.started.set_result(result)
@@ -214,7 +219,9 @@ def _next_incarnation(box: Box) -> int:
     """Above every number that an instance has had, or may yet get from an execution that is under way."""
     if box.agent.instance is not Instance.PERSISTENT:
         return 0
-    return max(box.agent.incarnation, box.floor) + 1 + len(box.running)
+    home = box.home
+    floors = [each.floor for each in (home, *home.sides)]
+    return max(home.agent.incarnation, *floors) + 1 + sum(len(each.running) for each in (home, *home.sides))
 
 
 def _timer_id(sender: str) -> int | None:

@@ -30,6 +30,7 @@ from caxton.store.rows import (
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.store import Store
+from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Mismatch",
     "Reader",
     "Retention",
+    "RolloutRow",
     "SchemaStatus",
     "Settle",
     "Sizes",
@@ -58,6 +60,7 @@ __all__ = [
     "Store",
     "Swept",
     "TimerRow",
+    "VersionRow",
     "Writer",
     "copy_bytes",
     "copy_database",

@@ -18,6 +18,7 @@ from caxton.store.rows import (
     LogRow,
     Settle,
 )
+from caxton.store.version_rows import RolloutRow, VersionRow
 
 
 class Changes:
@@ -44,7 +45,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, versions, logs and executions too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -54,6 +55,10 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    """Agent and number."""
+    rollouts: list[RolloutRow]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -108,6 +113,9 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    rollouts: list[RolloutRow]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

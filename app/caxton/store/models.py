@@ -213,7 +213,26 @@ class ApiKey(_Table):
     revoked_at = pw.DoubleField(null=True)
 
 
+class AgentVersion(_Table):
+    """The kept versions of agents, the one that is deployed included. `document` = JSON of `VersionRow`."""
+
+    agent = pw.TextField()
+    version = pw.IntegerField()
+    document = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "version")
+
+
+class Rollout(_Table):
+    """The latest rollout of each agent that had one. `document` = JSON of `RolloutRow`."""
+
+    agent = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
+    AgentVersion, Rollout,
 ]  # fmt: skip
