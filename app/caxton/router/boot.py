@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 def fill_registry(store: Store) -> Registry:
     """All deployed agents. One that was draining has stopped: nothing of it runs any more."""
     registry = Registry()
+    snapshots = store.reader.snapshots.infos()
     for row in store.reader.agents():
-        agent = agent_of(row, store.reader.state_bytes(row.name))
+        agent = agent_of(row, store.reader.state_bytes(row.name), snapshots.get(row.name))
         if agent.status is AgentStatus.DRAINING:
             agent.status = AgentStatus.STOPPED
         registry.add(agent)

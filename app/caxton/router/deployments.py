@@ -104,7 +104,7 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     _require_free(desk, config.name)
     path = desk.modules.path(order.sha256)
     job.advance(0.05, "compiling")
-    module = await desk.core.prepare(order.sha256, config.profile, path, lambda used: job.advance(_compiling(used)))
+    module = await desk.core.prepare(config, order.sha256, path, lambda used: job.advance(_compiling(used)))
     admission.check_module(config, limits, module)
     _require_room(desk)
     agent = _agent(order, module, desk)
@@ -170,7 +170,7 @@ def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
         version=1,
         config=config,
         module=module,
-        limits=admission.effective_limits(config.limits, config.profile, desk.config),
+        limits=admission.limits_of(config, desk.config),
         shape=module.shape,
         instance=instance,
         max_concurrency=admission.concurrency_of(config, instance),

@@ -56,6 +56,8 @@ class Dispatch:
         self.on_lost: Callable[[Flight, str, bool], None]
         self.on_awake: Callable[[Flight], None] = lambda flight: None
         """The execution no longer waits for anything (it goes on, or has ended)."""
+        self.on_gone: Callable[[Box], None] = lambda box: None
+        """The agent's instance left memory."""
         self.executions = 0
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
@@ -202,6 +204,7 @@ class Dispatch:
         if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()
+            self.on_gone(box)
 
     def _read_again(self, entry: Entry) -> Message:
         row = self._reader.message(entry.message_id)

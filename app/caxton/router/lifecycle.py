@@ -90,7 +90,9 @@ async def _start(desk: Desk, name: str) -> AgentView:
 async def _run(desk: Desk, agent: Agent) -> None:
     try:
         await _prepare(desk, agent)
-        describe(agent, await desk.core.start_agent(agent))
+        result = await desk.core.start_agent(agent)
+        if result.woke_seconds is None:  # one that goes on from its snapshot said long ago what it is
+            describe(agent, result)
     except CaxtonError as error:
         await _failed(desk, agent, error)
         raise
@@ -135,7 +137,7 @@ async def _prepare(desk: Desk, agent: Agent) -> None:
             f"the module of {agent.name!r} is gone from {path.parent}; restore the file or deploy the agent again",
             sha256=agent.module.sha256,
         )
-    await desk.core.prepare(agent.module.sha256, agent.config.profile, path, lambda _: None)
+    await desk.core.prepare(agent.config, agent.module.sha256, path, lambda _: None)
 
 
 async def _set(desk: Desk, agent: Agent, status: AgentStatus, reason: str | None = None) -> None:

@@ -6,7 +6,7 @@ Owns that one translation, both ways. Must never decide what is written.
 from __future__ import annotations
 
 from caxton.router.agents import Agent
-from caxton.store import AgentRow
+from caxton.store import AgentRow, SnapshotInfo
 
 
 def agent_row(agent: Agent) -> AgentRow:
@@ -32,7 +32,7 @@ def agent_row(agent: Agent) -> AgentRow:
     )
 
 
-def agent_of(row: AgentRow, state_bytes: int) -> Agent:
+def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = None) -> Agent:
     """The agent as the registry holds it. `state_bytes`: its keys and values on disk."""
     return Agent(
         name=row.name,
@@ -53,4 +53,6 @@ def agent_of(row: AgentRow, state_bytes: int) -> Agent:
         capabilities=list(row.capabilities),
         descriptor=row.descriptor,
         isolated=row.isolated,
+        snapshot=snapshot,
+        wakes=0 if snapshot is None else snapshot.wakes,
     )

@@ -18,6 +18,7 @@ from caxton.store.rows import (
     LogRow,
     Settle,
 )
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 
 
 class Changes:
@@ -44,7 +45,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, logs, executions and snapshot too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -54,6 +55,9 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    snapshots: list[SnapshotRow]
+    """What executions changed in their agents' memories."""
+    snapshot_folds: list[SnapshotFold]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -108,6 +112,8 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    snapshots: list[SnapshotRow]
+    snapshot_folds: list[SnapshotFold]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

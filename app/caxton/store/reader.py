@@ -38,6 +38,7 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
+from caxton.store.snapshot_reader import SnapshotReader
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
 _decode_job: Final = msgspec.json.Decoder(JobRow).decode
@@ -52,6 +53,7 @@ class Reader:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self.snapshots = SnapshotReader(self._connection)
 
     def close(self) -> None:
         """Closes the connections of all threads."""

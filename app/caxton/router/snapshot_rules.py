@@ -1,0 +1,51 @@
+"""Which deployments may have snapshots (spec/abi.md, "Snapshots").
+
+Owns what can be told from the configuration alone; the compile jail looks at the module. Must never accept state
+that would be lost without a word.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from caxton.protocol.agents import AgentConfig, Instance, Limits, Profile, Shape
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.snapshots import MAX_MEMORY_BYTES, STATE
+
+
+def check_snapshots(config: AgentConfig) -> None:
+    """`INVALID_REQUEST` with the field that no snapshot can go with."""
+    if config.state != STATE:
+        if config.snapshot_from:
+            raise _refused("snapshot_from", 'only an agent with state = "snapshot" has snapshots', "memory", STATE)
+        return
+    if config.shape is Shape.COMMAND or config.instance is Instance.PER_MESSAGE:
+        found = "command" if config.shape is Shape.COMMAND else "per_message"
+        raise _refused("state", "only a persistent reactor has memory to keep", found, "persistent")
+    if config.profile is Profile.THREADS:
+        raise _refused("state", "shared memory cannot be captured", "threads", "standard")
+    if config.grants.dirs:
+        raise _refused("grants.dirs", "files that are open cannot be captured", len(config.grants.dirs), [])
+    if config.grants.scratch:
+        raise _refused("grants.scratch", "a scratch directory cannot be captured", True, False)
+    asked = config.limits.memory_bytes
+    if asked is not None and asked > MAX_MEMORY_BYTES:
+        raise _refused("limits.memory_bytes", "over the largest memory that is captured", asked, MAX_MEMORY_BYTES)
+
+
+def bounded(config: AgentConfig) -> Limits:
+    """The limits asked for; a memory that is captured has a bound of its own where none is given."""
+    limits = config.limits
+    if config.state != STATE or limits.memory_bytes is not None:
+        return limits
+    return msgspec.structs.replace(limits, memory_bytes=MAX_MEMORY_BYTES)
+
+
+def _refused(path: str, reason: str, found: object, expected: object) -> CaxtonError:
+    return CaxtonError(
+        Code.INVALID_REQUEST,
+        f'{path}: {reason} (state = "snapshot", found {found!r})',
+        path=path,
+        found=found,
+        expected=expected,
+    )

@@ -1,0 +1,147 @@
+"""Snapshots of agents: into the transaction of the execution, out of the store into a fresh instance.
+
+Owns which snapshot an agent may go on from. Must never let an instance start from anything but the last commit:
+what is still being committed is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+
+from caxton.protocol.agents import Instance
+from caxton.protocol.execution import HostCall, HostReply, Result
+from caxton.protocol.snapshots import STATE, Image
+from caxton.router.agents import Agent
+from caxton.router.boxes import Box, Flight
+from caxton.router.commits import Commits
+from caxton.router.folding import Folding
+from caxton.router.memory_parts import runs_of
+from caxton.store import SnapshotInfo, SnapshotRow
+from caxton.store.reader import Reader
+
+_NOT_FOUND: Final = -4
+_UNAVAILABLE: Final = -6
+_THREADS: Final = 2
+_encoder: Final = msgspec.msgpack.Encoder()
+
+log = logging.getLogger(__name__)
+
+
+def has_snapshots(agent: Agent) -> bool:
+    """Whether the agent's memory is committed with its executions."""
+    return agent.config.state == STATE and agent.instance is Instance.PERSISTENT
+
+
+class Snapshots:
+    """One call per step; `emit` publishes events."""
+
+    def __init__(self, commits: Commits, reader: Reader, emit: Callable[[str, dict[str, Any]], None]) -> None:
+        self._commits = commits
+        self._reader = reader
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="snapshots")
+        self.folding = Folding(commits, reader, self._threads)
+
+    async def stop(self) -> None:
+        """Waits for what is being read and folded."""
+        await self.folding.stop()
+        await self._loop.run_in_executor(None, self._threads.shutdown)
+
+    def ended(self, box: Box, result: Result) -> bool:
+        """Puts what an execution changed into this turn's transaction; whether it changed anything."""
+        agent = box.agent
+        if result.woke_seconds is not None:
+            agent.wakes += 1
+        change = result.snapshot
+        if change is None:
+            return False
+        row = SnapshotRow(
+            agent.name, agent.agent_id, agent.module.sha256, result.incarnation, time.time(), agent.wakes, change
+        )
+        self._commits.changes.snapshots.append(row)
+        agent.snapshot = SnapshotInfo(
+            agent.name,
+            agent.agent_id,
+            agent.module.sha256,
+            result.incarnation,
+            generation=0,  # the store counts
+            taken_at=row.taken_at,
+            memory_bytes=change.memory_bytes,
+            globals=change.globals,
+            wakes=agent.wakes,
+        )
+        return True
+
+    def left(self, box: Box) -> None:
+        """The agent's instance left memory: its snapshot may be made small now."""
+        if has_snapshots(box.agent) and box.agent.snapshot is not None:
+            self.folding.add(box.agent.name)
+
+    def asked(self, flight: Flight, call: HostCall) -> None:
+        """Answers a fresh instance that asks for part `key` of its agent's snapshot."""
+        if flight.box.settling:
+            self._commits.after(lambda result: self._read(flight, call))
+        else:
+            self._read(flight, call)
+
+    def _read(self, flight: Flight, call: HostCall) -> None:
+        agent, part = flight.box.agent, int(call.key or 0)
+        if agent.snapshot is None:
+            _answer(flight, call, _NOT_FOUND)
+            return
+        done = self._loop.run_in_executor(self._threads, self._image, agent, part)
+        done.add_done_callback(lambda read: self._answer(flight, call, read))
+
+    def _image(self, agent: Agent, part: int) -> Image | None:
+        """In a thread: one part as a worker takes it; None: there is no snapshot that the agent may go on from."""
+        stored = self._reader.snapshots.part(agent.name, part)
+        if stored is None or not readable(agent, stored.info):
+            return None
+        info = stored.info
+        return Image(info.incarnation, info.memory_bytes, info.globals, runs_of(part, stored.data, stored.blocks))
+
+    def _answer(self, flight: Flight, call: HostCall, read: asyncio.Future[Image | None]) -> None:
+        agent = flight.box.agent
+        if read.cancelled():
+            return
+        problem = read.exception()
+        if problem is not None:
+            log.error("the snapshot of %s cannot be read", agent.name, exc_info=problem)
+            _answer(flight, call, _UNAVAILABLE)
+            return
+        image = read.result()
+        if image is None:
+            self._dropped(agent)
+            _answer(flight, call, _NOT_FOUND)
+        else:
+            _answer(flight, call, 0, _encoder.encode(image))
+
+    def _dropped(self, agent: Agent) -> None:
+        """A fresh instance begins, because what is stored is another module's."""
+        info, agent.snapshot = agent.snapshot, None
+        if info is None:
+            return
+        reason = f"it was taken of the module {info.module_sha256}, which snapshot_from does not name"
+        log.warning("agent %s begins with fresh memory: %s", agent.name, reason)
+        self._emit("agent.snapshot_dropped", {"name": agent.name, "reason": reason})
+
+
+def readable(agent: Agent, info: SnapshotInfo) -> bool:
+    """Whether the agent may go on from this snapshot: its own, of its module or of one that it names."""
+    return info.agent_id == agent.agent_id and info.module_sha256 in (
+        agent.module.sha256,
+        *agent.config.snapshot_from,
+    )
+
+
+def _answer(flight: Flight, call: HostCall, status: int, data: bytes = b"") -> None:
+    if flight.worker.link is not None:
+        flight.worker.link.send(HostReply(flight.exec_id, call.call_id, status, data))
