@@ -43,6 +43,8 @@ async def resume(desk: Desk) -> None:
     for row in await desk.read(desk.store.reader.jobs, state=RUNNING):
         await _take_up(desk, row)
     await desk.modules.collect(needed_modules(desk))
+    for name in await desk.read(desk.store.reader.snapshots.unfolded):
+        desk.core.snapshots.folding.add(name)
     running = [agent for agent in desk.registry if agent.status is AgentStatus.RUNNING]
     if running:
         desk.spawn(_bring_up(desk, running))

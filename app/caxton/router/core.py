@@ -46,7 +46,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.snapshots import Snapshots
+from caxton.router.snapshots import Snapshots, hibernates
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
@@ -253,6 +253,10 @@ class Core:
         box = self._boxes.get(name)
         return box is not None and box.resident and box.worker is not None and box.worker.usable
 
+    def hibernated(self, name: str) -> bool:
+        """Whether the agent takes messages and only its snapshot holds it."""
+        return hibernates(self._boxes.get(name))
+
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""
         return {
@@ -261,7 +265,7 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {**self._meters.figures(), "snapshots": self.snapshots.figures(self._boxes)},
             **figures(self._boxes, self._executor.workers.all()),
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.folding import Folding
 from caxton.router.memory_parts import runs_of
+from caxton.router.snapshot_meters import SnapshotMeters
 from caxton.store import SnapshotInfo, SnapshotRow
 from caxton.store.reader import Reader
 
@@ -48,6 +49,7 @@ class Snapshots:
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="snapshots")
+        self._meters = SnapshotMeters()
         self.folding = Folding(commits, reader, self._threads)
 
     async def stop(self) -> None:
@@ -60,6 +62,7 @@ class Snapshots:
         agent = box.agent
         if result.woke_seconds is not None:
             agent.wakes += 1
+            self._meters.woke(result.woke_seconds)
         change = result.snapshot
         if change is None:
             return False
@@ -67,6 +70,7 @@ class Snapshots:
             agent.name, agent.agent_id, agent.module.sha256, result.incarnation, time.time(), agent.wakes, change
         )
         self._commits.changes.snapshots.append(row)
+        self._meters.took(change)
         agent.snapshot = SnapshotInfo(
             agent.name,
             agent.agent_id,
@@ -79,6 +83,10 @@ class Snapshots:
             wakes=agent.wakes,
         )
         return True
+
+    def figures(self, boxes: Iterable[Box]) -> dict[str, Any]:
+        """For /metrics."""
+        return self._meters.figures(sum(hibernates(box) for box in boxes))
 
     def left(self, box: Box) -> None:
         """The agent's instance left memory: its snapshot may be made small now."""
@@ -132,6 +140,13 @@ class Snapshots:
         reason = f"it was taken of the module {info.module_sha256}, which snapshot_from does not name"
         log.warning("agent %s begins with fresh memory: %s", agent.name, reason)
         self._emit("agent.snapshot_dropped", {"name": agent.name, "reason": reason})
+
+
+def hibernates(box: Box | None) -> bool:
+    """Whether the agent takes messages and only its snapshot holds it."""
+    if box is None or not box.open or box.running or box.agent.snapshot is None:
+        return False
+    return not (box.resident and box.worker is not None and box.worker.usable)
 
 
 def readable(agent: Agent, info: SnapshotInfo) -> bool:
