@@ -73,10 +73,9 @@ class Stored:
         self.last = change
 
     def images(self, incarnation: int = 1) -> list[Image]:
-        runs = [(number * BLOCK_BYTES, data) for number, data in sorted(self.blocks.items())]
-        size = self.last.memory_bytes
+        size, each = self.last.memory_bytes, PART_BYTES // BLOCK_BYTES
         return [
-            Image(incarnation, size, self.last.globals, [run for run in runs if run[0] // PART_BYTES == part])
+            Image(incarnation, size, self.last.globals, b"", [b for b in self.blocks.items() if b[0] // each == part])
             for part in range(-(-size // PART_BYTES))
         ]
 
@@ -163,7 +162,7 @@ def test_an_undisturbed_wasi_reactor_is_captured(worker: Harness) -> None:
 
 def test_a_snapshot_that_does_not_fit_is_refused(worker: Harness) -> None:
     handle = load(worker, agents.COUNTER, limits={"memory_bytes": 200_000})
-    for image in (Image(1, 65_536 * 8, b"", []), Image(1, 65_536 * 2, b"\0abcd", [])):
+    for image in (Image(1, 65_536 * 8, b"", b"", []), Image(1, 65_536 * 2, b"\0abcd", b"", [])):
         forget(worker, handle)
         result = run(worker, handle, [image])
         assert (result.status, result.code) == ("error", Code.SNAPSHOT_REFUSED)
@@ -197,5 +196,5 @@ def test_a_start_with_a_snapshot_neither_initialises_nor_asks_for_capabilities(w
     exec_id = next(worker._ids)
     worker.send(Start(exec_id, handle, 4))
     variables = b"\0" + bytes(4) + b"\1" + bytes(8) + b"\2" + bytes(4) + b"\3" + bytes(8) + b"\4" + bytes(16)
-    started = ask(worker, exec_id, [Image(2, 65_536 * 2, variables + b"\1" + bytes(8), [])])
+    started = ask(worker, exec_id, [Image(2, 65_536 * 2, variables + b"\1" + bytes(8), b"", [])])
     assert (started.status, started.resident, started.incarnation) == ("ok", True, 2)

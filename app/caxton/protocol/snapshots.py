@@ -39,9 +39,13 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Image(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One part of a snapshot; what is not in `runs` (offset in memory, bytes) is zero."""
+    """One part of a snapshot as it is stored: `data` compressed (empty = zero), `blocks` by number in front of it.
+
+    It is taken apart by whoever restores (`caxton.protocol.memory_parts`): compressed it is sooner there.
+    """
 
     incarnation: int
     memory_bytes: int
     globals: bytes
-    runs: list[tuple[int, bytes]]
+    data: bytes
+    blocks: list[tuple[int, bytes]]

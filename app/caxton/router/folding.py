@@ -11,8 +11,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from caxton.protocol.memory_parts import folded
 from caxton.router.commits import Commits
-from caxton.router.memory_parts import folded
 from caxton.store import Changes, SnapshotFold
 from caxton.store.reader import Reader
 

@@ -22,7 +22,6 @@ from caxton.router.agents import Agent
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.folding import Folding
-from caxton.router.memory_parts import runs_of
 from caxton.router.snapshot_meters import SnapshotMeters
 from caxton.store import SnapshotInfo, SnapshotRow
 from caxton.store.reader import Reader
@@ -114,7 +113,7 @@ class Snapshots:
         if stored is None or not readable(agent, stored.info):
             return None
         info = stored.info
-        return Image(info.incarnation, info.memory_bytes, info.globals, runs_of(part, stored.data, stored.blocks))
+        return Image(info.incarnation, info.memory_bytes, info.globals, stored.data, stored.blocks)
 
     def _answer(self, flight: Flight, call: HostCall, read: asyncio.Future[Image | None]) -> None:
         agent = flight.box.agent

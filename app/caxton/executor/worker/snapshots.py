@@ -19,6 +19,7 @@ from caxton.executor.worker.agent import Captured, Resident
 from caxton.executor.worker.execution import Ask, Ending, Execution, Program
 from caxton.executor.worker.hostcalls import NOT_FOUND
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.memory_parts import runs_of
 from caxton.protocol.snapshots import PART_BYTES, RESTORE, Image, Snapshot
 
 __all__ = ["START", "captured", "restored"]
@@ -56,7 +57,7 @@ def restored(execution: Execution, resident: Resident) -> Generator[None, None, 
             return False
         if part == 0 and not resident.instance.memory.grow_to(found.memory_bytes):
             raise _refused(f"its memory has {found.memory_bytes} bytes; {agent.spec.limits.memory_bytes} are allowed")
-        for offset, data in found.runs:
+        for offset, data in runs_of(part, found.data, found.blocks):
             image.put(offset, data)
         size = resident.instance.memory.size()
         image.write_back(part * PART_BYTES, min((part + 1) * PART_BYTES, size))
