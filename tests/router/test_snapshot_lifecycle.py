@@ -122,9 +122,10 @@ def test_a_deployment_that_fails_its_self_test_leaves_no_snapshot_behind(client:
 
 
 def test_killed_routers_and_executors_go_on_where_the_last_commit_was() -> None:
-    with RouterNode() as node:
+    with RouterNode(runtime={"wasm_memory_limit": "8MB"}) as node:
         with node.client() as client:
-            deploy(client, "count", agents.COUNTER, state="snapshot")
+            view = deploy(client, "count", agents.COUNTER, state="snapshot")
+            assert view["limits"]["memory_bytes"] == 8_000_000
         for expected in range(1, 9):
             with node.client() as client:
                 assert count(client, "count") == expected

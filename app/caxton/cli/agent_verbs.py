@@ -66,6 +66,12 @@ agent.add_command(logs)
 @click.option("--config-file", help="agent.toml or agent.json with the fields of a deployment.")
 @click.option("--shape", type=click.Choice(["command", "reactor"]), help="Default: what the exports say.")
 @click.option("--instance", type=click.Choice(["persistent", "per_message"]))
+@click.option(
+    "--state",
+    "state_",
+    type=click.Choice(["memory", "snapshot"]),
+    help="snapshot: its memory survives (default: memory).",
+)
 @click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"]))
 @click.option("--max-concurrency", type=click.IntRange(1, 1024))
 @click.option("--grant", "grants", multiple=True, help="scratch, kv=no, send=a*,b, dir=HOST:GUEST[:rw] …")
@@ -76,8 +82,9 @@ agent.add_command(logs)
 @click.option("--capability", "capabilities", multiple=True)
 @output_options
 @pass_state
-def deploy_verb(state: State, file: str, config_file: str | None, **options: Any) -> None:
+def deploy_verb(state: State, file: str, config_file: str | None, state_: str | None, **options: Any) -> None:
     """Deploy FILE (.wasm or .wat) and wait until it runs."""
+    options["state"] = state_
     config = assemble(file, read_config(config_file), options)
     module = read_file(file)
     with connect(state) as client, progress(state, f"deploying {config['name']}") as show:
@@ -159,7 +166,7 @@ def remove(state: State, name: str, purge: bool, yes: bool) -> None:
 
 @agent.command()
 @click.argument("file")
-@click.option("--config-file", help="agent.toml or agent.json: profile and limits count.")
+@click.option("--config-file", help="agent.toml or agent.json: profile, state and limits count.")
 @click.option("--file", "node_file", type=click.Path(), help="The node's TOML file: its limits and features count.")
 @output_options
 @pass_state

@@ -40,7 +40,7 @@ def read_config(path: str | None) -> dict[str, Any]:
 def assemble(file: str, config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The `config` part of POST /agents: the file's, the options on top; named after the module by default."""
     made = dict(config)
-    for key in ("name", "shape", "instance", "profile", "max_concurrency"):
+    for key in ("name", "shape", "instance", "state", "profile", "max_concurrency"):
         if options.get(key) is not None:
             made[key] = options[key]
     made.setdefault("name", Path(file).name.split(".")[0].lower().replace("_", "-"))

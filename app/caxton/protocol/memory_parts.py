@@ -17,14 +17,16 @@ _ZERO: Final = bytes(BLOCK_BYTES)
 Blocks = list[tuple[int, bytes]]
 
 
-def merged(part: int, data: bytes, blocks: Blocks) -> bytearray:
-    """The part as it is in memory. `blocks` by their number in the whole memory."""
-    memory = bytearray(PART_BYTES)
-    if data:
-        before = zstandard.ZstdDecompressor().decompress(data, max_output_size=PART_BYTES)
-        memory[: len(before)] = before
-    for number, block in blocks:
+def merged(part: int, data: bytes, blocks: Blocks) -> bytes | bytearray:
+    """The part as it is in memory; zeros at its end may be missing. `blocks` by their number in the whole memory."""
+    before = zstandard.ZstdDecompressor().decompress(data, max_output_size=PART_BYTES) if data else b""
+    if not blocks:
+        return before  # a MiB is not copied where it need not be
+    memory = bytearray(before)
+    for number, block in sorted(blocks):
         at = number * BLOCK_BYTES - part * PART_BYTES
+        if at > len(memory):
+            memory.extend(bytes(at - len(memory)))
         memory[at : at + BLOCK_BYTES] = block
     return memory
 
@@ -34,18 +36,19 @@ def folded(part: int, data: bytes, blocks: Blocks) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(merged(part, data, blocks).rstrip(b"\0"))
 
 
-def runs_of(part: int, data: bytes, blocks: Blocks) -> Blocks:
-    """What of the part is not zero: offset in the whole memory, bytes."""
-    memory = bytes(merged(part, data, blocks))
-    runs: Blocks = []
+def runs_of(part: int, data: bytes, blocks: Blocks) -> list[tuple[int, memoryview]]:
+    """What of the part is not zero, by whole blocks: offset in the whole memory, bytes."""
+    memory = merged(part, data, blocks)
+    view = memoryview(memory)
+    runs: list[tuple[int, memoryview]] = []
     start: int | None = None
-    for at in range(0, PART_BYTES, BLOCK_BYTES):
-        zero = memory[at : at + BLOCK_BYTES] == _ZERO
+    for at in range(0, len(memory), BLOCK_BYTES):
+        zero = memory.startswith(_ZERO, at)
         if zero and start is not None:
-            runs.append((part * PART_BYTES + start, memory[start:at]))
+            runs.append((part * PART_BYTES + start, view[start:at]))
             start = None
         elif not zero and start is None:
             start = at
     if start is not None:
-        runs.append((part * PART_BYTES + start, memory[start:]))
+        runs.append((part * PART_BYTES + start, view[start:]))
     return runs

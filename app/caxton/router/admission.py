@@ -99,7 +99,7 @@ def instance_of(config: AgentConfig, shape: Shape) -> Instance:
 
 def limits_of(config: AgentConfig, limits: Config) -> EffectiveLimits:
     """The limits in force for a deployment; see `effective_limits`."""
-    return effective_limits(bounded(config), config.profile, limits)
+    return effective_limits(bounded(config, limits.runtime.wasm_memory_limit), config.profile, limits)
 
 
 def concurrency_of(config: AgentConfig, instance: Instance) -> int:

@@ -33,12 +33,12 @@ def check_snapshots(config: AgentConfig) -> None:
         raise _refused("limits.memory_bytes", "over the largest memory that is captured", asked, MAX_MEMORY_BYTES)
 
 
-def bounded(config: AgentConfig) -> Limits:
-    """The limits asked for; a memory that is captured has a bound of its own where none is given."""
+def bounded(config: AgentConfig, node_bytes: int) -> Limits:
+    """The limits asked for; a memory that is captured has a default of its own, at most the node's."""
     limits = config.limits
     if config.state != STATE or limits.memory_bytes is not None:
         return limits
-    return msgspec.structs.replace(limits, memory_bytes=MAX_MEMORY_BYTES)
+    return msgspec.structs.replace(limits, memory_bytes=min(MAX_MEMORY_BYTES, node_bytes))
 
 
 def _refused(path: str, reason: str, found: object, expected: object) -> CaxtonError:

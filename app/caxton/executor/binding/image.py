@@ -40,7 +40,7 @@ class Image:
             ffi.memmove(copy + at, base + at, BLOCK_BYTES)
         return found
 
-    def put(self, offset: int, data: bytes) -> None:
+    def put(self, offset: int, data: bytes | memoryview) -> None:
         """Writes into the image; the memory gets it by `write_back`."""
         if offset < 0 or offset + len(data) > len(self._mapping):
             raise ValueError("outside of the image")
