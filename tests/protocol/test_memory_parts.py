@@ -10,7 +10,8 @@ from caxton.protocol.snapshots import BLOCK_BYTES, PART_BYTES
 
 EACH = PART_BYTES // BLOCK_BYTES
 PARTS = st.integers(0, 3)
-BLOCKS = st.dictionaries(st.integers(0, EACH - 1), st.sampled_from([bytes(BLOCK_BYTES), b"a" * BLOCK_BYTES, bytes(BLOCK_BYTES - 1) + b"z"]))  # fmt: skip
+CONTENTS = st.sampled_from([bytes(BLOCK_BYTES), b"a" * BLOCK_BYTES, bytes(BLOCK_BYTES - 1) + b"z"])
+BLOCKS = st.dictionaries(st.integers(0, EACH - 1), CONTENTS)
 
 
 def memory_of(part: int, runs: list[tuple[int, memoryview]]) -> bytes:

@@ -233,6 +233,24 @@ def test_no_message_is_lost_while_agents_hibernate_under_load() -> None:
     asyncio.run(run())
 
 
+def test_a_snapshot_from_before_other_instances_is_never_gone_back_to() -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("count", agents.COUNTER, state="snapshot")
+            assert [await answer(node, "count") for _ in range(3)] == [1, 2, 3]
+            await node.core.commit(Changes(incarnations={"count": 2}))  # an older release ran the agent meanwhile
+            await node.crash()
+            await node.boot()
+            await until(lambda: not node.core.ready_reasons())
+            assert await answer(node, "count") == 1
+            assert [kind for kind, _ in node.events if kind.startswith("agent.")] == ["agent.snapshot_dropped"]
+            assert node.registry.require("count").incarnation == 3
+            await kill_worker_of(node, "count")
+            assert await answer(node, "count") == 2
+
+    asyncio.run(run())
+
+
 def test_another_modules_snapshot_is_dropped_unless_the_agent_can_read_it() -> None:
     async def run() -> None:
         async with running_node() as node:

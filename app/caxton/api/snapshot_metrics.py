@@ -16,7 +16,7 @@ def snapshot_metrics(prefix: str, figures: dict[str, Any]) -> Iterator[Metric]:
     yield CounterMetricFamily(f"{prefix}_snapshots", "Snapshots committed with executions", value=figures["taken"])
     yield CounterMetricFamily(f"{prefix}_snapshot_bytes", "Bytes of memory in them", value=figures["bytes"])
     yield GaugeMetricFamily(
-        f"{prefix}_agents_hibernated", "Agents that only their snapshot holds", figures["hibernated"]
+        f"{prefix}_hibernated_agents", "Agents that only their snapshot holds", figures["hibernated"]
     )
     yield HistogramMetricFamily(
         f"{prefix}_agent_wake_seconds",

@@ -66,12 +66,7 @@ agent.add_command(logs)
 @click.option("--config-file", help="agent.toml or agent.json with the fields of a deployment.")
 @click.option("--shape", type=click.Choice(["command", "reactor"]), help="Default: what the exports say.")
 @click.option("--instance", type=click.Choice(["persistent", "per_message"]))
-@click.option(
-    "--state",
-    "state_",
-    type=click.Choice(["memory", "snapshot"]),
-    help="snapshot: its memory survives (default: memory).",
-)
+@click.option("--state", "state_", type=click.Choice(["memory", "snapshot"]), help="snapshot: its memory survives.")
 @click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"]))
 @click.option("--max-concurrency", type=click.IntRange(1, 1024))
 @click.option("--grant", "grants", multiple=True, help="scratch, kv=no, send=a*,b, dir=HOST:GUEST[:rw] …")

@@ -132,8 +132,9 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: Shape | None = None
     instance: Instance | None = None
     state: Annotated[str, Meta(pattern="^(memory|snapshot)$")] = "memory"
-    snapshot_from: list[Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] = []
-    """Modules (SHA-256) besides its own whose snapshots this one can go on from."""
+    snapshot_from: list[Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | msgspec.UnsetType = msgspec.UNSET
+    """Modules (SHA-256) besides its own whose snapshots this one can go on from. Not stored where it is not given:
+    an older release, to which a node may go back, refuses fields that it does not know."""
     input: Annotated[str, Meta(pattern="^(content|message)$")] = "content"
     output: Annotated[str, Meta(pattern="^(auto|text|json|bytes)$")] = "auto"
     args: list[str] = []

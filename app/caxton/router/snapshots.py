@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
+from msgspec import UnsetType
 
 from caxton.protocol.agents import Instance
 from caxton.protocol.execution import HostCall, HostReply, Result
@@ -110,7 +111,7 @@ class Snapshots:
     def _image(self, agent: Agent, part: int) -> Image | None:
         """In a thread: one part as a worker takes it; None: there is no snapshot that the agent may go on from."""
         stored = self._reader.snapshots.part(agent.name, part)
-        if stored is None or not readable(agent, stored.info):
+        if stored is None or unreadable(agent, stored.info) is not None:
             return None
         info = stored.info
         return Image(info.incarnation, info.memory_bytes, info.globals, stored.data, stored.blocks)
@@ -132,11 +133,11 @@ class Snapshots:
             _answer(flight, call, 0, _encoder.encode(image))
 
     def _dropped(self, agent: Agent) -> None:
-        """A fresh instance begins, because what is stored is another module's."""
+        """A fresh instance begins, because the agent may not go on from what is stored."""
         info, agent.snapshot = agent.snapshot, None
         if info is None:
             return
-        reason = f"it was taken of the module {info.module_sha256}, which snapshot_from does not name"
+        reason = unreadable(agent, info) or "it is not there"
         log.warning("agent %s begins with fresh memory: %s", agent.name, reason)
         self._emit("agent.snapshot_dropped", {"name": agent.name, "reason": reason})
 
@@ -148,12 +149,20 @@ def hibernates(box: Box | None) -> bool:
     return not (box.resident and box.worker is not None and box.worker.usable)
 
 
-def readable(agent: Agent, info: SnapshotInfo) -> bool:
-    """Whether the agent may go on from this snapshot: its own, of its module or of one that it names."""
-    return info.agent_id == agent.agent_id and info.module_sha256 in (
-        agent.module.sha256,
-        *agent.config.snapshot_from,
-    )
+def unreadable(agent: Agent, info: SnapshotInfo) -> str | None:
+    """Why the agent may not go on from this snapshot; None: it may.
+
+    It must be this deployment's, of its module or of one that it names; and no instance may have begun without
+    it since: an older release, which knows no snapshots, could have handled messages that it does not hold.
+    """
+    more = agent.config.snapshot_from
+    if info.agent_id != agent.agent_id:
+        return "it is of an earlier deployment under this name"
+    if info.module_sha256 != agent.module.sha256 and (isinstance(more, UnsetType) or info.module_sha256 not in more):
+        return f"it is of the module {info.module_sha256}, which snapshot_from does not name"
+    if info.incarnation < agent.incarnation:
+        return f"it is of incarnation {info.incarnation}, and there were others up to {agent.incarnation}"
+    return None
 
 
 def _answer(flight: Flight, call: HostCall, status: int, data: bytes = b"") -> None:
