@@ -12,6 +12,7 @@ import msgspec
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Grants, Instance, Shape
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Execution
+from caxton.protocol.versions import RolloutView
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -103,6 +104,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources
     deployed_at: str
     etag: str
+    rollout: RolloutView | None = None
+    """The one that runs now."""
 
 
 class AttemptView(msgspec.Struct, frozen=True):

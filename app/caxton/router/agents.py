@@ -45,6 +45,20 @@ class Agent:
     """Runs in a worker of its own: it forced a kill once, or has granted directories."""
 
 
+_OF_A_VERSION = (
+    "version", "config", "module", "limits", "shape", "instance", "max_concurrency", "deployed_at", "capabilities",
+    "descriptor", "isolated",
+)  # fmt: skip
+
+
+def exchange_versions(one: Agent, other: Agent) -> None:
+    """Each becomes the version that the other was; what is the agent's (keys, timers, status) stays where it is."""
+    for name in _OF_A_VERSION:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        setattr(one, name, theirs)
+        setattr(other, name, mine)
+
+
 class Registry:
     """Agents by name."""
 

@@ -37,6 +37,7 @@ from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
 from caxton.router.keys import Keys
+from caxton.router.lanes import Lanes
 from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
 from caxton.router.outcomes import Outcomes
@@ -121,6 +122,7 @@ class Core:
         )
         self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
         )
@@ -133,6 +135,7 @@ class Core:
         self._dispatch.on_awake = self._hostcalls.awake
         self._dispatch.on_lost = self._outcomes.lost
         self._dispatch.on_gone = self.snapshots.left
+        self._dispatch.on_begin = self.snapshots.claim
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Core:
         self._timers.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
-                for box in self._boxes:
+                for box in list(self._boxes.versions()):
                     await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
@@ -216,6 +219,16 @@ class Core:
         snapshot = config.state == STATE
         return await self._executor.prepare(sha256, config.profile, module, progress, snapshot=snapshot)
 
+    async def prepare_kept(self, module: Path, agent: Agent) -> None:
+        """The same for an agent whose module must be on disk; `INTERNAL_ERROR` when it is not."""
+        if not module.is_file():
+            raise CaxtonError(
+                Code.INTERNAL_ERROR,
+                f"the module of {agent.name!r} is gone from {module.parent}; restore it or deploy the agent again",
+                sha256=agent.module.sha256,
+            )
+        await self.prepare(agent.config, agent.module.sha256, module, lambda _: None)
+
     async def start_agent(self, agent: Agent) -> Result:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
         return await self._tenancy.start(agent)
@@ -247,6 +260,11 @@ class Core:
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
+
+    def is_open(self, name: str) -> bool:
+        """Whether the agent's mailbox is open: what is in it is handled."""
+        box = self._boxes.get(name)
+        return box is not None and box.open
 
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
@@ -315,7 +333,7 @@ class Core:
             self._outcomes.cancel_waiting(box, entry)
             return
         entry.cancelled = True
-        flight = box.running.get(entry.exec_id)
+        flight = box.flight(entry.exec_id)
         if flight is not None:
             self._dispatch.cancel(flight)
 
@@ -324,7 +342,8 @@ class Core:
         if not box.agent.isolated:
             box.agent.isolated = True
             self._executor.workers.unpin(box)
-            self._commits.changes.agents.append(agent_row(box.agent))
+            if box.side_of is None:
+                self._commits.changes.agents.append(agent_row(box.agent))
             self._emit("agent.isolated", {"name": box.agent.name})
 
     def _store_failed(self, error: Exception) -> None:

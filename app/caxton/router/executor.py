@@ -45,6 +45,7 @@ class Executor:
         hello = Hello(socket.gethostname(), config.runtime.executor_workers)
         self._link = SupervisorLink(config.paths.executor_socket, hello, self._told, self._supervisor_lost)
         self._changed = changed
+        self._meters = meters
         self.workers = Workers(self._link.send, received, lost, changed, emit, meters)
         self._requests = count(1)
         self._preparing: dict[int, tuple[asyncio.Future[Prepared], Callable[[float], None]]] = {}
@@ -100,6 +101,7 @@ class Executor:
                 raise CaxtonError.from_body(done.error)
             if done.info is None:
                 raise CaxtonError(Code.INTERNAL_ERROR, "the executor prepared a module and did not describe it")
+            self._meters.prepared["cache" if done.cached else "compiler"] += 1
             self._paths[sha256, profile, snapshot] = module
             self._prepared.add((sha256, profile, snapshot))
             self._changed()

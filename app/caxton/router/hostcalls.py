@@ -171,15 +171,18 @@ class HostCalls:
 
     def _in_front(self, box: Box, entry: Entry | None, conversation_id: str) -> list[Flight] | None:
         if entry is not None and entry.place is Place.OUT:
-            flight = box.running.get(entry.exec_id)
+            flight = box.flight(entry.exec_id)
             return None if flight is None else [flight]
         head = box.mailbox.head(conversation_id)
         if head is not None and head is not entry and head.place is Place.OUT:
-            flight = box.running.get(head.exec_id)
+            flight = box.flight(head.exec_id)
             return None if flight is None else [flight]
-        if len(box.running) < box.agent.max_concurrency:
+        serving = box.serving(conversation_id)
+        if ahead := serving.in_the_way():
+            return ahead
+        if len(serving.running) < serving.agent.max_concurrency:
             return None
-        return list(box.running.values())
+        return list(serving.running.values())
 
 
 def _reply_of(request: Message, outcome: Outcome) -> tuple[int, bytes]:

@@ -40,11 +40,11 @@ class Results:
 
     def ended(self, flight: Flight, result: Result) -> None:
         """Settles the message, or has it tried again."""
-        box, entry = flight.box, flight.entry
+        box, entry = flight.home, flight.entry
         assert entry is not None  # starts are answered elsewhere
         if result.status in ("ok", "failure", "error"):
             self._note(flight, entry, result)
-        changed = self._snapshots.ended(box, result)
+        changed = self._snapshots.ended(flight, result)
         if result.status == "ok":
             self._handled(flight, entry, result, changed)
         elif result.status == "failure":
@@ -62,7 +62,7 @@ class Results:
 
     def _handled(self, flight: Flight, entry: Entry, result: Result, changed: bool) -> None:
         """`changed`: its agent's memory is part of the transaction."""
-        box = flight.box
+        box = flight.home
         handled = flight.reply_to
         assert handled is not None
         try:
@@ -111,7 +111,7 @@ class Results:
 
     def _failed_by_agent(self, flight: Flight, entry: Entry, result: Result, content: bytes, changed: bool) -> None:
         """The agent's own error: done, answered by a failure, nothing else of it stays but its log and its memory."""
-        box = flight.box
+        box = flight.home
         assert flight.reply_to is not None
         if result.logs:
             self._log(box, entry, result)
@@ -143,15 +143,15 @@ class Results:
 
     def _note(self, flight: Flight, entry: Entry, result: Result) -> None:
         """Keeps what the execution cost, and the number of a fresh instance."""
-        agent, usage = flight.box.agent, result.usage
+        agent, usage = flight.home.agent, result.usage
         agent.cpu_seconds += usage.cpu_seconds
         if usage.peak_memory_bytes > agent.peak_memory_bytes:
             agent.peak_memory_bytes = usage.peak_memory_bytes
-        if agent.instance is Instance.PERSISTENT and result.incarnation > agent.incarnation:
+        if flight.box.agent.instance is Instance.PERSISTENT and result.incarnation > agent.incarnation:
             agent.incarnation = result.incarnation
             self._commits.changes.incarnations[agent.name] = result.incarnation
         self._outcomes.note(
-            flight.box,
+            flight.home,
             ExecutionRow(
                 execution_id(flight),
                 agent.name,

@@ -34,8 +34,8 @@ def agent_row(agent: Agent) -> AgentRow:
 
 def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = None) -> Agent:
     """The agent as the registry holds it. `state_bytes`: its keys and values on disk."""
-    if snapshot is not None and snapshot.agent_id != row.agent_id:
-        snapshot = None  # of an earlier deployment under this name
+    if snapshot is not None and (snapshot.agent_id != row.agent_id or snapshot.known < row.incarnation):
+        snapshot = None  # of an earlier deployment under this name, or an older release has run the agent meanwhile
     return Agent(
         name=row.name,
         agent_id=row.agent_id,

@@ -7,6 +7,7 @@ that would be lost without a word.
 from __future__ import annotations
 
 import msgspec
+from msgspec import UnsetType
 
 from caxton.protocol.agents import AgentConfig, Instance, Limits, Profile, Shape
 from caxton.protocol.errors import CaxtonError, Code
@@ -31,6 +32,25 @@ def check_snapshots(config: AgentConfig) -> None:
     asked = config.limits.memory_bytes
     if asked is not None and asked > MAX_MEMORY_BYTES:
         raise _refused("limits.memory_bytes", "over the largest memory that is captured", asked, MAX_MEMORY_BYTES)
+
+
+def can_read(config: AgentConfig, sha256: str, taken_of: str) -> bool:
+    """Whether the version of this configuration and module can go on from a snapshot of the module `taken_of`."""
+    more = config.snapshot_from
+    return taken_of == sha256 or (not isinstance(more, UnsetType) and taken_of in more)
+
+
+def check_shared(old: AgentConfig, old_sha256: str, new: AgentConfig, new_sha256: str) -> None:
+    """Versions that take turns on one agent have one memory: `INVALID_REQUEST` unless each can read the other's."""
+    if STATE not in (old.state, new.state):
+        return
+    if old.state != new.state:
+        raise _refused(
+            "state", "two versions at once cannot keep the agent's memory in two ways", new.state, old.state
+        )
+    if not (can_read(old, old_sha256, new_sha256) and can_read(new, new_sha256, old_sha256)):
+        reason = "in a canary each version must be able to read the other's snapshots; use rolling or blue_green"
+        raise _refused("snapshot_from", reason, [], [old_sha256, new_sha256])
 
 
 def bounded(config: AgentConfig, node_bytes: int) -> Limits:

@@ -14,17 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import msgspec
-from msgspec import UnsetType
 
 from caxton.protocol.agents import Instance
-from caxton.protocol.execution import HostCall, HostReply, Result
+from caxton.protocol.execution import End, HostCall, HostReply, Result
 from caxton.protocol.snapshots import STATE, Image
 from caxton.router.agents import Agent
-from caxton.router.boxes import Box, Flight
+from caxton.router.boxes import Box, Flight, Worker
 from caxton.router.commits import Commits
 from caxton.router.folding import Folding
 from caxton.router.snapshot_meters import SnapshotMeters
-from caxton.store import SnapshotInfo, SnapshotRow
+from caxton.router.snapshot_rules import can_read
+from caxton.store import SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.reader import Reader
 
 _NOT_FOUND: Final = -4
@@ -57,24 +57,39 @@ class Snapshots:
         await self.folding.stop()
         await self._loop.run_in_executor(None, self._threads.shutdown)
 
-    def ended(self, box: Box, result: Result) -> bool:
+    def claim(self, box: Box, worker: Worker) -> None:
+        """This version's instance handles the next message: it must have the memory of the last commit.
+
+        Where another version's had it until now, what this one has in memory is older: it goes, and is made anew.
+        """
+        home = box.home
+        if not box.spec.snapshot or home.memory_of == box.handle:
+            return
+        home.memory_of = box.handle
+        if box.handle in worker.loaded and worker.link is not None:
+            worker.link.send(End(box.handle, orderly=False))
+
+    def ended(self, flight: Flight, result: Result) -> bool:
         """Puts what an execution changed into this turn's transaction; whether it changed anything."""
-        agent = box.agent
+        agent, version = flight.home.agent, flight.box.agent
         if result.woke_seconds is not None:
             agent.wakes += 1
             self._meters.woke(result.woke_seconds)
         change = result.snapshot
         if change is None:
+            if agent.snapshot is not None and not flight.box.spec.snapshot and result.status in ("ok", "failure"):
+                agent.snapshot = None
+                self._commits.changes.snapshots_removed.append(agent.name)
             return False
         row = SnapshotRow(
-            agent.name, agent.agent_id, agent.module.sha256, result.incarnation, time.time(), agent.wakes, change
+            agent.name, agent.agent_id, version.module.sha256, result.incarnation, time.time(), agent.wakes, change
         )
         self._commits.changes.snapshots.append(row)
         self._meters.took(change)
         agent.snapshot = SnapshotInfo(
             agent.name,
             agent.agent_id,
-            agent.module.sha256,
+            version.module.sha256,
             result.incarnation,
             generation=0,  # the store counts
             taken_at=row.taken_at,
@@ -90,56 +105,48 @@ class Snapshots:
 
     def left(self, box: Box) -> None:
         """The agent's instance left memory: its snapshot may be made small now."""
-        if has_snapshots(box.agent) and box.agent.snapshot is not None:
+        if has_snapshots(box.agent) and box.home.agent.snapshot is not None and not box.running:
             self.folding.add(box.agent.name)
 
     def asked(self, flight: Flight, call: HostCall) -> None:
         """Answers a fresh instance that asks for part `key` of its agent's snapshot."""
-        if flight.box.settling:
+        if flight.home.settling:
             self._commits.after(lambda result: self._read(flight, call))
         else:
             self._read(flight, call)
 
+    def tell_dropped(self, agent: Agent, reason: str) -> None:
+        """The agent begins with fresh memory though a snapshot is there."""
+        log.warning("agent %s begins with fresh memory: %s", agent.name, reason)
+        self._emit("agent.snapshot_dropped", {"name": agent.name, "reason": reason})
+
     def _read(self, flight: Flight, call: HostCall) -> None:
-        agent, part = flight.box.agent, int(call.key or 0)
-        if agent.snapshot is None:
+        if flight.home.agent.snapshot is None:
             _answer(flight, call, _NOT_FOUND)
             return
-        done = self._loop.run_in_executor(self._threads, self._image, agent, part)
+        part = int(call.key or 0)
+        done = self._loop.run_in_executor(self._threads, self._reader.snapshots.part, flight.box.agent.name, part)
         done.add_done_callback(lambda read: self._answer(flight, call, read))
 
-    def _image(self, agent: Agent, part: int) -> Image | None:
-        """In a thread: one part as a worker takes it; None: there is no snapshot that the agent may go on from."""
-        stored = self._reader.snapshots.part(agent.name, part)
-        if stored is None or unreadable(agent, stored.info) is not None:
-            return None
-        info = stored.info
-        return Image(info.incarnation, info.memory_bytes, info.globals, stored.data, stored.blocks)
-
-    def _answer(self, flight: Flight, call: HostCall, read: asyncio.Future[Image | None]) -> None:
-        agent = flight.box.agent
+    def _answer(self, flight: Flight, call: HostCall, read: asyncio.Future[SnapshotPart | None]) -> None:
+        version = flight.box.agent
         if read.cancelled():
             return
         problem = read.exception()
         if problem is not None:
-            log.error("the snapshot of %s cannot be read", agent.name, exc_info=problem)
+            log.error("the snapshot of %s cannot be read", version.name, exc_info=problem)
             _answer(flight, call, _UNAVAILABLE)
             return
-        image = read.result()
-        if image is None:
-            self._dropped(agent)
+        stored = read.result()
+        reason = "it is not there" if stored is None else unreadable(version, stored.info)
+        if stored is None or reason is not None:
+            if flight.box is flight.home:  # else it is only tried
+                self.tell_dropped(version, reason or "")
             _answer(flight, call, _NOT_FOUND)
-        else:
-            _answer(flight, call, 0, _encoder.encode(image))
-
-    def _dropped(self, agent: Agent) -> None:
-        """A fresh instance begins, because the agent may not go on from what is stored."""
-        info, agent.snapshot = agent.snapshot, None
-        if info is None:
             return
-        reason = unreadable(agent, info) or "it is not there"
-        log.warning("agent %s begins with fresh memory: %s", agent.name, reason)
-        self._emit("agent.snapshot_dropped", {"name": agent.name, "reason": reason})
+        info = stored.info
+        image = Image(info.incarnation, info.memory_bytes, info.globals, stored.data, stored.blocks)
+        _answer(flight, call, 0, _encoder.encode(image))
 
 
 def hibernates(box: Box | None) -> bool:
@@ -149,19 +156,12 @@ def hibernates(box: Box | None) -> bool:
     return not (box.resident and box.worker is not None and box.worker.usable)
 
 
-def unreadable(agent: Agent, info: SnapshotInfo) -> str | None:
-    """Why the agent may not go on from this snapshot; None: it may.
-
-    It must be this deployment's, of its module or of one that it names; and no instance may have begun without
-    it since: an older release, which knows no snapshots, could have handled messages that it does not hold.
-    """
-    more = agent.config.snapshot_from
-    if info.agent_id != agent.agent_id:
+def unreadable(version: Agent, info: SnapshotInfo) -> str | None:
+    """Why a version of an agent may not go on from this snapshot; None: it may."""
+    if info.agent_id != version.agent_id:
         return "it is of an earlier deployment under this name"
-    if info.module_sha256 != agent.module.sha256 and (isinstance(more, UnsetType) or info.module_sha256 not in more):
+    if not can_read(version.config, version.module.sha256, info.module_sha256):
         return f"it is of the module {info.module_sha256}, which snapshot_from does not name"
-    if info.incarnation < agent.incarnation:
-        return f"it is of incarnation {info.incarnation}, and there were others up to {agent.incarnation}"
     return None
 
 

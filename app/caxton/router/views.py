@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from caxton.protocol.errors import Code, ErrorBody
+from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.messages import Delivery, Outcome, State
+from caxton.protocol.versions import RolloutView, VersionView
 from caxton.protocol.views import (
     AgentView,
     AttemptView,
@@ -29,7 +30,7 @@ from caxton.protocol.views import (
 from caxton.router.agents import Agent
 from caxton.router.desk import Desk
 from caxton.router.times import rfc3339, rfc3339_or_none
-from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow
+from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow, RolloutRow, VersionRow
 
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -37,6 +38,19 @@ _NULL: Final = msgspec.Raw(b"null")
 def etag_of(agent: Agent) -> str:
     """What changes whenever the agent's module or configuration does."""
     return f"{agent.agent_id[:13]}-{agent.version}"
+
+
+def require_etag(agent: Agent, etag: str | None) -> None:
+    """`CONFLICT` unless the agent is still the one that the tag names; None and `*` name any."""
+    if etag is None or etag.strip().removeprefix("W/").strip('"') in ("*", etag_of(agent)):
+        return
+    raise CaxtonError(
+        Code.CONFLICT,
+        f"the agent {agent.name!r} has changed since; read it again",
+        path="etag",
+        found=etag,
+        expected=etag_of(agent),
+    )
 
 
 async def agent_view(desk: Desk, agent: Agent) -> AgentView:
@@ -78,6 +92,42 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts, snapshot_bytes: in
         resources=_resources(desk, agent, live.bytes, snapshot_bytes),
         deployed_at=rfc3339(agent.deployed_at),
         etag=etag_of(agent),
+        rollout=_running_rollout(desk, agent.name),
+    )
+
+
+def _running_rollout(desk: Desk, name: str) -> RolloutView | None:
+    live = desk.rollouts.live(name)
+    return None if live is None else rollout_view(live.measured())
+
+
+def rollout_view(row: RolloutRow) -> RolloutView:
+    """How a rollout goes, or went."""
+    return RolloutView(
+        strategy=row.strategy,
+        state=row.state,
+        from_version=row.from_version,
+        to_version=row.to_version,
+        started_at=rfc3339(row.started_at),
+        ended_at=rfc3339_or_none(row.ended_at),
+        reason=row.reason,
+        canary=row.canary,
+        blue_green=row.blue_green,
+        new=row.new,
+        old=row.old,
+    )
+
+
+def version_view(row: VersionRow, state: str) -> VersionView:
+    """One version, and what it is to the agent now."""
+    return VersionView(
+        version=row.version,
+        state=state,
+        module_sha256=row.module.sha256,
+        module_bytes=row.module.size_bytes,
+        profile=row.config.profile,
+        deployed_at=rfc3339(row.deployed_at),
+        reason=row.returned,
     )
 
 

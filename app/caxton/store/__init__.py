@@ -30,6 +30,7 @@ from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
+from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Mismatch",
     "Reader",
     "Retention",
+    "RolloutRow",
     "SchemaStatus",
     "Settle",
     "Sizes",
@@ -62,6 +64,7 @@ __all__ = [
     "Store",
     "Swept",
     "TimerRow",
+    "VersionRow",
     "Writer",
     "copy_bytes",
     "copy_database",

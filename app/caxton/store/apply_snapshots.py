@@ -31,7 +31,8 @@ _HEAD: Final = insert(
     ),
     "ON CONFLICT (agent) DO UPDATE SET agent_id = excluded.agent_id, module_sha256 = excluded.module_sha256, "
     "incarnation = excluded.incarnation, generation = generation + 1, taken_at = excluded.taken_at, "
-    "memory_bytes = excluded.memory_bytes, globals = excluded.globals, wakes = excluded.wakes",
+    "memory_bytes = excluded.memory_bytes, globals = excluded.globals, wakes = excluded.wakes, "
+    "known = max(known, excluded.known)",
 )
 _BLOCK: Final = insert(
     "agent_snapshot_block",
@@ -54,7 +55,7 @@ def write_snapshots(connection: sqlite3.Connection, rows: Iterable[SnapshotRow])
         connection,
         [
             (row.agent, row.agent_id, row.module_sha256, row.incarnation, 1, row.taken_at, row.change.memory_bytes,
-             row.change.globals, row.wakes)
+             row.change.globals, row.wakes, row.incarnation)
             for row in heads.values()
         ],
     )  # fmt: skip
@@ -78,6 +79,23 @@ def fold_snapshots(connection: sqlite3.Connection, folds: Iterable[SnapshotFold]
                 "DELETE FROM agent_snapshot_block WHERE agent = ? AND block >= ? AND block < ?",
                 (fold.agent, first, first + BLOCKS_OF_PART),
             )
+
+
+def remove_snapshots(connection: sqlite3.Connection, agents: Iterable[str]) -> None:
+    """Deletes the snapshots of agents."""
+    for agent in agents:
+        for table in TABLES:
+            connection.execute(f"DELETE FROM {table} WHERE agent = ?", (agent,))
+
+
+def note_incarnations(connection: sqlite3.Connection, agents: Iterable[str]) -> None:
+    """Whoever writes snapshots knows of these instances; an older release, which does not, leaves `known` behind."""
+    for agent in agents:
+        connection.execute(
+            "UPDATE agent_snapshot SET known = (SELECT max(known, incarnation) FROM agent WHERE name = ?1) "
+            "WHERE agent = ?1 AND EXISTS (SELECT 1 FROM agent WHERE name = ?1)",
+            (agent,),
+        )
 
 
 def _forget_memory(connection: sqlite3.Connection, agent: str) -> None:

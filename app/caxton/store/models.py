@@ -213,11 +213,32 @@ class ApiKey(_Table):
     revoked_at = pw.DoubleField(null=True)
 
 
+class AgentVersion(_Table):
+    """The kept versions of agents, the one that is deployed included. `document` = JSON of `VersionRow`."""
+
+    agent = pw.TextField()
+    version = pw.IntegerField()
+    document = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "version")
+
+
+class Rollout(_Table):
+    """The latest rollout of each agent that had one. `document` = JSON of `RolloutRow`."""
+
+    agent = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
 # ---- snapshots (migration 3) --------------------------------------------------------------------------
 
 
 class AgentSnapshot(_Table):
-    """The memory of an agent as of its last commit: its size and globals. `generation` grows with every commit."""
+    """The memory of an agent as of its last commit: its size and globals. `generation` grows with every commit.
+
+    `known`: no instance up to this incarnation did anything that the snapshot lacks, see `note_incarnations`.
+    """
 
     agent = pw.TextField(primary_key=True)
     agent_id = pw.TextField()
@@ -228,6 +249,7 @@ class AgentSnapshot(_Table):
     memory_bytes = pw.IntegerField()
     globals = pw.BlobField()
     wakes = pw.IntegerField()
+    known = pw.IntegerField()
 
 
 class AgentSnapshotBlock(_Table):
@@ -255,5 +277,6 @@ class AgentSnapshotPart(_Table):
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
+    AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
 ]  # fmt: skip

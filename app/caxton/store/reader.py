@@ -39,6 +39,7 @@ from caxton.store.rows import (
     TimerRow,
 )
 from caxton.store.snapshot_reader import SnapshotReader
+from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
 _decode_job: Final = msgspec.json.Decoder(JobRow).decode
@@ -187,6 +188,14 @@ class Reader:
         return [
             msgspec.structs.replace(_decode_agent(row[0]), incarnation=row[1], next_timer_id=row[2]) for row in rows
         ]
+
+    def versions(self, agent: str | None = None) -> list[VersionRow]:
+        """The kept versions (of one agent), oldest first."""
+        return read_versions(self._connection(), agent)
+
+    def rollouts(self) -> list[RolloutRow]:
+        """The latest rollout of every agent that had one."""
+        return read_rollouts(self._connection())
 
     def load_key(self, agent: str, key: str) -> bytes | None:
         """The value of one key."""

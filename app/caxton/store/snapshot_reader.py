@@ -12,7 +12,7 @@ from typing import Any
 from caxton.store.apply_snapshots import BLOCKS_OF_PART
 from caxton.store.snapshot_rows import SnapshotInfo, SnapshotPart
 
-_COLUMNS = "agent, agent_id, module_sha256, incarnation, generation, taken_at, memory_bytes, globals, wakes"
+_COLUMNS = "agent, agent_id, module_sha256, incarnation, generation, taken_at, memory_bytes, globals, wakes, known"
 
 
 class SnapshotReader:

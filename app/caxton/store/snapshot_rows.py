@@ -45,6 +45,8 @@ class SnapshotInfo(msgspec.Struct, frozen=True, gc=False):
     memory_bytes: int
     globals: bytes
     wakes: int
+    known: int = 0
+    """No instance up to this incarnation did anything that the snapshot lacks."""
 
 
 class SnapshotPart(msgspec.Struct, frozen=True, gc=False):

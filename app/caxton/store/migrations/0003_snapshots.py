@@ -13,7 +13,8 @@ CREATE TABLE "agent_snapshot" (
     "taken_at" REAL NOT NULL,
     "memory_bytes" INTEGER NOT NULL,
     "globals" BLOB NOT NULL,
-    "wakes" INTEGER NOT NULL
+    "wakes" INTEGER NOT NULL,
+    "known" INTEGER NOT NULL
 );
 CREATE TABLE "agent_snapshot_block" (
     "agent" TEXT NOT NULL,
