@@ -151,7 +151,7 @@ def remove(state: State, name: str, purge: bool, yes: bool) -> None:
 
 @agent.command()
 @click.argument("file")
-@click.option("--config-file", help="agent.toml or agent.json: profile and limits count.")
+@click.option("--config-file", help="agent.toml or agent.json: profile, state and limits count.")
 @click.option("--file", "node_file", type=click.Path(), help="The node's TOML file: its limits and features count.")
 @output_options
 @pass_state

@@ -108,6 +108,8 @@ class Box:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a worker has said that the resident instance ended."""
+    memory_of: int = 0
+    """Handle of the version whose instance has the memory of the last commit (of an agent with snapshots)."""
     side_of: Box | None = None
     """The box with the mailbox, when this is the one of another version."""
     sides: list[Box] = field(default_factory=list)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.protocol.agents import AgentStatus, ModuleInfo, Profile
+from caxton.protocol.agents import AgentConfig, AgentStatus, ModuleInfo
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.operations import Invoke
+from caxton.protocol.snapshots import STATE
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
@@ -46,6 +47,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.snapshots import Snapshots, hibernates
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
@@ -101,8 +103,11 @@ class Core:
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
-        results = Results(self._outcomes, self._timers, self.followers)
-        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        self.snapshots = Snapshots(self._commits, store.reader, self._emit)
+        results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
+        self._hostcalls = HostCalls(
+            self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader, self.snapshots
+        )
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -129,6 +134,8 @@ class Core:
         self._dispatch.on_host_call = self._hostcalls.called
         self._dispatch.on_awake = self._hostcalls.awake
         self._dispatch.on_lost = self._outcomes.lost
+        self._dispatch.on_gone = self.snapshots.left
+        self._dispatch.on_begin = self.snapshots.claim
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -152,6 +159,7 @@ class Core:
             self._tally.flush()
             self._outcomes.flush_notes()
             await self._commits.drain()
+        await self.snapshots.stop()
         await self._executor.stop()
         for box in self._boxes:
             if box.alarm is not None:
@@ -205,10 +213,11 @@ class Core:
     # ---- agents ----------------------------------------------------------------------------------
 
     async def prepare(
-        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
+        self, config: AgentConfig, sha256: str, module: Path, progress: Callable[[float], None]
     ) -> ModuleInfo:
         """Has a module compiled unless it is; `progress` gets the CPU seconds used. Raises what was refused."""
-        return await self._executor.prepare(sha256, profile, module, progress)
+        snapshot = config.state == STATE
+        return await self._executor.prepare(sha256, config.profile, module, progress, snapshot=snapshot)
 
     async def prepare_kept(self, module: Path, agent: Agent) -> None:
         """The same for an agent whose module must be on disk; `INTERNAL_ERROR` when it is not."""
@@ -218,7 +227,7 @@ class Core:
                 f"the module of {agent.name!r} is gone from {module.parent}; restore it or deploy the agent again",
                 sha256=agent.module.sha256,
             )
-        await self.prepare(agent.module.sha256, agent.config.profile, module, lambda _: None)
+        await self.prepare(agent.config, agent.module.sha256, module, lambda _: None)
 
     async def start_agent(self, agent: Agent) -> Result:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
@@ -262,6 +271,10 @@ class Core:
         box = self._boxes.get(name)
         return box is not None and box.resident and box.worker is not None and box.worker.usable
 
+    def hibernated(self, name: str) -> bool:
+        """Whether the agent takes messages and only its snapshot holds it."""
+        return hibernates(self._boxes.get(name))
+
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""
         return {
@@ -270,7 +283,7 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {**self._meters.figures(), "snapshots": self.snapshots.figures(self._boxes)},
             **figures(self._boxes, self._executor.workers.all()),
         }
 

@@ -57,11 +57,16 @@ class Dispatch:
         self.on_lost: Callable[[Flight, str, bool], None]
         self.on_awake: Callable[[Flight], None] = lambda flight: None
         """The execution no longer waits for anything (it goes on, or has ended)."""
+        self.on_begin: Callable[[Box, Worker], None] = lambda box, worker: None
+        """A message is about to be sent to the version's instance."""
+        self.on_gone: Callable[[Box], None] = lambda box: None
+        """The agent's instance left memory."""
         self.executions = 0
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
         """Sends one message to its worker. The scheduler has counted it as runnable already."""
         message = entry.message or self._read_again(entry)
+        self.on_begin(box, worker)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
         if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
@@ -82,6 +87,8 @@ class Dispatch:
 
     def start(self, box: Box, worker: Worker) -> asyncio.Future[Result]:
         """Instantiates the agent on a worker; the future gets its `Result`."""
+        if box.side_of is None:
+            box.memory_of = box.handle
         return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
 
     def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
@@ -207,6 +214,7 @@ class Dispatch:
         if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()
+            self.on_gone(box)
 
     def _read_again(self, entry: Entry) -> Message:
         row = self._reader.message(entry.message_id)

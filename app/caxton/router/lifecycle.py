@@ -92,7 +92,9 @@ async def _start(desk: Desk, name: str) -> AgentView:
 async def _run(desk: Desk, agent: Agent) -> None:
     try:
         await _prepare(desk, agent)
-        describe(agent, await desk.core.start_agent(agent))
+        result = await desk.core.start_agent(agent)
+        if result.woke_seconds is None:  # one that goes on from its snapshot said long ago what it is
+            describe(agent, result)
     except CaxtonError as error:
         await _failed(desk, agent, error)
         raise

@@ -14,6 +14,7 @@ from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import AgentSpec, End, Result
 from caxton.protocol.messages import State
+from caxton.protocol.snapshots import STATE
 from caxton.router.agents import Agent
 from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes, Worker
@@ -183,7 +184,7 @@ class Tenancy:
                 continue
             if excess_bytes <= 0:
                 break
-            worker.link.send(End(box.handle))
+            worker.link.send(End(box.handle, orderly=not box.spec.snapshot))  # a hibernated agent has not ended
             box.resident = False
             excess_bytes -= box.agent.peak_memory_bytes
             ended += 1
@@ -297,6 +298,7 @@ def spec_of(agent: Agent, config: Config) -> AgentSpec:
         memories=agent.module.memories,
         startup_timeout_seconds=config.runtime.agent_startup_timeout,
         shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
+        snapshot=made.state == STATE,
     )
 
 

@@ -29,6 +29,7 @@ from caxton.store.rows import (
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
 from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
@@ -57,6 +58,10 @@ __all__ = [
     "Settle",
     "Sizes",
     "Slice",
+    "SnapshotFold",
+    "SnapshotInfo",
+    "SnapshotPart",
+    "SnapshotRow",
     "Store",
     "Swept",
     "TimerRow",

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest, apply_versions, listing
+from caxton.store import apply_messages, apply_rest, apply_snapshots, apply_versions, listing
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -71,6 +71,7 @@ class Applier:
             if not _ODD.isdisjoint(used):
                 missed |= self._write_odd(used, ledger)
         self._write_state(group)
+        self._write_snapshots(group)
         self._append(group)
         return findings
 
@@ -129,6 +130,16 @@ class Applier:
             apply_rest.write_keys(self._connection, keys)
         if timers:
             apply_rest.write_timers(self._connection, timers)
+
+    def _write_snapshots(self, group: list[Used]) -> None:
+        rows = [row for used in group for row in used.get("snapshots", ())]
+        if rows:
+            apply_snapshots.write_snapshots(self._connection, rows)
+        for used in group:
+            apply_snapshots.fold_snapshots(self._connection, used.get("snapshot_folds", ()))
+            apply_snapshots.remove_snapshots(self._connection, used.get("snapshots_removed", ()))
+            named = [*used.get("incarnations", ()), *(row.name for row in used.get("agents", ()))]
+            apply_snapshots.note_incarnations(self._connection, named)
 
     def _append(self, group: list[Used]) -> None:
         logs: list[LogRow] = []

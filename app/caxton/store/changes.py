@@ -18,6 +18,7 @@ from caxton.store.rows import (
     LogRow,
     Settle,
 )
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 
 
@@ -45,7 +46,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, versions, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, versions, logs, executions and snapshot too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -59,6 +60,11 @@ class Changes:
     versions_removed: list[tuple[str, int]]
     """Agent and number."""
     rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    """What executions changed in their agents' memories."""
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
+    """Agents whose memory is a cache again."""
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -116,6 +122,9 @@ class Given(TypedDict, total=False):
     versions: list[VersionRow]
     versions_removed: list[tuple[str, int]]
     rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

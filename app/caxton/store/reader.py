@@ -38,6 +38,7 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
+from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
@@ -53,6 +54,7 @@ class Reader:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self.snapshots = SnapshotReader(self._connection)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
