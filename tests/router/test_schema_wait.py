@@ -17,6 +17,7 @@ import pytest
 
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import OPERATIONS, Submit
+from caxton.store import SCHEMA_VERSION
 from support import wat
 from support.desk_node import APP, RouterNode, deploy, invoke, message, refusal, until
 from support.manager import listening
@@ -30,9 +31,9 @@ def next_release(tmp_path: Path) -> Path:
     shutil.copytree(APP / "caxton", tmp_path / "caxton", ignore=shutil.ignore_patterns("__pycache__"))
     schema = tmp_path / "caxton" / "store" / "schema.py"
     text = schema.read_text()
-    assert "SCHEMA_VERSION: Final = 1" in text
-    schema.write_text(text.replace("SCHEMA_VERSION: Final = 1", "SCHEMA_VERSION: Final = 2"))
-    (schema.parent / "migrations" / "0002_next.py").write_text(
+    assert f"SCHEMA_VERSION: Final = {SCHEMA_VERSION}" in text
+    schema.write_text(text.replace(f"Final = {SCHEMA_VERSION}", f"Final = {SCHEMA_VERSION + 1}", 1))
+    (schema.parent / "migrations" / f"{SCHEMA_VERSION + 1:04}_next.py").write_text(
         'def up(migrator, db):\n    """Adds a table."""\n    db.execute_sql("CREATE TABLE next (a INTEGER)")\n'
     )
     return tmp_path
@@ -74,7 +75,7 @@ def test_an_older_schema_is_waited_for_and_upgraded_beside_the_router(next_relea
         pid = node.router.pid if node.router else 0
         done = upgrade(node)
         assert done.returncode == 0, done.stderr
-        assert "0002_next" in done.stderr
+        assert f"{SCHEMA_VERSION + 1:04}_next" in done.stderr
         until(node.is_ready)
         assert node.router is not None
         assert node.router.pid == pid

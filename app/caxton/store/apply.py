@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest, listing
+from caxton.store import apply_messages, apply_rest, apply_supervision, listing
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -19,7 +19,7 @@ Findings = tuple[set[str], set[str]]
 Used = dict[str, Any]
 """The attributes of one `Changes` that were used; looking further would make the others."""
 _FINE: Final = CommitResult()
-_ODD: Final = frozenset({"attempts", "revive", "forget", "unlisted", "jobs", "api_keys"})
+_ODD: Final = frozenset({"attempts", "revive", "forget", "unlisted", "jobs", "api_keys"}) | apply_supervision.FIELDS
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
 
@@ -100,12 +100,14 @@ class Applier:
         connection = self._connection
         missed: set[str] = set()
         apply_messages.note_attempts(connection, used.get("attempts", []))
+        apply_supervision.edit(connection, used.get("edits", []))
         if "revive" in used:
             missed |= apply_messages.revive(connection, self.pending, ledger, used["revive"])
         if "forget" in used:
             missed |= apply_messages.forget(connection, ledger, used["forget"])
         for agent, counts in used.get("unlisted", {}).items():
             ledger.unlisted(agent, counts)
+        apply_supervision.apply(connection, used)
         apply_rest.write_jobs(connection, used.get("jobs", []))
         apply_rest.write_api_keys(connection, used.get("api_keys", []))
         return missed

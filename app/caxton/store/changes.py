@@ -14,8 +14,11 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     LogRow,
+    ScheduleMark,
     Settle,
 )
 
@@ -54,6 +57,13 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    """Agent, conversation: it no longer waits for a dead letter."""
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    """Message id, content: of dead letters, before anything is revived."""
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -108,6 +118,11 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

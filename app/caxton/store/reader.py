@@ -38,13 +38,14 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
+from caxton.store.supervision import SupervisionReader
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
 _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader:
+class Reader(SupervisionReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:

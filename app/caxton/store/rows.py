@@ -137,6 +137,43 @@ class ApiKeyRow(msgspec.Struct, frozen=True):
     revoked_at: float | None = None
 
 
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A conversation with an agent that waits until somebody decides about the dead letter `message_id`."""
+
+    agent: str
+    conversation_id: str
+    message_id: str
+    at: float
+
+
+class ScheduleMark(msgspec.Struct, frozen=True, gc=False):
+    """Everything that a schedule was to send up to `due` is accounted for. It never goes back."""
+
+    agent: str
+    name: str
+    due: float
+
+
+class HttpCallRow(msgspec.Struct, frozen=True, gc=False):
+    """One outbound HTTP call. `digest` = SHA-256 of the body that the guest got; `error` when there was no answer."""
+
+    agent: str
+    execution_id: str
+    message_id: str
+    at: float
+    method: str
+    url: str
+    duration_seconds: float
+    request_bytes: int
+    response_bytes: int
+    redirects: int
+    idempotency_key: str
+    status: int | None = None
+    address: str | None = None
+    digest: str | None = None
+    error: str | None = None
+
+
 # ---- what only comes out ----------------------------------------------------------------------------
 
 
