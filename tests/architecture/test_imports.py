@@ -48,6 +48,7 @@ ONLY_IN = {
     "gevent": {"api"},
     "asyncio": {"router", "executor", "cli"},
     "httpx": {"cli"},
+    "httpcore": {"router"},
     "click": {"cli"},
     "rich": {"cli"},
     "jwt": {"api", "cli"},

@@ -10,6 +10,7 @@ _IMPORTS = """
  (import "caxton" "set_timer" (func $set_timer (param i64) (result i32)))
  (import "caxton" "get_config" (func $config (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "http_request" (func $http (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
 """
 
@@ -72,6 +73,17 @@ def requester(receiver: str) -> str:
         "(call $bump)"
         "(drop (call $reply (i32.const 65536) (local.get $i))) (i32.const 0)",
         data=data,
+    )
+
+
+def fetcher(request: str) -> str:
+    """Makes one HTTP request (the JSON of it) and answers with what it got; a negative code is its own failure."""
+    given = f"(i32.const 0) (i32.const {len(request.encode())})"
+    return reactor(
+        f"(local.set $i (call $http {given} (i32.const 65536) (i32.const 65536)))"
+        "(if (i32.lt_s (local.get $i) (i32.const 0)) (then (return (i32.sub (i32.const 0) (local.get $i)))))"
+        "(drop (call $reply (i32.const 65536) (local.get $i))) (i32.const 0)",
+        data=request,
     )
 
 

@@ -82,7 +82,7 @@ class HostReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value.
 
     For `load` the key's bytes; for `request` the reply, an encoded `Message`, or nothing when the message was
-    handled and not answered.
+    handled and not answered; for `http` the answer as JSON text.
     """
 
     exec_id: int
@@ -186,7 +186,8 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
 class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """A host function whose answer only the router has; the fiber is suspended until `HostReply`.
 
-    `kind`: `load` (`key`), `request` (`message`, already derived id).
+    `kind`: `load` (`key`), `request` (`message`, already derived id), `http` (`data` = the guest's JSON, `key` =
+    the idempotency key).
     """
 
     exec_id: int
@@ -194,6 +195,7 @@ class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     kind: str
     key: str | None = None
     message: Message | None = None
+    data: bytes = b""
 
 
 class Suspended(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):

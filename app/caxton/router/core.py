@@ -27,6 +27,7 @@ from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
+from caxton.router.egress import Egress
 from caxton.router.emptying import Emptying
 from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
@@ -101,7 +102,10 @@ class Core:
 
     def _make_services(self, store: Store) -> None:
         results = Results(self._outcomes, self._timers, self.followers)
-        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        self._egress = Egress(self._boxes, self._commits)
+        self._hostcalls = HostCalls(
+            self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader, self._egress
+        )
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -146,6 +150,7 @@ class Core:
                     await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        await self._egress.stop()
         if self._commits.failed is None:
             self._tally.flush()
             self._outcomes.flush_notes()
@@ -253,7 +258,7 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {**self._meters.figures(), "egress": self._egress.figures()},
             **figures(self._boxes, self._executor.workers.all()),
         }
 

@@ -57,6 +57,7 @@ class Ask(NamedTuple):
     message: Message | None
     finish: Callable[[int, bytes], int]
     until: float | None = None
+    data: bytes = b""
 
 
 class Handed(NamedTuple):
