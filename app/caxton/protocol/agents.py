@@ -118,6 +118,27 @@ class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     backoff: Annotated[float, Meta(ge=1, le=100)] | None = None
 
 
+class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When an agent is quarantined: `dead_letters` within `window_seconds`, from at least `senders` different ones.
+
+    A probe is tried after `pause_seconds`; each that fails doubles the pause, up to `max_pause_seconds`.
+    """
+
+    dead_letters: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    window_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
+    senders: Annotated[int, Meta(ge=1, le=1_000)] = 2
+    pause_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
+    max_pause_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+
+
+class Quarantine(msgspec.Struct, frozen=True):
+    """A quarantine that holds: since when, and when the next probe is due. Seconds (since the epoch)."""
+
+    since: float
+    pause_seconds: float
+    probe_at: float
+
+
 class SelfTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message that the new agent must answer before it counts as running; `expect` = the reply's content."""
 
@@ -143,7 +164,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Profile = Profile.STANDARD
     max_concurrency: Annotated[int, Meta(ge=1, le=1024)] | None = None
     retry: Retry = Retry()
-    supervision: dict[str, Any] = {}
+    supervision: Supervision = Supervision()
     replicas: int | str = 1
     node: str | None = None
     self_test: SelfTest | None = None

@@ -181,6 +181,8 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     logs: list[LogLine] = []
     logs_dropped: int = 0
     capabilities: bytes | None = None
+    start_failed: bool = False
+    """An `error` while the instance came up, before it saw the message."""
 
 
 class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):

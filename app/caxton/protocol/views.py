@@ -66,6 +66,14 @@ class Resources(msgspec.Struct, frozen=True):
     peak_memory_bytes: int
 
 
+class QuarantineView(msgspec.Struct, frozen=True):
+    """Why is `status_reason`; since when, and when the next message is tried. Times RFC 3339."""
+
+    since: str
+    probe_at: str
+    pause_seconds: float
+
+
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of GET /agents/{name} and of a deployment."""
 
@@ -86,6 +94,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Any = None
     counters: dict[str, int]
     resources: Resources
+    quarantine: QuarantineView | None = None
     deployed_at: str
     etag: str
 

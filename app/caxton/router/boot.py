@@ -42,7 +42,7 @@ async def resume(desk: Desk) -> None:
     for row in await desk.read(desk.store.reader.jobs, state=RUNNING):
         await _take_up(desk, row)
     await desk.modules.collect(needed_modules(desk))
-    running = [agent for agent in desk.registry if agent.status is AgentStatus.RUNNING]
+    running = [agent for agent in desk.registry if agent.status in lifecycle.BROUGHT_UP]
     if running:
         desk.spawn(_bring_up(desk, running))
 

@@ -46,6 +46,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.supervision import Supervision
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
@@ -95,6 +96,7 @@ class Core:
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
         self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
+        self._supervision = self._outcomes.supervision = Supervision(self._commits, self._wake, emit)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
         self._make_services(store)
@@ -217,6 +219,12 @@ class Core:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
         return await self._tenancy.start(agent)
 
+    def end_quarantine(self, agent: Agent) -> None:
+        """The agent runs again like any other."""
+        box = self._boxes.get(agent.name)
+        if box is not None:
+            self._supervision.lift(box, "an operator started it")
+
     def attach(self, agent: Agent) -> None:
         """Opens the agent's mailbox; what is pending is scheduled."""
         self._tenancy.attach(agent)
@@ -258,7 +266,11 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": {**self._meters.figures(), "egress": self._egress.figures()},
+            "meters": {
+                **self._meters.figures(),
+                "egress": self._egress.figures(),
+                "quarantines": dict(self._supervision.counts),
+            },
             **figures(self._boxes, self._executor.workers.all()),
         }
 

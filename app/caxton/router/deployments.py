@@ -139,7 +139,7 @@ async def _take_back(desk: Desk, agent: Agent) -> None:
     agent.status = AgentStatus.FAILED
     if not desk.core.failed.done():
         await desk.core.drain(agent, 0.0)
-        await desk.core.discard_pending(agent, purge=False)
+        await desk.core.discard_pending(agent, purge=False, remove=True)
     desk.core.detach(agent)
     desk.registry.drop(agent.name)
 

@@ -63,6 +63,8 @@ class Dispatch:
         message = entry.message or self._read_again(entry)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
+        if box.gate is not None:
+            box.gate.probe = entry
         if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
             flight.sleeping = True  # it waits in the worker, behind the one that has the instance
             self._scheduler.runnable -= 1

@@ -22,6 +22,7 @@ from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
 from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
+from caxton.router.supervision import Supervision
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
@@ -55,6 +56,7 @@ class Outcomes:
         """What is taken back now is taken back from its callers too: they ask another node."""
         self.alarms: Alarms
         self.wake: Callable[[Box], None]
+        self.supervision: Supervision
         self.isolate: Callable[[Box], None]
         self.noted: dict[str, Box] = {}
         """Agents with executions that are not written yet."""
@@ -77,6 +79,8 @@ class Outcomes:
         """A message that is out ends as `outcome`; with `effects` its end is part of their commit."""
         box.mailbox.settle(entry)
         self._record(box, entry, outcome, effects)
+        if box.gate is not None:
+            self.supervision.ended(box, entry, outcome)
         self.wake(box)
 
     def expired(self, box: Box, entry: Entry) -> None:
@@ -120,6 +124,7 @@ class Outcomes:
     def again(self, box: Box, entry: Entry) -> None:
         """A message that was out, through no fault of its own, is the head of its conversation again."""
         box.mailbox.put_back(entry)
+        self.supervision.returned(box, entry)
         self.wake(box)
 
     def lost(self, flight: Flight, reason: str, culprit: bool) -> None:
@@ -144,6 +149,7 @@ class Outcomes:
         self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None, duration: float
     ) -> None:
         """A delivery that counts: tried again later, or dead."""
+        self.supervision.failed(box, entry)
         entry.attempts += 1
         now = time.time()
         retry, defaults = box.agent.config.retry, self._intake.config.messaging
@@ -164,6 +170,14 @@ class Outcomes:
             self.alarms.set(box)
             self.wake(box)
 
+    def not_started(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
+        """The message met an agent that does not start: it waits, unless somebody waits for it who can ask again."""
+        self.supervision.not_started(box, detail or code)
+        if entry.delivery == EPHEMERAL:
+            self.attempt_failed(box, entry, code, detail, backtrace, 0.0)
+        else:
+            self.again(box, entry)
+
     def _dead(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
         content = failure_content(code, detail)
         self._tell_sender(entry, content)
@@ -180,6 +194,7 @@ class Outcomes:
                 "attempts": entry.attempts,
             },
         )
+        self.supervision.died(box, entry.sender)
 
     # ---- sending ---------------------------------------------------------------------------------
 

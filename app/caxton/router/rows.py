@@ -29,6 +29,7 @@ def agent_row(agent: Agent) -> AgentRow:
         capabilities=agent.capabilities,
         descriptor=agent.descriptor,
         isolated=agent.isolated,
+        quarantine=agent.quarantine,
     )
 
 
@@ -53,4 +54,5 @@ def agent_of(row: AgentRow, state_bytes: int) -> Agent:
         capabilities=list(row.capabilities),
         descriptor=row.descriptor,
         isolated=row.isolated,
+        quarantine=row.quarantine,
     )

@@ -100,6 +100,7 @@ class Tenancy:
 
     def _open(self, agent: Agent, timers: list[TimerRow]) -> None:
         box = self._box(agent)
+        self._outcomes.supervision.restore(box)
         box.open = True
         for row in timers:
             self._timers.set(row.agent, row.timer_id, row.due)

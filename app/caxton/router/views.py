@@ -20,6 +20,7 @@ from caxton.protocol.views import (
     KeyView,
     LogView,
     MessageView,
+    QuarantineView,
     ReplyView,
     Resources,
     StateView,
@@ -73,9 +74,17 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts) -> AgentView:
             "in_flight": in_flight,
         },
         resources=_resources(agent, live.bytes, resident=desk.core.resident(agent.name)),
+        quarantine=_quarantine(agent),
         deployed_at=rfc3339(agent.deployed_at),
         etag=etag_of(agent),
     )
+
+
+def _quarantine(agent: Agent) -> QuarantineView | None:
+    kept = agent.quarantine
+    if kept is None:
+        return None
+    return QuarantineView(rfc3339(kept.since), rfc3339(kept.probe_at), kept.pause_seconds)
 
 
 def _resources(agent: Agent, mailbox_bytes: int, *, resident: bool) -> Resources:

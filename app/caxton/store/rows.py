@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
+from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Quarantine, Shape
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 
@@ -83,6 +83,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: list[str] = []
     descriptor: Any = None
     isolated: bool = False
+    quarantine: Quarantine | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,6 +115,8 @@ class Execution(msgspec.Struct, eq=False):
     fresh: bool = True
     cancelled: bool = False
     ended: bool = False
+    starting: bool = False
+    """Its instance is coming up."""
     suspended_at: float | None = None
     waiting: Sleep | Ask | None = None
     wait_token: int = 0

@@ -87,6 +87,7 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
         execution.logs,
         execution.logs_dropped,
         ending.capabilities,
+        execution.starting and ending.status == "error",
     )
 
 

@@ -1,7 +1,7 @@
 """Outbound HTTP for agents: the only code of the node that connects to addresses that a guest chose.
 
 Owns what may be asked for, where a connection may lead, and what is kept of it. Nothing outside this folder
-may open a connection; nothing in it may know what an answer means to the guest.
+may open a connection. Must never know what an answer means to the guest.
 """
 
 from caxton.router.egress.origins import check_grants
