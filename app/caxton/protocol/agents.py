@@ -111,11 +111,17 @@ class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Retry policy; `None` = `[messaging]`."""
+    """Retry policy; `None` = `[messaging]`. `jitter`: the part of a pause that chance adds or takes.
+
+    `on_dead`: whether the conversation of a dead letter goes on (`continue`), or waits until somebody replays, skips
+    or purges it (`hold`).
+    """
 
     max_deliveries: Annotated[int, Meta(ge=1, le=100)] | None = None
     delay_seconds: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     backoff: Annotated[float, Meta(ge=1, le=100)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.25
+    on_dead: Annotated[str, Meta(pattern="^(continue|hold)$")] = "continue"
 
 
 class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -142,6 +142,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reply: ReplyView | None = None
     error: ErrorBody | None = None
     execution: Execution | None = None
+    holds_conversation: bool = False
+    """A dead letter for which the rest of its conversation waits."""
 
 
 class InvokeView(msgspec.Struct, frozen=True, kw_only=True):

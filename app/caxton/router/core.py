@@ -33,6 +33,7 @@ from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.followers import Followers
+from caxton.router.holds import Holds
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
@@ -97,6 +98,7 @@ class Core:
         )
         self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
         self._supervision = self._outcomes.supervision = Supervision(self._commits, self._wake, emit)
+        self.holds = self._outcomes.holds = Holds(self._boxes, self._commits, store.reader, self._wake)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
         self._make_services(store)
@@ -237,9 +239,9 @@ class Core:
         """Forgets the agent."""
         self._tenancy.detach(agent)
 
-    async def revive(self, message_ids: list[str]) -> int:
-        """Puts dead letters back into their mailboxes; gives how many."""
-        return await self._tenancy.revive(message_ids)
+    async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
+        """Puts dead letters back into their mailboxes, with other content if it is given; gives how many."""
+        return await self._tenancy.revive(message_ids, content)
 
     async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
         """Moves what waits for the agent to the dead letters, or forgets it (the agent too); gives how many."""

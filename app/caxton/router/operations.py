@@ -54,6 +54,8 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead.get": ops_deadletters.get,
     "dead.replay": ops_deadletters.replay,
     "dead.purge": ops_deadletters.purge,
+    "dead.replay_one": ops_deadletters.replay_one,
+    "dead.skip": ops_deadletters.skip,
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
     "stats": ops_stats.stats,

@@ -18,6 +18,7 @@ from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.ephemeral import Tally
+from caxton.router.holds import Holds
 from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_entry
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
@@ -26,7 +27,6 @@ from caxton.router.supervision import Supervision
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
-_JITTER: Final = 0.25
 _UNKNOWN_KILLS: Final = 3  # ends of a worker without a culprit that one message may be part of
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -57,6 +57,7 @@ class Outcomes:
         self.alarms: Alarms
         self.wake: Callable[[Box], None]
         self.supervision: Supervision
+        self.holds: Holds
         self.isolate: Callable[[Box], None]
         self.noted: dict[str, Box] = {}
         """Agents with executions that are not written yet."""
@@ -158,7 +159,8 @@ class Outcomes:
         if entry.attempts < most and not entry.cancelled:
             delay = defaults.retry_delay if retry.delay_seconds is None else retry.delay_seconds
             backoff = retry.backoff or defaults.retry_backoff
-            next_at = now + delay * backoff ** (entry.attempts - 1) * random.uniform(1 - _JITTER, 1 + _JITTER)
+            chance = random.uniform(1 - retry.jitter, 1 + retry.jitter)
+            next_at = now + delay * backoff ** (entry.attempts - 1) * chance
         if entry.delivery != EPHEMERAL or entry.idempotent:
             self.commits.changes.attempts.append(
                 FailedAttempt(entry.message_id, entry.attempts, now, code, detail, backtrace, duration, next_at)
@@ -181,6 +183,8 @@ class Outcomes:
     def _dead(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
         content = failure_content(code, detail)
         self._tell_sender(entry, content)
+        if entry.delivery != EPHEMERAL:
+            self.holds.died(box, entry)
         text = detail if backtrace is None or entry.delivery != EPHEMERAL else f"{detail}\n{backtrace}"
         self.finish(box, entry, Outcome(State.DEAD, Performative.FAILURE, content, code, text), False)
         self._emit(

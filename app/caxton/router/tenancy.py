@@ -20,6 +20,7 @@ from caxton.router.boxes import Box, Boxes, Worker
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.executor import Executor
+from caxton.router.holds import places
 from caxton.router.intake import new_entry
 from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
@@ -170,24 +171,33 @@ class Tenancy:
             ended += 1
         return ended
 
-    async def revive(self, message_ids: list[str]) -> int:
-        """Puts dead letters of agents that are here back into their mailboxes; gives how many."""
+    async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
+        """Puts dead letters of agents that are here back into their mailboxes; gives how many.
+
+        One that held up its conversation comes first there, and the others go on behind it.
+        """
         rows = (self._reader.message(message_id) for message_id in message_ids)
         wanted = [
             row.message.message_id
             for row in rows
-            if row is not None and row.state is State.DEAD and self._boxes.get(row.message.receiver) is not None
+            if row is not None
+            and row.state is State.DEAD
+            and not row.content_dropped
+            and self._boxes.get(row.message.receiver) is not None
         ]
         if not wanted:
             return 0
-        result = await self._commits.apart(Changes(revive=wanted))
+        held = self._reader.held_by(wanted)
+        edits = [] if content is None else [(message_id, content) for message_id in wanted]
+        result = await self._commits.apart(Changes(revive=wanted, edits=edits, released=places(held)))
         revived = [message_id for message_id in wanted if message_id not in result.missed]
         for message_id in revived:
             row = self._reader.message(message_id)
             box = self._boxes.get(row.message.receiver) if row is not None else None
             if row is not None and box is not None and message_id not in self._boxes.live:
-                self._recover(box, row)
+                self._recover(box, row, first=any(one.message_id == message_id for one in held))
                 self._scheduler.wake(box)
+        self._outcomes.holds.released(held)
         return len(revived)
 
     def _box(self, agent: Agent) -> Box:
@@ -197,6 +207,7 @@ class Tenancy:
             box.agent = agent
             return box
         box = self._boxes.add(agent, spec_of(agent, self._boxes.config))
+        self._outcomes.holds.restore(box)
         after = 0
         while rows := self._reader.pending(agent.name, after=after, limit=_PAGE):
             for row in rows:
@@ -204,12 +215,15 @@ class Tenancy:
             after = rows[-1].seq
         return box
 
-    def _recover(self, box: Box, row: MessageRow) -> None:
+    def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
         entry.attempts = row.attempts
         entry.ready_at = row.next_at if row.next_at is not None and row.next_at > time.time() else 0.0
         self._boxes.remember(entry)
-        box.mailbox.put(entry)
+        if first:
+            box.mailbox.put_first(entry)
+        else:
+            box.mailbox.put(entry)
         self._alarms.set(box)
         self._pressures.grown(box)
 
