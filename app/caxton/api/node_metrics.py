@@ -69,6 +69,7 @@ class NodeCollector:
         yield self._counted("egress_bytes", "Bytes of bodies sent and received", "direction", egress["bytes"])
         yield self._counter("egress_seconds", "Time that outbound requests took", egress["seconds"])
         yield self._counted("quarantines", "Steps of quarantines", "step", meters["quarantines"])
+        yield self._counted("schedule_messages", "Due times of schedules", "outcome", meters["schedules"])
         yield self._counter("store_commits", "Transactions of the store", meters["commits"]["count"])
         yield self._counter("store_commit_seconds", "Time spent in transactions", meters["commits"]["seconds"])
 

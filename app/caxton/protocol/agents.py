@@ -137,6 +137,28 @@ class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     max_pause_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
 
 
+class Misfire(StrEnum):
+    """What becomes of due times that passed while nothing could be sent."""
+
+    SKIP = "skip"
+    ONCE = "once"
+    ALL = "all"
+
+
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A message that comes by the calendar, from `timer:NAME`. `cron`: five fields, in `time_zone` (IANA).
+
+    Without `content` it carries the schedule's name and the due time.
+    """
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+    cron: Annotated[str, Meta(min_length=9, max_length=200)]
+    time_zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
+    jitter_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    misfire: Misfire = Misfire.ONCE
+    content: Any = msgspec.UNSET
+
+
 class Quarantine(msgspec.Struct, frozen=True):
     """A quarantine that holds: since when, and when the next probe is due. Seconds (since the epoch)."""
 
@@ -174,6 +196,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replicas: int | str = 1
     node: str | None = None
     self_test: SelfTest | None = None
+    schedules: Annotated[list[Schedule], Meta(max_length=100)] = []
 
 
 class ModuleInfo(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from caxton.protocol.agents import (
 )
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import require_agent_name
+from caxton.router.calendar import check_schedules
 from caxton.router.egress import check_grants
 
 _T = TypeVar("_T")
@@ -54,6 +55,7 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     _check_instance(config, config.shape)
     _check_dirs(config.grants, limits.runtime.shareable_dirs)
     check_grants(config.grants.http)
+    check_schedules(config.schedules, limits.messaging.max_message_size)
     return effective_limits(config.limits, config.profile, limits)
 
 

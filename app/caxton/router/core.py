@@ -47,6 +47,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.schedules import Schedules
 from caxton.router.supervision import Supervision
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
@@ -101,6 +102,7 @@ class Core:
         self.holds = self._outcomes.holds = Holds(self._boxes, self._commits, store.reader, self._wake)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
+        self.schedules = Schedules(self._commits, self._intake, store.reader, emit)
         self._make_services(store)
         self._housekeeping: asyncio.TimerHandle | None = None
 
@@ -119,6 +121,7 @@ class Core:
             self._pressures,
             self._alarms,
             self._timers,
+            self.schedules,
             self._commits,
             store.reader,
         )
@@ -148,6 +151,7 @@ class Core:
         """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
         self._scheduler.hold(scheduler.STOPPING)
         self._timers.stop()
+        self.schedules.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
                 for box in self._boxes:
@@ -268,12 +272,15 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": {
-                **self._meters.figures(),
-                "egress": self._egress.figures(),
-                "quarantines": dict(self._supervision.counts),
-            },
+            "meters": {**self._meters.figures(), **self._supervised()},
             **figures(self._boxes, self._executor.workers.all()),
+        }
+
+    def _supervised(self) -> dict[str, Any]:
+        return {
+            "egress": self._egress.figures(),
+            "quarantines": dict(self._supervision.counts),
+            "schedules": dict(self.schedules.counts),
         }
 
     def hold(self, reason: str) -> None:

@@ -152,6 +152,11 @@ class Intake:
         self._pressure.grown(box)
         return entry
 
+    def has_room(self, box: Box) -> bool:
+        """Whether a message that can as well come later should be accepted now."""
+        limits = self._boxes.config.messaging
+        return box.load < limits.mailbox_size and self._boxes.queued < limits.queue_size and not self.low_disk
+
     @property
     def low_disk(self) -> bool:
         """Whether the disk is below its mark: running work still commits, nothing new is accepted."""

@@ -26,6 +26,7 @@ from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.scheduler import Scheduler
+from caxton.router.schedules import Schedules
 from caxton.router.timers import Timers
 from caxton.store import Changes, MessageRow, TimerRow
 from caxton.store.reader import Reader
@@ -48,6 +49,7 @@ class Tenancy:
         pressures: Pressures,
         alarms: Alarms,
         timers: Timers,
+        schedules: Schedules,
         commits: Commits,
         reader: Reader,
     ) -> None:
@@ -59,6 +61,7 @@ class Tenancy:
         self._pressures = pressures
         self._alarms = alarms
         self._timers = timers
+        self._schedules = schedules
         self._commits = commits
         self._reader = reader
         self._changed = asyncio.Event()
@@ -105,6 +108,7 @@ class Tenancy:
         box.open = True
         for row in timers:
             self._timers.set(row.agent, row.timer_id, row.due)
+        self._schedules.attach(box)
         self._alarms.set(box)
         self._scheduler.wake(box)
 
@@ -115,6 +119,7 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
         for flight in box.followers():  # they wait in the worker and have not begun
             self._dispatch.cancel(flight)
         if not await _within(box.idle, grace_seconds):
@@ -133,6 +138,7 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
         self._forget_on_workers(box, orderly=False)
         self._executor.workers.retire(agent.name)
         self._pressures.dropped(box)
