@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from caxton.cli.agent_lists import http_calls, schedules
 from caxton.cli.agent_use import invoke, logs
 from caxton.cli.client import connect, segment
 from caxton.cli.deployment import assemble, deploy, read_config
@@ -33,6 +34,7 @@ DETAILS = {
     "id": "agent_id",
     "status": "status",
     "reason": "status_reason",
+    "next probe": "quarantine.probe_at",
     "shape": "shape",
     "instance": "instance",
     "version": "version",
@@ -58,6 +60,8 @@ def agent() -> None:
 
 agent.add_command(invoke)
 agent.add_command(logs)
+agent.add_command(schedules)
+agent.add_command(http_calls)
 
 
 @agent.command("deploy")

@@ -237,6 +237,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.get": (Named, MessageView),
     "dead.replay": (DeadReplay, Affected),
     "dead.purge": (DeadPurge, Affected),
+    "agent.schedules": (Named, Page),
+    "agent.http_calls": (Listing, Page),
     "dead.replay_one": (DeadReplayOne, Affected),
     "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
