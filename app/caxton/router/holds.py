@@ -7,7 +7,7 @@ letter from being started.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from caxton.router.boxes import Box, Boxes
 from caxton.router.commits import Commits
@@ -34,10 +34,11 @@ class Holds:
         box.mailbox.hold(entry.conversation_id)
         self._commits.changes.holds.append(Held(box.agent.name, entry.conversation_id, entry.message_id, time.time()))
 
-    def restore(self, box: Box) -> None:
-        """A mailbox is being filled from disk."""
-        for row in self._reader.held(box.agent.name):
-            box.mailbox.hold(row.conversation_id)
+    def restore(self, boxes: Mapping[str, Box], only: str | None) -> None:
+        """Mailboxes (or that of the agent `only`) are about to be filled from disk."""
+        for row in self._reader.held(only):
+            if (box := boxes.get(row.agent)) is not None:
+                box.mailbox.hold(row.conversation_id)
 
     async def forget(self, message_ids: Sequence[str]) -> int:
         """Deletes dead letters; what waited for them goes on. Gives how many were deleted."""

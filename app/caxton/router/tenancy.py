@@ -91,7 +91,10 @@ class Tenancy:
         return result
 
     def attach_all(self, agents: list[Agent]) -> None:
-        """Attaches many agents, reading the timers once."""
+        """Attaches many agents, reading the timers and what is pending once, not once for each."""
+        fresh = {agent.name: agent for agent in agents if self._boxes.get(agent.name) is None}
+        boxes = {name: self._boxes.add(agent, spec_of(agent, self._boxes.config)) for name, agent in fresh.items()}
+        self._recover_pending(boxes)
         timers: dict[str, list[TimerRow]] = {}
         for row in self._reader.timers():
             timers.setdefault(row.agent, []).append(row)
@@ -213,13 +216,18 @@ class Tenancy:
             box.agent = agent
             return box
         box = self._boxes.add(agent, spec_of(agent, self._boxes.config))
-        self._outcomes.holds.restore(box)
-        after = 0
-        while rows := self._reader.pending(agent.name, after=after, limit=_PAGE):
-            for row in rows:
-                self._recover(box, row)
-            after = rows[-1].seq
+        self._recover_pending({agent.name: box}, agent.name)
         return box
+
+    def _recover_pending(self, boxes: dict[str, Box], only: str | None = None) -> None:
+        """Puts what is pending on disk into these mailboxes, which are new."""
+        self._outcomes.holds.restore(boxes, only)
+        after = 0
+        while rows := self._reader.pending(only, after=after, limit=_PAGE):
+            for row in rows:
+                if (box := boxes.get(row.message.receiver)) is not None:
+                    self._recover(box, row)
+            after = rows[-1].seq
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
