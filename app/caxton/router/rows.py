@@ -29,6 +29,7 @@ def agent_row(agent: Agent) -> AgentRow:
         capabilities=agent.capabilities,
         descriptor=agent.descriptor,
         isolated=agent.isolated,
+        quarantine=agent.quarantine,
     )
 
 
@@ -57,4 +58,5 @@ def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = No
         isolated=row.isolated,
         snapshot=snapshot,
         wakes=0 if snapshot is None else snapshot.wakes,
+        quarantine=row.quarantine,
     )
