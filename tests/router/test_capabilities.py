@@ -27,7 +27,7 @@ async def workers(node: Node, *names: str, wat: str = agents.COUNTER) -> None:
     for name in names:
         await node.deploy(name, wat)
         node.registry.require(name).capabilities = ["work"]
-    node.core.capabilities.changed()
+    node.core.talking.capabilities.changed()
 
 
 async def stop(node: Node, name: str, status: AgentStatus = AgentStatus.STOPPED) -> None:
@@ -71,7 +71,7 @@ def test_the_choice_survives_the_router_and_a_duplicate_joins_its_first() -> Non
             await node.boot()
             for agent in node.registry:
                 agent.capabilities = ["work"]
-            node.core.capabilities.changed()
+            node.core.talking.capabilities.changed()
             await until(lambda: not node.core.ready_reasons())
             await node.settled(one.message_id)
             two = message(WORK, conversation_id="talk")
@@ -94,7 +94,7 @@ def test_strategies_round_robin_and_priority() -> None:
             await workers(node, "w1", "w2", "w3")
             node.core.hold(PAUSED)
             await node.send(*[message("w1") for _ in range(5)])
-            capabilities = node.core.capabilities
+            capabilities = node.core.talking.capabilities
             capabilities.register(CapabilityRow("work", "round_robin"))
             turns = [message(WORK) for _ in range(6)]
             await node.send(*turns)
@@ -110,7 +110,7 @@ def test_strategies_round_robin_and_priority() -> None:
             assert got(node, last) == ["w3"]
             await node.crash()
             await node.boot()
-            assert node.core.capabilities.strategy("work") == "priority"
+            assert node.core.talking.capabilities.strategy("work") == "priority"
 
     asyncio.run(run())
 

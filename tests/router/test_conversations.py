@@ -201,7 +201,7 @@ def test_memory_is_bounded_and_what_left_it_goes_on(monkeypatch: Any) -> None:
             monkeypatch.setattr(conversations, "KEPT", 4)
             for number in range(12):
                 await say(node, "a", "request", "b", f"talk{number}")
-            assert len(node.core._talks._kept) <= 4
+            assert len(node.core.talking.conversations._kept) <= 4
             await say(node, "b", "inform", "a", "talk0")
             assert standing(node, "talk0").state == "done"
 

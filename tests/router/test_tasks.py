@@ -30,7 +30,7 @@ async def bidders(node: Node, **wats: str) -> None:
 def offer(node: Node, *names: str) -> None:
     for name in names:
         node.registry.require(name).capabilities = ["build"]
-    node.core.capabilities.changed()
+    node.core.talking.capabilities.changed()
 
 
 async def begin(node: Node, reply_in: float = 20.0, finish_in: float = 40.0, **fields: Any) -> TaskRow:
@@ -49,7 +49,7 @@ async def begin(node: Node, reply_in: float = 20.0, finish_in: float = 40.0, **f
         finish_by=now + finish_in,
         **values,
     )
-    node.core.tasks.create(row)
+    node.core.talking.tasks.create(row)
     await node.core.write_counts()
     return row
 
@@ -221,7 +221,7 @@ def test_what_a_crash_left_between_the_last_bid_and_the_question_goes_on() -> No
             await bidders(node, a=agents.puppet())
             await node.deploy("chooser", agents.answerer('{"agent":"a"}'))
             begun = await begin(node, field=None, chooser="chooser")
-            node.core.tasks._ask_chooser = lambda task_id: None  # type: ignore[method-assign]  # died before it asked
+            node.core.talking.tasks._ask_chooser = lambda task_id: None  # type: ignore[method-assign]  # died before it asked
             await says(node, "a", begun, "propose", {"price": 1})
             assert task(node, begun).state == "choosing"
             await restart(node, "a")
@@ -237,13 +237,13 @@ def test_cancelling_tells_the_bidders_and_ends_the_task() -> None:
             await bidders(node, a=agents.puppet(), b=agents.puppet())
             begun = await begin(node)
             await says(node, "a", begun, "propose", {"price": 1})
-            assert node.core.tasks.cancel(begun.task_id)
+            assert node.core.talking.tasks.cancel(begun.task_id)
             await node.core.write_counts()
             assert (task(node, begun).state, bids(node, begun)) == ("cancelled", {"a": "rejected", "b": "cancelled"})
             assert heard(node, "a", "reject_proposal")
             assert heard(node, "b", "cancel")
             await says(node, "b", begun, "propose", {"price": 1})  # it crossed the cancel
-            assert not node.core.tasks.cancel(begun.task_id)
+            assert not node.core.talking.tasks.cancel(begun.task_id)
             assert task(node, begun).state == "cancelled"
             await node.assert_balanced()
 

@@ -43,7 +43,7 @@ def test_guests_subscribe_and_everybody_gets_what_is_published_once() -> None:
             assert (await node.ask("denied")).performative == "failure"
             await node.deploy("other", agents.subscriber("other"), grants=GRANTS)
             assert (await node.ask("other")).performative == "failure"
-            assert sorted(node.core.addressing.topics.subscribers("news")) == ["s1", "s2"]
+            assert sorted(node.core.talking.addressing.topics.subscribers("news")) == ["s1", "s2"]
             one = message(NEWS, 1)
             item = await publish(node, one)
             assert (item.state, item.deliveries and item.deliveries.accepted) == ("done", 2)
@@ -99,7 +99,7 @@ def test_a_broadcast_that_cannot_be_reaches_nobody(wanted: str, draft: str, kept
     async def run() -> None:
         async with running_node() as node:
             await node.deploy("s1", agents.COUNTER)
-            node.core.addressing.topics.subscribe("news", "s1")
+            node.core.talking.addressing.topics.subscribe("news", "s1")
             await node.deploy("pub", agents.broadcaster(wanted, draft))
             view = await node.ask("pub")
             assert (view.performative == "failure") == (kept is None)
@@ -114,13 +114,13 @@ def test_an_agent_subscribes_to_a_bounded_number_of_topics(monkeypatch: pytest.M
         async with running_node() as node:
             await node.deploy("s1", agents.subscriber("news"), grants=GRANTS)
             monkeypatch.setattr(topics, "MAX_PER_AGENT", 1)
-            node.core.addressing.topics.subscribe("other", "s1")
+            node.core.talking.addressing.topics.subscribe("other", "s1")
             view = await node.ask("s1")
             assert view.performative == "failure"
             assert msgspec.json.decode(view.content)["code"] == Code.RESOURCE_LIMIT_EXCEEDED
-            node.core.addressing.topics.unsubscribe("other", "s1")
+            node.core.talking.addressing.topics.unsubscribe("other", "s1")
             assert (await node.ask("s1")).performative != "failure"
-            assert node.core.addressing.topics.names() == ["news"]
+            assert node.core.talking.addressing.topics.names() == ["news"]
 
     asyncio.run(run())
 
@@ -133,7 +133,7 @@ def test_an_execution_that_traps_subscribes_to_nothing() -> None:
             one = message("trap")
             await node.send(one)
             assert await node.settled(one.message_id) == ["dead"]
-            assert node.core.addressing.topics.names() == []
+            assert node.core.talking.addressing.topics.names() == []
 
     asyncio.run(run())
 
@@ -145,8 +145,8 @@ def test_an_agent_publishes_to_all_but_itself_and_is_told_who_did_not_get_it() -
             await node.deploy("pub", agents.broadcaster('{"topic":"news"}', draft))
             for name in ("s1", "gone"):
                 await node.deploy(name, agents.COUNTER)
-                node.core.addressing.topics.subscribe("news", name)
-            node.core.addressing.topics.subscribe("news", "pub")
+                node.core.talking.addressing.topics.subscribe("news", name)
+            node.core.talking.addressing.topics.subscribe("news", "pub")
             gone = node.registry.require("gone")
             await node.core.drain(gone, 1.0)
             one = message("pub")
@@ -169,7 +169,7 @@ def test_a_thousand_subscribers_and_one_full_mailbox() -> None:
         async with running_node(messaging__mailbox_size=2) as node:
             for number in range(1_000):
                 await node.deploy(f"s{number}", agents.SILENT, start=False)
-                node.core.addressing.topics.subscribe("news", f"s{number}")
+                node.core.talking.addressing.topics.subscribe("news", f"s{number}")
             node.core.hold(PAUSED)
             await node.send(message("s7"), message("s7"))
             item = await publish(node, message(NEWS))

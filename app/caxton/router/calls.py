@@ -101,7 +101,20 @@ class Calls:
             if alone and unanswered and entry.delivery == EPHEMERAL:
                 self._cancel_live(entry)  # nobody is left to whom its answer matters
 
-    async def refuse_cancel(self, message_id: str) -> None:
+    async def cancel(self, message_id: str) -> None:
+        """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
+        entry = self._boxes.live.get(message_id)
+        if entry is None or entry.place is Place.GONE:
+            await self._refuse_cancel(message_id)
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._waiters.add(message_id, lambda outcome: None if done.done() else done.set_result(outcome))
+        self._cancel_live(entry)
+        outcome = await done
+        if outcome.state is not State.CANCELLED:
+            raise CaxtonError(Code.CONFLICT, f"the message ended as {outcome.state} before it could be cancelled")
+
+    async def _refuse_cancel(self, message_id: str) -> None:
         """A message that is not live cannot be cancelled: cancelled already is fine, all else is refused."""
         await self._commits.drain()
         known = self._reader.known([message_id]).get(message_id)

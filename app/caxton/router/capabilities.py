@@ -165,7 +165,9 @@ class Capabilities:
 
     def _open_box(self, agent: str) -> Box | None:
         box = self._boxes.get(agent)
-        return box if box is not None and box.open and box.agent.status is AgentStatus.RUNNING else None
+        if box is None or not box.open or box.agent.status is not AgentStatus.RUNNING:
+            return None
+        return box if box.gate is None or box.gate.is_open else None
 
     def _offers(self) -> dict[str, list[Offer]]:
         if self._index is None or self._generation != self._boxes.generation:

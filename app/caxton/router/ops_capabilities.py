@@ -18,14 +18,14 @@ from caxton.store import CapabilityRow, ProviderRow
 async def list_capabilities(desk: Desk, args: Listing) -> Page:
     """Every capability that somebody offers or that is registered, by name."""
     limit, after = check_limit(args.limit), read_last(args.cursor) or ""
-    names = [name for name in desk.core.capabilities.names() if name > after]
+    names = [name for name in desk.core.talking.capabilities.names() if name > after]
     cursor = write_last(names[limit - 1]) if len(names) > limit else None
     return Page([_view(desk, name) for name in names[:limit]], cursor)
 
 
 async def get(desk: Desk, args: Named) -> CapabilityView:
     """One capability; `NOT_FOUND` with the names that are near."""
-    if args.name not in desk.core.capabilities.names():
+    if args.name not in desk.core.talking.capabilities.names():
         raise _unknown(desk, args.name)
     return _view(desk, args.name)
 
@@ -37,22 +37,24 @@ async def register(desk: Desk, args: CapabilitySet) -> CapabilityView:
         require_agent_name(provider.agent, f"providers[{index}].agent")
         desk.registry.require(provider.agent)
     providers = {one.agent: ProviderRow(one.agent, one.priority) for one in args.body.providers}
-    desk.core.capabilities.register(CapabilityRow(args.name, args.body.strategy.value, list(providers.values())))
+    desk.core.talking.capabilities.register(
+        CapabilityRow(args.name, args.body.strategy.value, list(providers.values()))
+    )
     await desk.core.write_counts()
     return _view(desk, args.name)
 
 
 async def forget(desk: Desk, args: Named) -> Affected:
     """What was registered is no more; what deployments say stays."""
-    if desk.core.capabilities.registered(args.name) is None:
+    if desk.core.talking.capabilities.registered(args.name) is None:
         raise _unknown(desk, args.name)
-    desk.core.capabilities.register(CapabilityRow(args.name))
+    desk.core.talking.capabilities.register(CapabilityRow(args.name))
     await desk.core.write_counts()
     return Affected(1)
 
 
 def _view(desk: Desk, name: str) -> CapabilityView:
-    capabilities = desk.core.capabilities
+    capabilities = desk.core.talking.capabilities
     taking = {offer.agent for offer, _ in capabilities.taking(name)}
     providers = [
         ProviderView(offer.agent, offer.source, offer.agent in taking, _load(desk, offer.agent), offer.priority)
@@ -67,7 +69,7 @@ def _load(desk: Desk, agent: str) -> int:
 
 
 def _unknown(desk: Desk, name: str) -> CaxtonError:
-    near = desk.core.capabilities.near(name)
+    near = desk.core.talking.capabilities.near(name)
     hint = f"; near: {', '.join(near)}" if near else ""
     return CaxtonError(
         Code.NOT_FOUND,

@@ -40,7 +40,7 @@ async def create(desk: Desk, args: TaskCreate) -> TaskView:
     known = await desk.read(desk.store.reader.talks.task, row.task_id)
     if known is None:
         _require_future(row)
-        desk.core.tasks.create(row)
+        desk.core.talking.tasks.create(row)
         await desk.core.write_counts()
     elif known.digest != row.digest:
         raise conflict(row.task_id)
@@ -80,7 +80,7 @@ async def list_tasks(desk: Desk, args: TaskListing) -> Page:
 async def cancel(desk: Desk, args: Named) -> TaskView:
     """Ends a task that has not ended and tells its bidders; `CONFLICT` when it has ended otherwise."""
     await desk.core.write_counts()
-    if desk.core.tasks.cancel(args.name):
+    if desk.core.talking.tasks.cancel(args.name):
         await desk.core.write_counts()
     view = await get(desk, args)
     if view.state != CANCELLED:

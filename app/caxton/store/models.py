@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import peewee as pw
 
-
-class _Table(pw.Model):
-    class Meta:
-        legacy_table_names = False  # KeyValue is key_value
+from caxton.store.model_base import Table as _Table
+from caxton.store.model_base import index as _index
+from caxton.store.talk_models import TALK_MODELS
 
 
 class SchemaInfo(_Table):
@@ -49,10 +48,6 @@ class Message(_Table):
     next_at = pw.DoubleField(null=True)
     content = pw.BlobField(null=True)
     outcome = pw.BlobField(null=True)
-
-
-def _index(model: type[pw.Model], name: str, fields: list[pw.Field], where: str | None = None) -> None:
-    model.add_index(pw.ModelIndex(model, fields, name=name, where=where and pw.SQL(where)))
 
 
 # One index more costs 3 to 8 us a message (measured): every one here answers a question that is asked often.
@@ -231,110 +226,103 @@ class Rollout(_Table):
     document = pw.BlobField()
 
 
-# ---- conversations, capabilities, topics, tasks ------------------------------------------------------
+# ---- snapshots (migration 3) --------------------------------------------------------------------------
 
 
-class Conversation(_Table):
-    """Where two parties are in a protocol that the node checks. `message_id`: of the last step."""
+class AgentSnapshot(_Table):
+    """The memory of an agent as of its last commit: its size and globals. `generation` grows with every commit.
 
-    seq = pw.AutoField()
+    `known`: no instance up to this incarnation did anything that the snapshot lacks, see `note_incarnations`.
+    """
+
+    agent = pw.TextField(primary_key=True)
+    agent_id = pw.TextField()
+    module_sha256 = pw.TextField()
+    incarnation = pw.IntegerField()
+    generation = pw.IntegerField()
+    taken_at = pw.DoubleField()
+    memory_bytes = pw.IntegerField()
+    globals = pw.BlobField()
+    wakes = pw.IntegerField()
+    known = pw.IntegerField()
+
+
+class AgentSnapshotBlock(_Table):
+    """Blocks that changed since the agent last left memory, as they are."""
+
+    agent = pw.TextField()
+    block = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "block")
+
+
+class AgentSnapshotPart(_Table):
+    """What is behind the blocks: parts of the memory, compressed; a part that is missing is zero."""
+
+    agent = pw.TextField()
+    part = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "part")
+
+
+class HeldConversation(_Table):
+    """Conversations that wait until somebody decides about a dead letter."""
+
+    agent = pw.TextField()
     conversation_id = pw.TextField()
-    protocol = pw.TextField()
-    initiator = pw.TextField()
-    participant = pw.TextField()
-    state = pw.TextField()
     message_id = pw.TextField()
-    reply_with = pw.TextField(null=True)
-    deadline = pw.DoubleField(null=True)
-    started_at = pw.DoubleField()
-    updated_at = pw.DoubleField()
-    ended_at = pw.DoubleField(null=True)
-    steps = pw.IntegerField()
+    at = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "conversation_id")
+        without_rowid = True
 
 
-Conversation.add_index(
-    pw.ModelIndex(
-        Conversation,
-        [Conversation.conversation_id, Conversation.protocol, Conversation.initiator, Conversation.participant],
-        unique=True,
-        name="conversation_parties",
-    )
-)
-_index(Conversation, "conversation_deadline", [Conversation.deadline], "deadline IS NOT NULL")
-_index(Conversation, "conversation_ended", [Conversation.ended_at], "ended_at IS NOT NULL")
+class ScheduleMark(_Table):
+    """Up to when each schedule of an agent has been accounted for."""
 
-
-class Capability(_Table):
-    """What the operator registered of a capability. `document` = JSON of `CapabilityRow`."""
-
-    name = pw.TextField(primary_key=True)
-    document = pw.BlobField()
-
-
-class CapabilityChoice(_Table):
-    """The agent that a conversation got for a capability: the next message of it goes there too."""
-
-    conversation_id = pw.TextField()
+    agent = pw.TextField()
     name = pw.TextField()
-    agent = pw.TextField()
-    at = pw.DoubleField()
+    due = pw.DoubleField()
 
     class Meta:  # noqa: D106  # where peewee wants options
-        primary_key = pw.CompositeKey("conversation_id", "name")
+        primary_key = pw.CompositeKey("agent", "name")
         without_rowid = True
 
 
-_index(CapabilityChoice, "capability_choice_at", [CapabilityChoice.at])
-
-
-class Subscription(_Table):
-    """Who gets what is published on a topic."""
-
-    topic = pw.TextField()
-    agent = pw.TextField()
-    at = pw.DoubleField()
-
-    class Meta:  # noqa: D106  # where peewee wants options
-        primary_key = pw.CompositeKey("topic", "agent")
-        without_rowid = True
-
-
-_index(Subscription, "subscription_agent", [Subscription.agent])
-
-
-class Task(_Table):
-    """Work that the node gives to the best bidder. `document` = msgpack of `TaskRow`."""
+class HttpCall(_Table):
+    """The newest outbound HTTP calls of every agent."""
 
     seq = pw.AutoField()
-    task_id = pw.TextField(unique=True)
-    state = pw.TextField()
-    capability = pw.TextField()
-    finished_at = pw.DoubleField(null=True)
-    document = pw.BlobField()
-
-
-_index(Task, "task_open", [Task.seq], "finished_at IS NULL")
-_index(Task, "task_finished", [Task.finished_at], "finished_at IS NOT NULL")
-
-
-class Bid(_Table):
-    """What became of the call to one bidder. `value`: the number by which bids are compared."""
-
-    task_id = pw.TextField()
     agent = pw.TextField()
-    state = pw.TextField()
+    execution_id = pw.TextField()
+    message_id = pw.TextField()
     at = pw.DoubleField()
-    value = pw.DoubleField(null=True)
-    content = pw.BlobField(null=True)
+    method = pw.TextField()
+    url = pw.TextField()
+    duration_seconds = pw.DoubleField()
+    request_bytes = pw.IntegerField()
+    response_bytes = pw.IntegerField()
+    redirects = pw.IntegerField()
+    idempotency_key = pw.TextField()
+    status = pw.IntegerField(null=True)
+    address = pw.TextField(null=True)
+    digest = pw.TextField(null=True)
+    error = pw.TextField(null=True)
 
-    class Meta:  # noqa: D106  # where peewee wants options
-        primary_key = pw.CompositeKey("task_id", "agent")
-        without_rowid = True
+
+_index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
 
 
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
     AgentVersion, Rollout,
-    Conversation, Capability, CapabilityChoice, Subscription, Task, Bid,
+    AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
+    HeldConversation, ScheduleMark, HttpCall,
+    *TALK_MODELS,
 ]  # fmt: skip

@@ -36,7 +36,7 @@ _DEFERRED: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
     ("sleep_micros", "I", "i", waiting.sleep_micros),
     ("subscribe_messages", "ii", "i", talking.subscribe_messages),
     ("broadcast_message", "iiii", "i", talking.broadcast_message),
-    ("http_request", "iiii", "i", hostcalls.http_request),
+    ("http_request", "iiii", "i", waiting.http_request),
 )
 
 
