@@ -129,7 +129,7 @@ def count_before() -> int:
 def test_a_node_where_messages_wait_stays(backups: Path) -> None:
     said(GOING, "runuser", "-u", "caxton", "--", "caxton", "pause")
     client = site.directly(NODES[GOING], bearer=token())
-    assert client.post("/api/v1/messages", {"agent": "tally", "content": None}).status == 202
+    assert client.post("/api/v1/messages", {"performative": "inform", "receiver": "tally"}).status == 202
     done = site.playbook("remove_node", check=False, caxton_remove_node=GOING, caxton_backup_fetch_directory=backups)
     assert done.returncode != 0
     assert last_task(done.stdout) == "leave | Refuse to remove a node where messages wait"
