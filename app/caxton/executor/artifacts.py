@@ -243,6 +243,7 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
+    """As the store's: the executor has no store to import it from."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

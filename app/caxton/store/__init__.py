@@ -5,6 +5,7 @@ whole interface; nothing else of this package is imported from outside.
 """
 
 from caxton.store.changes import Changes, CommitResult
+from caxton.store.durable import sync_directory
 from caxton.store.health import disk_free, integrity_check
 from caxton.store.reader import Reader
 from caxton.store.rows import (
@@ -75,4 +76,5 @@ __all__ = [
     "integrity_check",
     "modules_needed",
     "schema_problem",
+    "sync_directory",
 ]
