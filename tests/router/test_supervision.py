@@ -54,7 +54,7 @@ def test_a_quarantined_agent_keeps_its_mailbox_and_says_why() -> None:
             assert names(node) == ["agent.quarantined"]
             assert node.core.counts("picky").pending == 1
             await node.assert_balanced()
-            node.core.end_quarantine(agent)
+            node.core.end_quarantine(agent, "the test says so")
             assert await node.settled(good.message_id) == ["done"]
             assert (agent.status, agent.status_reason, agent.quarantine) == (AgentStatus.RUNNING, None, None)
 

@@ -21,6 +21,7 @@ from caxton.api import (
     node,
     supervision,
     traffic,
+    versions,
 )
 from caxton.api.converters import AgentName, MessageId
 from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
@@ -29,7 +30,7 @@ from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 
-_PUBLIC: Final = (agents, deployments, messages, dead_letters, supervision, documents)
+_PUBLIC: Final = (agents, deployments, versions, messages, dead_letters, supervision, documents)
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
     404: Code.NOT_FOUND,

@@ -17,6 +17,7 @@ RESERVED: Final = frozenset(
         "logs",
         "messages",
         "rollback",
+        "rollout",
         "schedules",
         "start",
         "state",

@@ -33,8 +33,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
     "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
     "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
+    "selftest": ("caxton.cli.selftest_verb:selftest", "Attack every limit of a node and see whether it holds"),
     "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
+    "dev": ("caxton.cli.dev_verbs:dev", "Run an agent here, without a node"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }
 

@@ -11,7 +11,7 @@ import msgspec
 
 from caxton.protocol.agents import AgentConfig, Retry
 from caxton.router.agents import Agent
-from caxton.store import AgentRow
+from caxton.store import AgentRow, SnapshotInfo
 
 _RETRY: Final = Retry()
 
@@ -55,8 +55,10 @@ def agent_row(agent: Agent) -> AgentRow:
     )
 
 
-def agent_of(row: AgentRow, state_bytes: int) -> Agent:
+def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = None) -> Agent:
     """The agent as the registry holds it. `state_bytes`: its keys and values on disk."""
+    if snapshot is not None and (snapshot.agent_id != row.agent_id or snapshot.known < row.incarnation):
+        snapshot = None  # of an earlier deployment under this name, or an older release has run the agent meanwhile
     return Agent(
         name=row.name,
         agent_id=row.agent_id,
@@ -76,5 +78,7 @@ def agent_of(row: AgentRow, state_bytes: int) -> Agent:
         capabilities=list(row.capabilities),
         descriptor=row.descriptor,
         isolated=row.isolated,
+        snapshot=snapshot,
+        wakes=0 if snapshot is None else snapshot.wakes,
         quarantine=row.quarantine,
     )
