@@ -55,7 +55,7 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     _check_dirs(config.grants, limits.runtime.shareable_dirs)
     check_snapshots(config)
     check_grants(config.grants.http)
-    check_schedules(config.schedules, limits.messaging.max_message_size)
+    check_schedules(config.schedules or [], limits.messaging.max_message_size)
     return limits_of(config, limits)
 
 
