@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Affected
+from caxton.protocol.versions import VersionView
 from caxton.protocol.views import (
     AgentView,
     ExecutionView,
@@ -24,16 +24,6 @@ class Health(msgspec.Struct, frozen=True):
     """Answer of GET /health."""
 
     status: str = "ok"
-
-
-class VersionView(msgspec.Struct, frozen=True):
-    """One version of an agent."""
-
-    version: int
-    status: AgentStatus
-    module_sha256: str
-    module_bytes: int
-    deployed_at: str
 
 
 class Items(msgspec.Struct, frozen=True):
@@ -98,6 +88,13 @@ class DeployForm(msgspec.Struct, frozen=True):
     config: str
 
 
+class UpdateForm(msgspec.Struct, frozen=True):
+    """The parts of a multipart update: either, or both."""
+
+    wasm: bytes | None = None
+    config: str | None = None
+
+
 __all__ = [
     "Affected",
     "AgentPage",
@@ -109,6 +106,6 @@ __all__ = [
     "LogPage",
     "MessagePage",
     "StatePage",
+    "UpdateForm",
     "VersionPage",
-    "VersionView",
 ]

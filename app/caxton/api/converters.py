@@ -10,7 +10,7 @@ from typing import Final
 from werkzeug.routing import BaseConverter
 
 RESERVED: Final = frozenset(
-    ("executions", "invoke", "logs", "messages", "rollback", "start", "state", "stop", "versions")
+    ("executions", "invoke", "logs", "messages", "rollback", "rollout", "start", "state", "stop", "versions")
 )
 """What follows an agent's name in a path; no agent may have it as the second part of its name."""
 

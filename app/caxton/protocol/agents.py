@@ -14,6 +14,7 @@ from msgspec import Meta
 MAX_INT: Final = 2**63 - 1
 Positive = Annotated[int, Meta(gt=0, le=MAX_INT)]
 Seconds = Annotated[float, Meta(gt=0)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 MEBI: Final = 1024 * 1024
 WASM_PAGE_BYTES: Final = 65536
@@ -132,6 +133,9 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: Shape | None = None
     instance: Instance | None = None
     state: Annotated[str, Meta(pattern="^(memory|snapshot)$")] = "memory"
+    snapshot_from: list[Sha256] | msgspec.UnsetType = msgspec.UNSET
+    """Modules (SHA-256) besides its own whose snapshots this one can go on from. Not stored where it is not given:
+    an older release, to which a node may go back, refuses fields that it does not know."""
     input: Annotated[str, Meta(pattern="^(content|message)$")] = "content"
     output: Annotated[str, Meta(pattern="^(auto|text|json|bytes)$")] = "auto"
     args: list[str] = []

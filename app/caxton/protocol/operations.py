@@ -14,6 +14,7 @@ import msgspec
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.versions import Rollback, RolloutView, Steer, Update
 from caxton.protocol.views import (
     AgentView,
     DrainView,
@@ -221,6 +222,11 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "agent.stop": (Stop, AgentView),
     "agent.start": (Named, AgentView),
     "agent.remove": (Remove, Affected),
+    "agent.update": (Update, Deployed),
+    "agent.rollback": (Rollback, AgentView),
+    "agent.rollout": (Named, RolloutView),
+    "agent.steer": (Steer, AgentView),
+    "agent.versions": (Named, Page),
     "agent.state": (Listing, Page),
     "agent.executions": (Listing, Page),
     "agent.logs": (Logs, LogView),

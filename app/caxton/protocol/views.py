@@ -12,6 +12,7 @@ import msgspec
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Grants, Instance, Shape
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Execution
+from caxton.protocol.versions import RolloutView
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -55,8 +56,20 @@ class Ledger(msgspec.Struct, frozen=True):
     agents: list[LedgerRow]
 
 
+class SnapshotView(msgspec.Struct, frozen=True):
+    """The memory of an agent as of its last commit. `stored_bytes`: what it takes on disk (null in a listing)."""
+
+    memory_bytes: int
+    taken_at: str
+    age_seconds: float
+    stored_bytes: int | None = None
+
+
 class Resources(msgspec.Struct, frozen=True):
-    """What an agent uses now. `state_bytes` = keys and values on disk."""
+    """What an agent uses now. `state_bytes` = keys and values on disk.
+
+    `hibernated`: only its snapshot holds it, until the next message; `wakes`: how often it was made from that.
+    """
 
     resident: bool
     incarnation: int
@@ -64,6 +77,9 @@ class Resources(msgspec.Struct, frozen=True):
     mailbox_bytes: int
     cpu_seconds: float
     peak_memory_bytes: int
+    hibernated: bool = False
+    wakes: int = 0
+    snapshot: SnapshotView | None = None
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +104,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources
     deployed_at: str
     etag: str
+    rollout: RolloutView | None = None
+    """The one that runs now."""
 
 
 class AttemptView(msgspec.Struct, frozen=True):

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.protocol.agents import AgentStatus, ModuleInfo, Profile
+from caxton.protocol.agents import AgentConfig, AgentStatus, ModuleInfo
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.operations import Invoke
+from caxton.protocol.snapshots import STATE
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
@@ -36,6 +37,7 @@ from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
 from caxton.router.keys import Keys
+from caxton.router.lanes import Lanes
 from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
 from caxton.router.outcomes import Outcomes
@@ -45,6 +47,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.snapshots import Snapshots, hibernates
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
@@ -100,8 +103,11 @@ class Core:
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
-        results = Results(self._outcomes, self._timers, self.followers)
-        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        self.snapshots = Snapshots(self._commits, store.reader, self._emit)
+        results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
+        self._hostcalls = HostCalls(
+            self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader, self.snapshots
+        )
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -116,6 +122,7 @@ class Core:
         )
         self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
         )
@@ -127,6 +134,8 @@ class Core:
         self._dispatch.on_host_call = self._hostcalls.called
         self._dispatch.on_awake = self._hostcalls.awake
         self._dispatch.on_lost = self._outcomes.lost
+        self._dispatch.on_gone = self.snapshots.left
+        self._dispatch.on_begin = self.snapshots.claim
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -142,7 +151,7 @@ class Core:
         self._timers.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
-                for box in self._boxes:
+                for box in list(self._boxes.versions()):
                     await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
@@ -150,6 +159,7 @@ class Core:
             self._tally.flush()
             self._outcomes.flush_notes()
             await self._commits.drain()
+        await self.snapshots.stop()
         await self._executor.stop()
         for box in self._boxes:
             if box.alarm is not None:
@@ -203,10 +213,21 @@ class Core:
     # ---- agents ----------------------------------------------------------------------------------
 
     async def prepare(
-        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
+        self, config: AgentConfig, sha256: str, module: Path, progress: Callable[[float], None]
     ) -> ModuleInfo:
         """Has a module compiled unless it is; `progress` gets the CPU seconds used. Raises what was refused."""
-        return await self._executor.prepare(sha256, profile, module, progress)
+        snapshot = config.state == STATE
+        return await self._executor.prepare(sha256, config.profile, module, progress, snapshot=snapshot)
+
+    async def prepare_kept(self, module: Path, agent: Agent) -> None:
+        """The same for an agent whose module must be on disk; `INTERNAL_ERROR` when it is not."""
+        if not module.is_file():
+            raise CaxtonError(
+                Code.INTERNAL_ERROR,
+                f"the module of {agent.name!r} is gone from {module.parent}; restore it or deploy the agent again",
+                sha256=agent.module.sha256,
+            )
+        await self.prepare(agent.config, agent.module.sha256, module, lambda _: None)
 
     async def start_agent(self, agent: Agent) -> Result:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
@@ -240,10 +261,19 @@ class Core:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
 
+    def is_open(self, name: str) -> bool:
+        """Whether the agent's mailbox is open: what is in it is handled."""
+        box = self._boxes.get(name)
+        return box is not None and box.open
+
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
         box = self._boxes.get(name)
         return box is not None and box.resident and box.worker is not None and box.worker.usable
+
+    def hibernated(self, name: str) -> bool:
+        """Whether the agent takes messages and only its snapshot holds it."""
+        return hibernates(self._boxes.get(name))
 
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""
@@ -253,7 +283,7 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {**self._meters.figures(), "snapshots": self.snapshots.figures(self._boxes)},
             **figures(self._boxes, self._executor.workers.all()),
         }
 
@@ -303,7 +333,7 @@ class Core:
             self._outcomes.cancel_waiting(box, entry)
             return
         entry.cancelled = True
-        flight = box.running.get(entry.exec_id)
+        flight = box.flight(entry.exec_id)
         if flight is not None:
             self._dispatch.cancel(flight)
 
@@ -312,7 +342,8 @@ class Core:
         if not box.agent.isolated:
             box.agent.isolated = True
             self._executor.workers.unpin(box)
-            self._commits.changes.agents.append(agent_row(box.agent))
+            if box.side_of is None:
+                self._commits.changes.agents.append(agent_row(box.agent))
             self._emit("agent.isolated", {"name": box.agent.name})
 
     def _store_failed(self, error: Exception) -> None:

@@ -39,6 +39,7 @@ from caxton.store.reader import Reader
 _encoder = msgspec.msgpack.Encoder()
 
 _QUICK_SECONDS = 0.005
+_MEASURED = ("ok", "failure", "error")
 
 
 class Dispatch:
@@ -56,11 +57,16 @@ class Dispatch:
         self.on_lost: Callable[[Flight, str, bool], None]
         self.on_awake: Callable[[Flight], None] = lambda flight: None
         """The execution no longer waits for anything (it goes on, or has ended)."""
+        self.on_begin: Callable[[Box, Worker], None] = lambda box, worker: None
+        """A message is about to be sent to the version's instance."""
+        self.on_gone: Callable[[Box], None] = lambda box: None
+        """The agent's instance left memory."""
         self.executions = 0
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
         """Sends one message to its worker. The scheduler has counted it as runnable already."""
         message = entry.message or self._read_again(entry)
+        self.on_begin(box, worker)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
         if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
@@ -81,6 +87,8 @@ class Dispatch:
 
     def start(self, box: Box, worker: Worker) -> asyncio.Future[Result]:
         """Instantiates the agent on a worker; the future gets its `Result`."""
+        if box.side_of is None:
+            box.memory_of = box.handle
         return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
 
     def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
@@ -140,6 +148,8 @@ class Dispatch:
         code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
         if flight.started is None:
             self._meters.lost(code if culprit else None)
+            if box.gauge is not None and culprit:
+                box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
         elif not flight.started.done():
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
@@ -161,6 +171,8 @@ class Dispatch:
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
             self._meters.ended(result)
+            if box.gauge is not None and result.status in _MEASURED:
+                box.gauge.add(failed=result.status != "ok", seconds=result.usage.duration_seconds)
             self.on_result(flight, result)
         elif not flight.started.done():
             flight.started.set_result(result)
@@ -202,6 +214,7 @@ class Dispatch:
         if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()
+            self.on_gone(box)
 
     def _read_again(self, entry: Entry) -> Message:
         row = self._reader.message(entry.message_id)
@@ -214,7 +227,9 @@ def _next_incarnation(box: Box) -> int:
     """Above every number that an instance has had, or may yet get from an execution that is under way."""
     if box.agent.instance is not Instance.PERSISTENT:
         return 0
-    return max(box.agent.incarnation, box.floor) + 1 + len(box.running)
+    home = box.home
+    floors = [each.floor for each in (home, *home.sides)]
+    return max(home.agent.incarnation, *floors) + 1 + sum(len(each.running) for each in (home, *home.sides))
 
 
 def _timer_id(sender: str) -> int | None:

@@ -16,12 +16,14 @@ from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
 from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.protocol.snapshots import RESTORE
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
 from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
+from caxton.router.snapshots import Snapshots
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult
 from caxton.store.reader import Reader
@@ -55,7 +57,14 @@ class HostCalls:
     """Answers the host calls of executions under way."""
 
     def __init__(
-        self, boxes: Boxes, intake: Intake, keys: Keys, waiters: Waiters, commits: Commits, reader: Reader
+        self,
+        boxes: Boxes,
+        intake: Intake,
+        keys: Keys,
+        waiters: Waiters,
+        commits: Commits,
+        reader: Reader,
+        snapshots: Snapshots,
     ) -> None:
         self._boxes = boxes
         self._intake = intake
@@ -63,6 +72,7 @@ class HostCalls:
         self._waiters = waiters
         self._commits = commits
         self._reader = reader
+        self._snapshots = snapshots
         self._waiting: dict[int, _Wait] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -73,6 +83,8 @@ class HostCalls:
             _answer(flight, call, NOT_FOUND if value is None else 0, value or b"")
         elif call.kind == "request" and call.message is not None:
             self._request(flight, call, call.message)
+        elif call.kind == RESTORE:
+            self._snapshots.asked(flight, call)
         else:
             _answer(flight, call, UNAVAILABLE)
 
@@ -159,15 +171,18 @@ class HostCalls:
 
     def _in_front(self, box: Box, entry: Entry | None, conversation_id: str) -> list[Flight] | None:
         if entry is not None and entry.place is Place.OUT:
-            flight = box.running.get(entry.exec_id)
+            flight = box.flight(entry.exec_id)
             return None if flight is None else [flight]
         head = box.mailbox.head(conversation_id)
         if head is not None and head is not entry and head.place is Place.OUT:
-            flight = box.running.get(head.exec_id)
+            flight = box.flight(head.exec_id)
             return None if flight is None else [flight]
-        if len(box.running) < box.agent.max_concurrency:
+        serving = box.serving(conversation_id)
+        if ahead := serving.in_the_way():
+            return ahead
+        if len(serving.running) < serving.agent.max_concurrency:
             return None
-        return list(box.running.values())
+        return list(serving.running.values())
 
 
 def _reply_of(request: Message, outcome: Outcome) -> tuple[int, bytes]:

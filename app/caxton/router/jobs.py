@@ -20,6 +20,7 @@ from caxton.store import Changes, JobRow
 
 DEPLOY: Final = "deploy"
 INVOKE: Final = "invoke"
+UPDATE: Final = "update"
 RUNNING: Final = "running"
 DONE: Final = "done"
 FAILED: Final = "failed"

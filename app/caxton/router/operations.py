@@ -23,6 +23,8 @@ from caxton.router import (
     ops_messages,
     ops_node,
     ops_stats,
+    rollouts,
+    updates,
 )
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
@@ -47,6 +49,11 @@ ANSWERS: Final[dict[str, Answer]] = {
     "agent.stop": lifecycle.stop,
     "agent.start": _start,
     "agent.remove": lifecycle.remove,
+    "agent.update": updates.update,
+    "agent.rollback": updates.rollback,
+    "agent.rollout": rollouts.show,
+    "agent.steer": rollouts.steer,
+    "agent.versions": ops_agents.versions,
     "agent.state": ops_agents.state,
     "agent.executions": ops_agents.executions,
     "job.get": ops_node.job,

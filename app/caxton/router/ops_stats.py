@@ -30,6 +30,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "paused": core["paused"],
         "agents": dict(Counter(agent.status.value for agent in desk.registry)),
         "jobs_running": len(desk.jobs),
+        "rollouts_running": len(desk.rollouts),
         "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
         "store": sizes,
         "store_low_disk_bytes": desk.config.messaging.low_disk_bytes,
@@ -40,7 +41,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "executor": _executor(desk, core["workers"]),
         "core": core,
         "versions": _versions(core["workers"]),
-        "meters": {**meters, "commits": _commits(desk)},
+        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended)},
     }
 
 

@@ -124,10 +124,10 @@ class Outcomes:
 
     def lost(self, flight: Flight, reason: str, culprit: bool) -> None:
         """The worker ended under this execution. Only the culprit pays for it."""
-        box, entry = flight.box, flight.entry
+        box, entry = flight.home, flight.entry
         assert entry is not None
         if culprit:
-            self.isolate(box)
+            self.isolate(flight.box)
         elif reason in ("crashed_unknown", "killed_silent"):
             entry.kills += 1
         if culprit or entry.kills >= _UNKNOWN_KILLS:

@@ -5,6 +5,7 @@ whole interface; nothing else of this package is imported from outside.
 """
 
 from caxton.store.changes import Changes, CommitResult
+from caxton.store.durable import sync_directory
 from caxton.store.health import disk_free, integrity_check
 from caxton.store.reader import Reader
 from caxton.store.rows import (
@@ -28,7 +29,9 @@ from caxton.store.rows import (
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
+from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
 __all__ = [
@@ -50,13 +53,19 @@ __all__ = [
     "Mismatch",
     "Reader",
     "Retention",
+    "RolloutRow",
     "SchemaStatus",
     "Settle",
     "Sizes",
     "Slice",
+    "SnapshotFold",
+    "SnapshotInfo",
+    "SnapshotPart",
+    "SnapshotRow",
     "Store",
     "Swept",
     "TimerRow",
+    "VersionRow",
     "Writer",
     "copy_bytes",
     "copy_database",
@@ -67,4 +76,5 @@ __all__ = [
     "integrity_check",
     "modules_needed",
     "schema_problem",
+    "sync_directory",
 ]

@@ -18,6 +18,8 @@ from caxton.store.rows import (
     LogRow,
     Settle,
 )
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
+from caxton.store.version_rows import RolloutRow, VersionRow
 
 
 class Changes:
@@ -44,7 +46,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, versions, logs, executions and snapshot too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -54,6 +56,15 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    """Agent and number."""
+    rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    """What executions changed in their agents' memories."""
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
+    """Agents whose memory is a cache again."""
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -108,6 +119,12 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -213,7 +213,70 @@ class ApiKey(_Table):
     revoked_at = pw.DoubleField(null=True)
 
 
+class AgentVersion(_Table):
+    """The kept versions of agents, the one that is deployed included. `document` = JSON of `VersionRow`."""
+
+    agent = pw.TextField()
+    version = pw.IntegerField()
+    document = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "version")
+
+
+class Rollout(_Table):
+    """The latest rollout of each agent that had one. `document` = JSON of `RolloutRow`."""
+
+    agent = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
+# ---- snapshots (migration 3) --------------------------------------------------------------------------
+
+
+class AgentSnapshot(_Table):
+    """The memory of an agent as of its last commit: its size and globals. `generation` grows with every commit.
+
+    `known`: no instance up to this incarnation did anything that the snapshot lacks, see `note_incarnations`.
+    """
+
+    agent = pw.TextField(primary_key=True)
+    agent_id = pw.TextField()
+    module_sha256 = pw.TextField()
+    incarnation = pw.IntegerField()
+    generation = pw.IntegerField()
+    taken_at = pw.DoubleField()
+    memory_bytes = pw.IntegerField()
+    globals = pw.BlobField()
+    wakes = pw.IntegerField()
+    known = pw.IntegerField()
+
+
+class AgentSnapshotBlock(_Table):
+    """Blocks that changed since the agent last left memory, as they are."""
+
+    agent = pw.TextField()
+    block = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "block")
+
+
+class AgentSnapshotPart(_Table):
+    """What is behind the blocks: parts of the memory, compressed; a part that is missing is zero."""
+
+    agent = pw.TextField()
+    part = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "part")
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
+    AgentVersion, Rollout,
+    AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
 ]  # fmt: skip

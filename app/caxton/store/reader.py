@@ -38,6 +38,8 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
+from caxton.store.snapshot_reader import SnapshotReader
+from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
 _decode_job: Final = msgspec.json.Decoder(JobRow).decode
@@ -52,6 +54,7 @@ class Reader:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self.snapshots = SnapshotReader(self._connection)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
@@ -185,6 +188,14 @@ class Reader:
         return [
             msgspec.structs.replace(_decode_agent(row[0]), incarnation=row[1], next_timer_id=row[2]) for row in rows
         ]
+
+    def versions(self, agent: str | None = None) -> list[VersionRow]:
+        """The kept versions (of one agent), oldest first."""
+        return read_versions(self._connection(), agent)
+
+    def rollouts(self) -> list[RolloutRow]:
+        """The latest rollout of every agent that had one."""
+        return read_rollouts(self._connection())
 
     def load_key(self, agent: str, key: str) -> bytes | None:
         """The value of one key."""

@@ -19,6 +19,7 @@ from caxton.executor.worker.agent import Agent, Resident
 from caxton.protocol.agents import Profile
 from caxton.protocol.execution import LogLine, TimerSet
 from caxton.protocol.messages import Message
+from caxton.protocol.snapshots import Snapshot
 
 LOG_LINE_BYTES: Final = 4_096
 
@@ -131,6 +132,9 @@ class Execution(msgspec.Struct, eq=False):
     log_bytes: int = 0
     logs_dropped: int = 0
     answer: bytes | None = None
+    snapshot: Snapshot | None = None
+    """What it changed in the agent's memory, if that is captured."""
+    woke_seconds: float | None = None
 
     @property
     def memory(self) -> Memory:
