@@ -25,6 +25,14 @@ INCARNATION: Final = reactor(
 DROWSY: Final = 12
 
 
+DREAM: Final = reactor(
+    """(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+     (call $answer (i32.load (i32.const 0)))"""
+)
+"""Counts in its memory, which it keeps by snapshots: through idle times and through kills."""
+DREAMERS: Final = 12
+
+
 class Member(NamedTuple):
     """An agent, and how many messages of each round go to it."""
 

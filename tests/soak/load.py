@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from soak.agents import DROWSY, INCARNATION, MEMBERS, SLEEPER
+from soak.agents import DREAM, DREAMERS, DROWSY, INCARNATION, MEMBERS, SLEEPER
 from soak.judge import Reading
 from support.node import Node, running_node, until
 from support.wat import ECHO
@@ -35,6 +35,8 @@ def soak(executions: int, tell: Callable[[str], None]) -> list[Reading]:
             node.deploy(member.name, member.wat, **member.config)
         for number in range(DROWSY):
             node.deploy(f"drowsy-{number}", INCARNATION)
+        for number in range(DREAMERS):
+            node.deploy(f"dreamer-{number}", DREAM, state="snapshot")
         readings: list[Reading] = []
         while not readings or readings[-1].units < executions:
             _round(node, len(readings))
@@ -62,11 +64,20 @@ def _round(node: Node, number: int) -> None:
         os.kill(node.pids("worker")[-1], signal.SIGKILL)  # never the oldest: that one is watched
     node.invoke(SLEEPER.name, None, timeout_seconds=0.02)  # its caller gives up, so it is cancelled
     assert node.invoke(f"drowsy-{number % DROWSY}", None).status_code in (200, 502)  # 502: its worker was killed
+    _dream(node, f"dreamer-{number % DREAMERS}", number // DREAMERS + 1)
     node.deploy(f"guest-{number}", ECHO)
     assert node.client.delete(f"/api/v1/agents/guest-{number}?purge=true").status_code == 200
     for item in items[-5:]:
         node.client.delete(f"/api/v1/messages/{item['message_id']}")
     node.settled(SETTLE_SECONDS)
+
+
+def _dream(node: Node, name: str, nth: int) -> None:
+    """The n-th durable message to an agent that hibernates between two: its memory knows of all those before."""
+    body = {"content": None, "delivery": "durable"}
+    answer = node.client.post(f"/api/v1/agents/{name}/invoke", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["content"] == nth, (name, nth, answer.text)
 
 
 def _look(node: Node) -> Reading:
