@@ -47,7 +47,7 @@ async def resume(desk: Desk) -> None:
         await _take_up(desk, row)
     await desk.modules.collect(needed_modules(desk))
     await _load_snapshots(desk)
-    running = [agent for agent in desk.registry if agent.status is AgentStatus.RUNNING]
+    running = [agent for agent in desk.registry if agent.status in lifecycle.BROUGHT_UP]
     if running:
         desk.spawn(_bring_up(desk, running))
     for rollout in under_way:
@@ -55,11 +55,16 @@ async def resume(desk: Desk) -> None:
 
 
 async def _load_snapshots(desk: Desk) -> None:
-    """Says which snapshots nobody may go on from, and makes small what an earlier life left large."""
+    """Removes snapshots that nobody may go on from, and says so; makes small what an earlier life left large."""
+    gone = []
     for name in await desk.read(desk.store.reader.snapshots.infos):
         agent = desk.registry.get(name)
+        if agent is None or agent.snapshot is None:
+            gone.append(name)
         if agent is not None and agent.snapshot is None:
             desk.core.snapshots.tell_dropped(agent, "the agent was run without it meanwhile")
+    if gone:
+        await desk.core.commit(Changes(snapshots_removed=gone))
     for name in await desk.read(desk.store.reader.snapshots.unfolded):
         desk.core.snapshots.folding.add(name)
 

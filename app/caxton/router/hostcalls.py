@@ -1,4 +1,4 @@
-"""Host functions that only the router can answer: `load` and `request`.
+"""Host functions that only the router can answer: `load`, `request` and (passed on to the egress) `http`.
 
 Owns who waits for whom inside the node, and finds the circles. Must never write anything but the message
 of a `request`, which is accepted on its own, outside the execution's transaction.
@@ -19,6 +19,7 @@ from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.protocol.snapshots import RESTORE
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
+from caxton.router.egress import Egress
 from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
@@ -65,8 +66,10 @@ class HostCalls:
         commits: Commits,
         reader: Reader,
         snapshots: Snapshots,
+        egress: Egress,
     ) -> None:
         self._boxes = boxes
+        self._egress = egress
         self._intake = intake
         self._keys = keys
         self._waiters = waiters
@@ -85,12 +88,15 @@ class HostCalls:
             self._request(flight, call, call.message)
         elif call.kind == RESTORE:
             self._snapshots.asked(flight, call)
+        elif call.kind == "http":
+            self._egress.fetch(flight, call)
         else:
             _answer(flight, call, UNAVAILABLE)
 
     def awake(self, flight: Flight) -> None:
         """The execution waits no more, whatever became of what it waited for."""
         flight.waits_for = None
+        self._egress.forget(flight)
         wait = self._waiting.pop(flight.exec_id, None)
         if wait is not None:
             self._waiters.remove(wait.message_id, wait.waiter)

@@ -52,6 +52,9 @@ class Results:
             self._failed_by_agent(flight, entry, result, content, changed)
         elif result.status == "error":
             code = result.code or Code.AGENT_FAILED
+            if result.start_failed:
+                self._outcomes.not_started(box, entry, str(code), result.detail, result.backtrace)
+                return
             self._outcomes.attempt_failed(
                 box, entry, str(code), result.detail, result.backtrace, result.usage.duration_seconds
             )

@@ -14,8 +14,11 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     LogRow,
+    ScheduleMark,
     Settle,
 )
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
@@ -65,6 +68,13 @@ class Changes:
     snapshot_folds: list[SnapshotFold]
     snapshots_removed: list[str]
     """Agents whose memory is a cache again."""
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    """Agent, conversation: it no longer waits for a dead letter."""
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    """Message id, content: of dead letters, before anything is revived."""
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -125,6 +135,11 @@ class Given(TypedDict, total=False):
     snapshots: list[SnapshotRow]
     snapshot_folds: list[SnapshotFold]
     snapshots_removed: list[str]
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

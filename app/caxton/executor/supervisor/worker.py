@@ -114,7 +114,7 @@ class Worker:
         So it does when no execution has the thread and the pulse stands still. Returns whether it killed.
         """
         if not self.ready:
-            if now > self._deadline:
+            if now > self._deadline and self._killed_at is None:
                 event("worker not ready in time", worker=self.worker_id, pid=self.pid)
                 self.kill("crashed")
             return False

@@ -58,6 +58,7 @@ class Ask(NamedTuple):
     message: Message | None
     finish: Callable[[int, bytes], int]
     until: float | None = None
+    data: bytes = b""
 
 
 class Handed(NamedTuple):
@@ -115,6 +116,8 @@ class Execution(msgspec.Struct, eq=False):
     fresh: bool = True
     cancelled: bool = False
     ended: bool = False
+    starting: bool = False
+    """Its instance is coming up."""
     suspended_at: float | None = None
     waiting: Sleep | Ask | None = None
     wait_token: int = 0
