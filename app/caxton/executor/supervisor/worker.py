@@ -93,6 +93,7 @@ class Worker:
         culprit = self._culprit
         if self.reason == "crashed":
             culprit = self._pulse.read().exec_id or None
+        self._pulse.close()  # here, since its callbacks make a worker part of a cycle that only the collector ends
         return Down(self.reason, culprit, ended.status, time.monotonic() - self._started)
 
     def kill(self, reason: str) -> None:
