@@ -120,6 +120,11 @@ class Tenancy:
         self._alarms.set(box)
         self._scheduler.wake(box)
 
+    def reschedule(self, box: Box) -> None:
+        """Another version of the agent serves now: it has its own schedules."""
+        if box.open:
+            self._schedules.replace(box)
+
     async def drain(self, agent: Agent, grace_seconds: float) -> None:
         """No new executions; those that run have `grace_seconds`, then they are cancelled; the instance ends."""
         box = self._boxes.get(agent.name)
