@@ -14,10 +14,10 @@ from caxton.protocol.messages import Message
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box, Boxes
 from caxton.router.dispatch import Dispatch
-from caxton.router.gauge import Gauge
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
 from caxton.router.scheduler import Scheduler
 from caxton.router.tenancy import Tenancy, spec_of
+from caxton.router.versions.gauge import Gauge
 from caxton.router.workers import Workers
 
 _SHARES: Final = 10_000
