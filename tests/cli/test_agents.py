@@ -135,3 +135,13 @@ def _connected(pid: int) -> bool:
         )
     except OSError:
         return False
+
+
+def test_schedules_and_outbound_calls_are_shown(node: ServedNode) -> None:
+    node.write("clock.toml", 'name = "clock"\n[[schedules]]\nname = "nightly"\ncron = "30 3 * * *"\n')
+    config = str(node.directory / "clock.toml")
+    assert node.cli("agent", "deploy", str(node.directory / "echo.wat"), "--config-file", config).returncode == 0
+    (shown,) = node.json("agent", "schedules", "clock")
+    assert (shown["name"], shown["next_due"][11:16]) == ("nightly", "03:30")
+    assert node.json("agent", "http-calls", "clock") == []
+    assert "nightly" in node.cli("agent", "schedules", "clock").stdout

@@ -93,6 +93,7 @@ class Node:
         self.core._executor._changed = lambda: None
         self.core._scheduler.hold(FAILED)
         self.core._timers.stop()
+        self.core.schedules.stop()
         if self.core._housekeeping is not None:
             self.core._housekeeping.cancel()
         for box in self.core._boxes:

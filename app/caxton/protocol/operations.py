@@ -14,6 +14,17 @@ import msgspec
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.talks import (
+    CapabilitySet,
+    CapabilityView,
+    ConversationListing,
+    ConversationView,
+    Subscribe,
+    TaskCreate,
+    TaskListing,
+    TaskView,
+    TopicView,
+)
 from caxton.protocol.versions import Rollback, RolloutView, Steer, Update
 from caxton.protocol.views import (
     AgentView,
@@ -148,6 +159,14 @@ class DeadReplay(msgspec.Struct, frozen=True):
     to: str | None = None
 
 
+class DeadReplayOne(msgspec.Struct, frozen=True):
+    """Put one dead letter back, with other content (JSON text) or into another agent's mailbox if that is given."""
+
+    message_id: str
+    content: bytes | None = None
+    to: str | None = None
+
+
 class DeadPurge(msgspec.Struct, frozen=True):
     """Forget dead letters for good: by id, or all of an agent, or all."""
 
@@ -235,6 +254,10 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.get": (Named, MessageView),
     "dead.replay": (DeadReplay, Affected),
     "dead.purge": (DeadPurge, Affected),
+    "agent.schedules": (Named, Page),
+    "agent.http_calls": (Listing, Page),
+    "dead.replay_one": (DeadReplayOne, Affected),
+    "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
     "stats": (Nothing, dict[str, Any]),
@@ -250,4 +273,17 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "node.probe": (Nothing, ProbeView),
     "node.log_level": (SetLogLevel, Nothing),
     "node.gc": (Nothing, Affected),
+    "conversation.list": (ConversationListing, Page),
+    "conversation.get": (Listing, ConversationView),
+    "capability.list": (Listing, Page),
+    "capability.get": (Named, CapabilityView),
+    "capability.set": (CapabilitySet, CapabilityView),
+    "capability.remove": (Named, Affected),
+    "topic.list": (Listing, Page),
+    "topic.get": (Named, TopicView),
+    "topic.subscribe": (Subscribe, TopicView),
+    "task.create": (TaskCreate, TaskView),
+    "task.get": (Named, TaskView),
+    "task.list": (TaskListing, Page),
+    "task.cancel": (Named, TaskView),
 }

@@ -92,6 +92,13 @@ class ReplayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: str | None = None
 
 
+class EditBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /dead-letters/{id}/replay: other content, another agent, both, or `{}`."""
+
+    content: Raw | msgspec.UnsetType = msgspec.UNSET
+    to: str | None = None
+
+
 class PurgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /dead-letters/purge: by id, all of an agent, or everything."""
 

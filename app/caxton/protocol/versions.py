@@ -11,7 +11,19 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from caxton.protocol.agents import AgentConfig, Grants, Instance, Limits, Profile, Retry, SelfTest, Sha256, Shape
+from caxton.protocol.agents import (
+    AgentConfig,
+    Grants,
+    Instance,
+    Limits,
+    Profile,
+    Retry,
+    Schedule,
+    SelfTest,
+    Sha256,
+    Shape,
+    Supervision,
+)
 
 KEPT_VERSIONS: Final = 10
 Days = Annotated[float, Meta(ge=0, le=7 * 86_400)]
@@ -86,10 +98,11 @@ class ConfigChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     profile: Profile | UnsetType = UNSET
     max_concurrency: Annotated[int, Meta(ge=1, le=1024)] | UnsetType | None = UNSET
     retry: Retry | UnsetType = UNSET
-    supervision: dict[str, Any] | UnsetType = UNSET
+    supervision: Supervision | UnsetType = UNSET
     replicas: int | str | UnsetType = UNSET
     node: str | UnsetType | None = UNSET
     self_test: SelfTest | UnsetType | None = UNSET
+    schedules: Annotated[list[Schedule], Meta(max_length=100)] | UnsetType = UNSET
 
     def applied_to(self, config: AgentConfig) -> AgentConfig:
         """The configuration with these changes."""

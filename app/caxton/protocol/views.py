@@ -82,6 +82,14 @@ class Resources(msgspec.Struct, frozen=True):
     snapshot: SnapshotView | None = None
 
 
+class QuarantineView(msgspec.Struct, frozen=True):
+    """Why is `status_reason`; since when, and when the next message is tried. Times RFC 3339."""
+
+    since: str
+    probe_at: str
+    pause_seconds: float
+
+
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of GET /agents/{name} and of a deployment."""
 
@@ -102,6 +110,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Any = None
     counters: dict[str, int]
     resources: Resources
+    quarantine: QuarantineView | None = None
     deployed_at: str
     etag: str
     rollout: RolloutView | None = None
@@ -151,6 +160,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reply: ReplyView | None = None
     error: ErrorBody | None = None
     execution: Execution | None = None
+    holds_conversation: bool = False
+    """A dead letter for which the rest of its conversation waits."""
 
 
 class InvokeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,12 +174,29 @@ class InvokeView(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution | None
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """One receiver that did not get a published message."""
+
+    receiver: str
+    code: str
+    message: str
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """How many copies of a published message were accepted; of those that were not, the first 100."""
+
+    accepted: int
+    refused_count: int = 0
+    refused: list[Refused] = []
+
+
 class ItemView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One item's answer of POST /messages: a state, or an error."""
+    """One item's answer of POST /messages: a state, or an error. `deliveries`: of a message to a topic."""
 
     message_id: str | None = None
     state: str | None = None
     error: ErrorBody | None = None
+    deliveries: Deliveries | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

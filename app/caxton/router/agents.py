@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
+from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Quarantine, Shape
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.store import SnapshotInfo
 
@@ -43,6 +43,7 @@ class Agent:
     """How often an instance was made from it."""
     isolated: bool = False
     """Runs in a worker of its own: it forced a kill once, or has granted directories."""
+    quarantine: Quarantine | None = None
 
 
 _OF_A_VERSION = (

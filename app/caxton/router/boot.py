@@ -47,7 +47,7 @@ async def resume(desk: Desk) -> None:
         await _take_up(desk, row)
     await desk.modules.collect(needed_modules(desk))
     await _load_snapshots(desk)
-    running = [agent for agent in desk.registry if agent.status is AgentStatus.RUNNING]
+    running = [agent for agent in desk.registry if agent.status in lifecycle.BROUGHT_UP]
     if running:
         desk.spawn(_bring_up(desk, running))
     for rollout in under_way:

@@ -73,6 +73,26 @@ class Flight:
 
 
 @dataclass(slots=True, eq=False)
+class Gate:
+    """Keeps an agent from running; see `supervision`. `pause`, `until` in seconds (since the epoch).
+
+    Half-open it lets one message through, the `probe`.
+    """
+
+    pause: float
+    until: float = 0.0
+    half_open: bool = False
+    probe: Entry | None = None
+    starts_in_vain: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message may start now."""
+        return self.half_open and self.probe is None
+
+
+@dataclass(slots=True, eq=False)
 class Box:
     """One agent's mailbox and everything that happens to it in this process.
 
@@ -104,6 +124,8 @@ class Box:
     floor: int = 0
     """No fresh instance may get this incarnation or an earlier one."""
     alarm: asyncio.TimerHandle | None = None
+    gate: Gate | None = None
+    """Set while the agent is quarantined or does not start."""
     recent: deque[ExecutionRow] = field(default_factory=lambda: deque(maxlen=RECENT_EXECUTIONS))
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,6 +157,9 @@ class Box:
             return False
         if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False
+        gate = self.home.gate
+        if gate is not None:
+            return gate.is_open and not any(box.running for box in (self.home, *self.home.sides))
         return len(self.running) < self.agent.max_concurrency or (self.quick and self._may_follow())
 
     def first(self) -> Flight | None:
@@ -206,6 +231,8 @@ class Boxes:
         self._handles = count(1)
         self.live: dict[str, Entry] = {}
         """Every message that is not durably settled yet."""
+        self.generation = 0
+        """Grows whenever an agent comes, goes, or is of another version now."""
         self.queued = 0
         self.queued_bytes = 0
         self._body_budget = body_budget_bytes
@@ -229,6 +256,7 @@ class Boxes:
         box = Box(agent, spec, 0)
         box.idle.set()
         self._boxes[agent.name] = box
+        self.generation += 1
         self.renumber(box)
         return box
 
@@ -260,6 +288,7 @@ class Boxes:
     def exchange(self, home: Box, side: Box) -> None:
         """The side's version becomes the agent's, and the agent's goes to the side, each with what it runs."""
         exchange_versions(home.agent, side.agent)
+        self.generation += 1
         for name in _OF_A_VERSION:
             mine, other = getattr(home, name), getattr(side, name)
             setattr(home, name, other)
@@ -275,6 +304,7 @@ class Boxes:
 
     def drop(self, name: str) -> None:
         """Forgets a box and its messages; what is on disk stays there."""
+        self.generation += 1
         box = self._boxes.pop(name, None)
         if box is None:
             return
@@ -284,6 +314,8 @@ class Boxes:
             self.forget(entry)
         if box.alarm is not None:
             box.alarm.cancel()
+        if box.gate is not None and box.gate.timer is not None:
+            box.gate.timer.cancel()
 
     def remember(self, entry: Entry) -> None:
         """A message is live from now on. Over the budget its body is let go; disk has it (or will)."""

@@ -69,6 +69,8 @@ class Dispatch:
         self.on_begin(box, worker)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
+        if box.home.gate is not None:
+            box.home.gate.probe = entry
         if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
             flight.sleeping = True  # it waits in the worker, behind the one that has the instance
             self._scheduler.runnable -= 1
@@ -186,7 +188,7 @@ class Dispatch:
         return flight
 
     def _take_off(self, flight: Flight) -> None:
-        if flight.waits_for is not None:
+        if flight.waits_for is not None or flight.sleeping:
             self.on_awake(flight)
         flight.worker.flights.pop(flight.exec_id, None)
         running = flight.box.running
@@ -233,7 +235,9 @@ def _next_incarnation(box: Box) -> int:
 
 
 def _timer_id(sender: str) -> int | None:
-    return int(sender[len(TIMER_PREFIX) :]) if sender.startswith(TIMER_PREFIX) else None
+    """The number of a guest's own timer; what a calendar sends has a name there."""
+    number = sender[len(TIMER_PREFIX) :] if sender.startswith(TIMER_PREFIX) else ""
+    return int(number) if number.isdigit() else None
 
 
 def _seed(box: Box, message_id: str) -> int:

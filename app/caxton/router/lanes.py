@@ -72,6 +72,7 @@ class Lanes:
         """
         self._boxes.exchange(_home(side), side)
         self.unshare(side)
+        self._tenancy.reschedule(_home(side))
 
     async def retire(self, side: Box, grace_seconds: float | None = None) -> None:
         """The version at the side ends, after its last execution, or after the grace period; then it is forgotten."""

@@ -169,6 +169,7 @@ async def _take_over(desk: Desk, job: Job, side: Box, order: Order) -> AgentView
 
 def _switch(desk: Desk, agent: Agent, side: Box, changes: Changes) -> set[str]:
     """The version at the side is the agent's now; gives the modules that may go."""
+    desk.core.end_quarantine(agent, f"version {side.agent.version} takes its place")
     desk.core.lanes.switch(side)
     if agent.status is AgentStatus.FAILED:
         agent.status, agent.status_reason = AgentStatus.RUNNING, None

@@ -22,6 +22,7 @@ from caxton.protocol.views import (
     KeyView,
     LogView,
     MessageView,
+    QuarantineView,
     ReplyView,
     Resources,
     SnapshotView,
@@ -90,6 +91,7 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts, snapshot_bytes: in
             "in_flight": in_flight,
         },
         resources=_resources(desk, agent, live.bytes, snapshot_bytes),
+        quarantine=_quarantine(agent),
         deployed_at=rfc3339(agent.deployed_at),
         etag=etag_of(agent),
         rollout=_running_rollout(desk, agent.name),
@@ -129,6 +131,13 @@ def version_view(row: VersionRow, state: str) -> VersionView:
         deployed_at=rfc3339(row.deployed_at),
         reason=row.returned,
     )
+
+
+def _quarantine(agent: Agent) -> QuarantineView | None:
+    kept = agent.quarantine
+    if kept is None:
+        return None
+    return QuarantineView(rfc3339(kept.since), rfc3339(kept.probe_at), kept.pause_seconds)
 
 
 def _resources(desk: Desk, agent: Agent, mailbox_bytes: int, snapshot_bytes: int | None) -> Resources:

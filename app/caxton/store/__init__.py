@@ -14,6 +14,8 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     KeyRow,
     Known,
@@ -21,6 +23,7 @@ from caxton.store.rows import (
     MessageRow,
     Mismatch,
     Retention,
+    ScheduleMark,
     Settle,
     Sizes,
     Slice,
@@ -31,6 +34,7 @@ from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
@@ -41,19 +45,27 @@ __all__ = [
     "AgentRow",
     "ApiKeyRow",
     "Archive",
+    "BidRow",
+    "CapabilityRow",
     "Changes",
+    "ChoiceRow",
     "CommitResult",
+    "ConversationRow",
     "ExecutionRow",
     "FailedAttempt",
+    "Held",
+    "HttpCallRow",
     "JobRow",
     "KeyRow",
     "Known",
     "LogRow",
     "MessageRow",
     "Mismatch",
+    "ProviderRow",
     "Reader",
     "Retention",
     "RolloutRow",
+    "ScheduleMark",
     "SchemaStatus",
     "Settle",
     "Sizes",
@@ -64,6 +76,7 @@ __all__ = [
     "SnapshotRow",
     "Store",
     "Swept",
+    "TaskRow",
     "TimerRow",
     "VersionRow",
     "Writer",

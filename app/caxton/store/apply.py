@@ -9,7 +9,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest, apply_snapshots, apply_versions, listing
+from caxton.store import (
+    apply_messages,
+    apply_rest,
+    apply_snapshots,
+    apply_supervision,
+    apply_talks,
+    apply_versions,
+    listing,
+)
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -21,6 +29,7 @@ Used = dict[str, Any]
 _FINE: Final = CommitResult()
 _ODD: Final = frozenset(
     {"attempts", "revive", "forget", "unlisted", "jobs", "api_keys", "versions", "versions_removed", "rollouts"}
+    | apply_supervision.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
@@ -72,6 +81,7 @@ class Applier:
                 missed |= self._write_odd(used, ledger)
         self._write_state(group)
         self._write_snapshots(group)
+        apply_talks.write(self._connection, group)
         self._append(group)
         return findings
 
@@ -103,12 +113,14 @@ class Applier:
         connection = self._connection
         missed: set[str] = set()
         apply_messages.note_attempts(connection, used.get("attempts", []))
+        apply_supervision.edit(connection, used.get("edits", []))
         if "revive" in used:
             missed |= apply_messages.revive(connection, self.pending, ledger, used["revive"])
         if "forget" in used:
             missed |= apply_messages.forget(connection, ledger, used["forget"])
         for agent, counts in used.get("unlisted", {}).items():
             ledger.unlisted(agent, counts)
+        apply_supervision.apply(connection, used)
         apply_rest.write_jobs(connection, used.get("jobs", []))
         apply_rest.write_api_keys(connection, used.get("api_keys", []))
         apply_versions.write_versions(connection, used.get("versions", []))

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from caxton.store import apply_supervision
 from caxton.store.apply_snapshots import TABLES as SNAPSHOT_TABLES
 from caxton.store.rows import AgentRow, ApiKeyRow, ExecutionRow, JobRow, LogRow
 from caxton.store.statements import MultiRow, insert
@@ -51,6 +52,7 @@ _API_KEY: Final = insert(
 )
 _OF_AN_AGENT: Final = ("agent WHERE name", "key_value WHERE agent", "timer WHERE agent", "log_line WHERE agent",
                        "execution WHERE agent", "agent_version WHERE agent", "rollout WHERE agent",
+                       "subscription WHERE agent",
                        *(f"{table} WHERE agent" for table in SNAPSHOT_TABLES))  # fmt: skip
 
 
@@ -64,6 +66,7 @@ def remove_agents(connection: sqlite3.Connection, names: list[str]) -> None:
     for name in names:
         for place in _OF_AN_AGENT:
             connection.execute(f"DELETE FROM {place} = ?", (name,))
+        apply_supervision.remove(connection, name)
 
 
 def write_incarnations(connection: sqlite3.Connection, incarnations: dict[str, int]) -> None:

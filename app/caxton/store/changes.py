@@ -14,11 +14,15 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     LogRow,
+    ScheduleMark,
     Settle,
 )
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 
 
@@ -65,6 +69,22 @@ class Changes:
     snapshot_folds: list[SnapshotFold]
     snapshots_removed: list[str]
     """Agents whose memory is a cache again."""
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    """Agent, conversation: it no longer waits for a dead letter."""
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    """Message id, content: of dead letters, before anything is revived."""
+    conversations: list[ConversationRow]
+    """The newest standing of a conversation replaces the one before."""
+    capabilities: list[CapabilityRow]
+    """One without providers and strategy is forgotten."""
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    """Topic, agent, since when (None ends it)."""
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -125,6 +145,17 @@ class Given(TypedDict, total=False):
     snapshots: list[SnapshotRow]
     snapshot_folds: list[SnapshotFold]
     snapshots_removed: list[str]
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    conversations: list[ConversationRow]
+    capabilities: list[CapabilityRow]
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -58,14 +58,16 @@ class Ask(NamedTuple):
     message: Message | None
     finish: Callable[[int, bytes], int]
     until: float | None = None
+    data: bytes = b""
 
 
 class Handed(NamedTuple):
-    """Guest bytes that are parsed when the guest has returned. `kind`: `send` or `reply`."""
+    """Guest bytes that are parsed when the guest has returned. `kind`: `send`, `reply`, `broadcast` (`receiver`)."""
 
     kind: str
     ordinal: int
     data: bytes
+    receiver: str = ""
 
 
 class DeterministicSource:
@@ -115,6 +117,8 @@ class Execution(msgspec.Struct, eq=False):
     fresh: bool = True
     cancelled: bool = False
     ended: bool = False
+    starting: bool = False
+    """Its instance is coming up."""
     suspended_at: float | None = None
     waiting: Sleep | Ask | None = None
     wait_token: int = 0
@@ -128,6 +132,7 @@ class Execution(msgspec.Struct, eq=False):
     write_bytes: int = 0
     timers_set: dict[int, TimerSet] = {}
     timers_cancelled: list[int] = []
+    topics: list[str] = []
     logs: list[LogLine] = []
     log_bytes: int = 0
     logs_dropped: int = 0

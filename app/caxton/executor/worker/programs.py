@@ -110,6 +110,7 @@ class InitFailed(CaxtonError):
 
 def _fresh(execution: Execution) -> Generator[None, None, Resident]:
     """Instantiates and initialises a reactor; `execution.resident` is it."""
+    execution.starting = True
     resident = yield from _instantiate(execution, _wasi_state(execution, b"") if execution.agent.uses_wasi else None)
     if execution.agent.spec.snapshot:
         if (yield from snapshots.restored(execution, resident)):
@@ -124,6 +125,7 @@ def _fresh(execution: Execution) -> Generator[None, None, Resident]:
         if status != 0:
             raise InitFailed(status)
         execution.may_act = True
+    execution.starting = False
     return resident
 
 

@@ -89,6 +89,8 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
         ending.capabilities,
         execution.snapshot if ending.status in ("ok", "failure") else None,
         execution.woke_seconds,
+        execution.starting and ending.status == "error",
+        execution.topics if acted else [],
     )
 
 

@@ -180,9 +180,11 @@ class Scheduler:
         if isinstance(waiting, Ask):
             execution.call_id += 1
             self.router.send(
-                HostCall(execution.exec_id, execution.call_id, waiting.kind, waiting.key, waiting.message)
+                HostCall(
+                    execution.exec_id, execution.call_id, waiting.kind, waiting.key, waiting.message, waiting.data
+                )
             )
-        if not isinstance(waiting, Ask) or waiting.kind == "request":
+        if not isinstance(waiting, Ask) or waiting.kind != "load":
             execution.told_sleeping = True
             self.router.send(Suspended(execution.exec_id, True))
 
