@@ -20,6 +20,7 @@ from caxton.router.desk import Desk
 from caxton.router.ops_messages import find, unknown
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
+from caxton.router.replays import replay_at
 from caxton.router.views import message_view
 from caxton.store import Changes
 
@@ -45,11 +46,13 @@ async def get(desk: Desk, args: Named) -> MessageView:
 
 
 async def replay(desk: Desk, args: DeadReplay) -> Affected:
-    """Dead letters are pending again, in their own mailbox or in that of `to`."""
+    """Dead letters are pending again, in their own mailbox or in that of `to`; `version` handles them there."""
     require_accepting(desk)
     if args.agent is not None and args.to is None:
         desk.registry.require(args.agent)
     ids = await _ids(desk, args.message_ids, args.agent, everything=False)
+    if args.version is not None:
+        return Affected(await replay_at(desk, ids, args.version) if ids else 0)
     if args.to is not None:
         desk.registry.require(args.to)
     count = 0
