@@ -246,6 +246,22 @@ def test_a_rollout_goes_on_after_the_router_was_killed(strategy: str) -> None:
             assert client.call("ledger")["node"]["imbalance"] == 0
 
 
+def test_a_canary_goes_on_with_another_executor() -> None:
+    with RouterNode(runtime={"executor_workers": 1}) as node, node.client() as client:
+        deploy(client, "moved", answering(1))
+        update(client, "moved", answering(2), strategy="canary", canary=HALF)
+        first = answers(client, "moved")
+        assert node.executor is not None
+        node.executor.kill()
+        node.executor.wait()
+        until(lambda: not client.call("ready")["ready"])
+        node.start_executor()
+        until(lambda: client.call("ready")["ready"])
+        assert answers(client, "moved") == first
+        assert steer(client, "moved", "promote")["version"] == 2
+        assert set(answers(client, "moved").values()) == {2}
+
+
 def test_a_rollout_that_cannot_go_on_ends_with_the_version_that_serves() -> None:
     with RouterNode(runtime={"executor_workers": 1}) as node:
         with node.client() as client:

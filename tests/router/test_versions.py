@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import msgspec
@@ -309,3 +310,24 @@ def test_a_failed_agent_is_mended_by_an_update() -> None:
         assert refusal(client, "agent.rollback", {"name": "ill"}).code is Code.INVALID_REQUEST
         assert update(client, "ill", answering(2))["status"] == "running"
         assert invoke(client, "ill")["content"] == 2
+
+
+def test_what_an_older_release_did_meanwhile_is_made_right() -> None:
+    with RouterNode() as node:
+        with node.client() as client:
+            for name in ("stays", "leaves"):
+                deploy(client, name, another(answering(1), ord(name[0])))
+        node.stop_router()
+        with closing(sqlite3.connect(node.data / "local.db")) as database:  # as a release without versions would
+            database.execute("DELETE FROM agent_version WHERE agent = 'stays'")
+            database.execute("DELETE FROM agent WHERE name = 'leaves'")
+            database.commit()
+        node.start_router()
+        with node.client() as client:
+            assert versions(client, "stays") == [(1, "current")]
+            sha256 = client.call("agent.get", Named("stays"))["module_sha256"]
+            assert modules(node) == {sha256}
+            deploy(client, "leaves", answering(2))
+            assert versions(client, "leaves") == [(1, "current")]
+            update(client, "stays", answering(3))
+            assert rollback(client, "stays")["module_sha256"] == sha256

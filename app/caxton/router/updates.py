@@ -178,7 +178,7 @@ def _switch(desk: Desk, agent: Agent, side: Box, changes: Changes) -> set[str]:
 async def _let_the_old_end(desk: Desk, agent: Agent, side: Box) -> None:
     if agent.status is AgentStatus.STOPPED:
         await desk.core.drain(agent, 0.0)  # it was started to see that it can be; it stays stopped
-    elif not desk.core.is_open(agent.name):
+    elif agent.status is AgentStatus.RUNNING and not desk.core.is_open(agent.name):
         desk.core.attach(agent)  # it had failed
     desk.spawn(desk.core.lanes.retire(side))
 
