@@ -16,7 +16,7 @@ from caxton.protocol.operations import Events, Invoke, Item, Listing, Named, Rem
 from support import router_agents
 from support.desk_node import RouterNode, deploy, invoke, job, message, refusal, until
 from support.router_client import RouterClient
-from support.router_modules import BAD_INIT, CAT, KEYS, REFUSES, SLEEPER, TRAP, slow_to_compile
+from support.router_modules import BAD_INIT, CAT, ENDLESS_INIT, KEYS, REFUSES, SLEEPER, TRAP, slow_to_compile
 from support.versions import another, answering, rollback, slow_recorder, update, versions
 
 TALKS = 4
@@ -129,10 +129,25 @@ def test_what_is_under_way_ends_on_its_version(node: RouterNode, client: RouterC
     assert invoke(client, "slow")["content"] == 2
 
 
+def test_a_circle_through_the_old_version_is_found(client: RouterClient) -> None:
+    ask = "(local.set $i (call $request"
+    other_talk = 'circle","conversation_id":"apart'
+    asks_late = router_agents.requester(other_talk).replace(ask, f"(drop (call $sleep (i64.const 1500000))) {ask}")
+    deploy(client, "circle", router_agents.requester("late"))
+    deploy(client, "late", asks_late)
+    call = client.send("invoke", Invoke(message("circle"), 20.0))
+    until(lambda: client.call("stats")["core"]["in_flight"] == 2)
+    update(client, "circle", another(router_agents.requester("late"), 1))
+    reply = client.answer(call)["reply"]["content"]
+    assert (reply["performative"], reply["content"]["exit_code"]) == ("failure", 8), "DEADLOCK, not a time-out"
+
+
 @pytest.mark.parametrize(
     ("module", "fields", "code"),
     [
         (BAD_INIT, {}, Code.AGENT_FAILED),
+        (BAD_INIT.replace("(i32.const 7)", "unreachable"), {}, Code.AGENT_FAILED),
+        (ENDLESS_INIT, {}, Code.EXECUTION_TIMEOUT),
         (b"not wasm at all", {}, Code.INVALID_WASM),
         (answering(2), {"self_test": {"content": 1, "expect": 3}}, Code.AGENT_FAILED),
         (REFUSES, {"self_test": {"content": 1}}, Code.AGENT_FAILED),
