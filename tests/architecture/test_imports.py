@@ -52,6 +52,7 @@ ONLY_IN = {
     "gevent": {"api"},
     "asyncio": {"router", "executor", "cli", "dev"},
     "httpx": {"cli"},
+    "httpcore": {"router"},
     "click": {"cli"},
     "rich": {"cli"},
     "jwt": {"api", "cli"},

@@ -19,6 +19,7 @@ from wasmtime import wat2wasm
 from caxton.backup import probe
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import Listing, Named
+from support import snapshot_agents
 from support.desk_node import RouterNode, deploy, invoke, refusal, submit, until
 from support.node import running_node
 from support.router_client import RouterClient
@@ -55,6 +56,22 @@ def furnish(node: RouterNode) -> list[str]:
         until(lambda: client.call("message.get", Named(done[-1]))["state"] == "done")
         client.call("node.pause")
         return submit(client, "other", WAITS)
+
+
+def test_a_restored_agent_goes_on_from_the_memory_that_its_backup_holds(node: RouterNode) -> None:
+    with node.client() as client:
+        deploy(client, "count", snapshot_agents.COUNTER, state="snapshot")
+        assert [invoke(client, "count")["content"] for _ in range(3)] == [1, 2, 3]
+        cli(node, "backup", "state")
+        assert invoke(client, "count")["content"] == 4  # gone with the machine
+    node.kill_router()
+    shutil.rmtree(node.data)
+    cli(node, "restore", "latest", "--yes")
+    node.start_router()
+    with node.client() as client:
+        assert invoke(client, "count")["content"] == 4
+        resources = client.call("agent.get", Named("count"))["resources"]
+        assert (resources["incarnation"], resources["wakes"]) == (1, 1)
 
 
 def test_a_node_on_a_machine_without_anything_goes_on_where_the_other_was(node: RouterNode) -> None:

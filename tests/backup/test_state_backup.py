@@ -23,7 +23,6 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.store import Changes, VersionRow
 from support.backup_world import (
     World,
-    accept,
     agent,
     commit,
     contents,
@@ -32,8 +31,8 @@ from support.backup_world import (
     make_world,
     message,
     put_module,
-    settle,
 )
+from support.commits import accept, settle
 
 APP = Path(__file__).resolve().parents[2] / "app"
 BACK_UP = (

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from caxton import __version__
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import OPERATIONS, Submit
 from caxton.store import SCHEMA_VERSION
@@ -75,6 +76,7 @@ def test_an_older_schema_is_waited_for_and_upgraded_beside_the_router(next_relea
                 assert refused.code is Code.NOT_READY
                 assert (refused.details["found"], refused.details["expected"]) == (SCHEMA_VERSION, NEXT)
             assert refusal(client, "submit", Submit([message("echo")])).details["reasons"] == ["schema"]
+            assert refusal(client, "stats", None).details["versions"] == {"router": __version__}
         pid = node.router.pid if node.router else 0
         done = upgrade(node)
         assert done.returncode == 0, done.stderr

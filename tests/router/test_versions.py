@@ -221,6 +221,19 @@ def test_keys_stay(client: RouterClient) -> None:
     assert [(row["key"], row["value"]) for row in rows] == [("k", "abc")]
 
 
+def test_schedules_are_those_of_the_version_that_serves(client: RouterClient) -> None:
+    def planned() -> list[str]:
+        return [row["cron"] for row in client.call("agent.schedules", Named("timed"))["items"] if row["next_due"]]
+
+    deploy(client, "timed", answering(1))
+    update(client, "timed", schedules=[{"name": "nightly", "cron": "0 3 * * *"}])
+    assert planned() == ["0 3 * * *"]
+    update(client, "timed", schedules=[{"name": "nightly", "cron": "0 4 * * *"}])
+    assert planned() == ["0 4 * * *"]
+    assert (rollback(client, "timed")["version"], planned()) == (2, ["0 3 * * *"])
+    assert (rollback(client, "timed")["version"], planned()) == (1, [])
+
+
 def test_a_tag_that_is_old_is_a_conflict(client: RouterClient) -> None:
     tag = deploy(client, "tagged", answering(1))["etag"]
     assert update(client, "tagged", answering(2), etag=tag)["version"] == 2

@@ -10,6 +10,7 @@ _IMPORTS = """
  (import "caxton" "set_timer" (func $set_timer (param i64) (result i32)))
  (import "caxton" "get_config" (func $config (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "http_request" (func $http (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
 """
 
@@ -43,11 +44,31 @@ TRAP = reactor("(call $bump) unreachable")
 TRAP_ONCE = reactor("(call $bump) (if (call $first_instance) (then unreachable)) (i32.const 0)")
 """Counts, and traps afterwards as long as it is the agent's first instance."""
 REFUSES = reactor("(call $bump) (i32.const 7)")
+PICKY = reactor(
+    """(block $fine (loop $l
+     (br_if $fine (i32.eq (local.get $i) (local.get $n)))
+     (if (i32.eq (i32.load8_u (i32.add (local.get $p) (local.get $i))) (i32.const 33)) (then unreachable))
+     (local.set $i (i32.add (local.get $i) (i32.const 1))) (br $l)))
+    (call $bump) (i32.const 0)"""
+)
+"""Traps on every message that holds a `!`, counts the others."""
 SPIN = reactor("(loop $l (br $l)) (i32.const 0)")
 TIMER = reactor(
     "(drop (call $set_timer (i64.const 50000))) (i32.const 0)",
     extra='(func (export "handle_timer") (param i32) (result i32) (call $bump) (i32.const 0))',
 )
+
+
+def starts_at(incarnation: int, *, else_traps: bool = False) -> str:
+    """Its `agent_init` fails before this incarnation (one digit); then it counts."""
+    early = "unreachable" if else_traps else "(return (i32.const 3))"
+    return reactor(
+        "(call $bump) (i32.const 0)",
+        extra=f"""(func (export "agent_init") (result i32)
+         (drop (call $config (i32.const 1100) (i32.const 18) (i32.const 2100) (i32.const 8)))
+         (if (i32.lt_u (i32.load8_u (i32.const 2100)) (i32.const {48 + incarnation})) (then {early}))
+         (i32.const 0))""",
+    )
 
 
 def sleeper(seconds: float) -> str:
@@ -72,6 +93,17 @@ def requester(receiver: str) -> str:
         "(call $bump)"
         "(drop (call $reply (i32.const 65536) (local.get $i))) (i32.const 0)",
         data=data,
+    )
+
+
+def fetcher(request: str) -> str:
+    """Makes one HTTP request (the JSON of it) and answers with what it got; a negative code is its own failure."""
+    given = f"(i32.const 0) (i32.const {len(request.encode())})"
+    return reactor(
+        f"(local.set $i (call $http {given} (i32.const 65536) (i32.const 65536)))"
+        "(if (i32.lt_s (local.get $i) (i32.const 0)) (then (return (i32.sub (i32.const 0) (local.get $i)))))"
+        "(drop (call $reply (i32.const 65536) (local.get $i))) (i32.const 0)",
+        data=request,
     )
 
 

@@ -10,7 +10,19 @@ from typing import Any, Final
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from caxton.api import admin, agents, dead_letters, deployments, documents, messages, metrics, node, traffic, versions
+from caxton.api import (
+    admin,
+    agents,
+    dead_letters,
+    deployments,
+    documents,
+    messages,
+    metrics,
+    node,
+    supervision,
+    traffic,
+    versions,
+)
 from caxton.api.converters import AgentName, MessageId
 from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, trace
@@ -18,7 +30,7 @@ from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 
-_PUBLIC: Final = (agents, deployments, versions, messages, dead_letters, documents)
+_PUBLIC: Final = (agents, deployments, versions, messages, dead_letters, supervision, documents)
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
     404: Code.NOT_FOUND,

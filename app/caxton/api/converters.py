@@ -10,7 +10,20 @@ from typing import Final
 from werkzeug.routing import BaseConverter
 
 RESERVED: Final = frozenset(
-    ("executions", "invoke", "logs", "messages", "rollback", "rollout", "start", "state", "stop", "versions")
+    (
+        "executions",
+        "http-calls",
+        "invoke",
+        "logs",
+        "messages",
+        "rollback",
+        "rollout",
+        "schedules",
+        "start",
+        "state",
+        "stop",
+        "versions",
+    )
 )
 """What follows an agent's name in a path; no agent may have it as the second part of its name."""
 

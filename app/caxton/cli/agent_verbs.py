@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from caxton.cli.agent_lists import http_calls, schedules
 from caxton.cli.agent_use import invoke, logs
 from caxton.cli.client import connect, segment
 from caxton.cli.deployment import assemble, config_options, deploy, read_config
@@ -34,6 +35,7 @@ DETAILS = {
     "id": "agent_id",
     "status": "status",
     "reason": "status_reason",
+    "next probe": "quarantine.probe_at",
     "shape": "shape",
     "instance": "instance",
     "version": "version",
@@ -58,7 +60,7 @@ def agent() -> None:
     """Deploy and use agents."""
 
 
-for verb in (invoke, logs, update, rollback, rollout, versions):
+for verb in (invoke, logs, schedules, http_calls, update, rollback, rollout, versions):
     agent.add_command(verb)
 
 
@@ -151,7 +153,7 @@ def remove(state: State, name: str, purge: bool, yes: bool) -> None:
 
 @agent.command()
 @click.argument("file")
-@click.option("--config-file", help="agent.toml or agent.json: profile and limits count.")
+@click.option("--config-file", help="agent.toml or agent.json: profile, state and limits count.")
 @click.option("--file", "node_file", type=click.Path(), help="The node's TOML file: its limits and features count.")
 @output_options
 @pass_state

@@ -28,6 +28,9 @@ _OPTIONS: Final = (
     click.option("--config-file", help="agent.toml or agent.json with the fields of a deployment."),
     click.option("--shape", type=click.Choice(["command", "reactor"]), help="Default: what the exports say."),
     click.option("--instance", type=click.Choice(["persistent", "per_message"])),
+    click.option(
+        "--state", "memory_state", type=click.Choice(["memory", "snapshot"]), help="snapshot: memory survives."
+    ),
     click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"])),
     click.option("--max-concurrency", type=click.IntRange(1, 1024)),
     click.option("--grant", "grants", multiple=True, help="scratch, kv=no, send=a*,b, dir=HOST:GUEST[:rw] …"),
@@ -67,6 +70,8 @@ def assemble(file: str, config: dict[str, Any], options: dict[str, Any]) -> dict
     for key in ("name", "shape", "instance", "profile", "max_concurrency"):
         if options.get(key) is not None:
             made[key] = options[key]
+    if options["memory_state"] is not None:  # `state` is the command's own
+        made["state"] = options["memory_state"]
     made.setdefault("name", Path(file).name.split(".")[0].lower().replace("_", "-"))
     if options["limits"]:
         made["limits"] = {**made.get("limits", {}), **dict(map(limit, options["limits"]))}

@@ -40,6 +40,7 @@ DETAILS = {
     "replied": "reply.performative",
     "error": "error.code",
     "why": "error.message",
+    "holds": "holds_conversation",
     "attempts": "attempts",
 }
 

@@ -35,6 +35,7 @@ from caxton.protocol.execution import (
 )
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Message
+from caxton.protocol.snapshots import RESTORE, STATE
 from caxton.router import admission
 from caxton.router import agents as deployed
 from caxton.router.tenancy import spec_of
@@ -78,7 +79,7 @@ class Desk:
         node = self._machine.config
         limits = admission.check_config(config, node)
         admission.check_module_size(len(module))
-        info = await self._machine.prepare(module, config.profile)
+        info = await self._machine.prepare(module, config.profile, snapshot=config.state == STATE)
         admission.check_module(config, limits, info)
         instance = admission.instance_of(config, info.shape)
         agent = deployed.Agent(config.name, new_id(), 1, config, info, limits, info.shape, instance, 1, time.time())
@@ -146,6 +147,9 @@ class Desk:
             return
         if call.message is not None:
             self._asked.append(call.message)
+        if call.kind == RESTORE:  # its memory lasts as long as this command
+            self._machine.send(HostReply(call.exec_id, call.call_id, NOT_FOUND))
+            return
         self._machine.send(HostReply(call.exec_id, call.call_id, UNAVAILABLE))
 
     def _lost(self, reason: str) -> None:

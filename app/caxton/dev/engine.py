@@ -72,13 +72,15 @@ class Engine:
         if self._worker is not None:
             self._worker[1].send(frame)
 
-    async def prepare(self, module: bytes, profile: Profile) -> ModuleInfo:
+    async def prepare(self, module: bytes, profile: Profile, *, snapshot: bool) -> ModuleInfo:
         """Compiles in the jail as a deployment does; raises what it refuses."""
         await self.ready()
         number = next(self._numbers)
         future = self._preparing[number] = asyncio.get_running_loop().create_future()
         try:
-            self._supervisor.send(Prepare(number, sha256(module).hexdigest(), profile), _memory_file(module))
+            self._supervisor.send(
+                Prepare(number, sha256(module).hexdigest(), profile, snapshot), _memory_file(module)
+            )
             done = await future
         finally:
             del self._preparing[number]

@@ -152,6 +152,14 @@ class DeadReplay(msgspec.Struct, frozen=True):
     version: int | None = None
 
 
+class DeadReplayOne(msgspec.Struct, frozen=True):
+    """Put one dead letter back, with other content (JSON text) or into another agent's mailbox if that is given."""
+
+    message_id: str
+    content: bytes | None = None
+    to: str | None = None
+
+
 class DeadPurge(msgspec.Struct, frozen=True):
     """Forget dead letters for good: by id, or all of an agent, or all."""
 
@@ -239,6 +247,10 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.get": (Named, MessageView),
     "dead.replay": (DeadReplay, Affected),
     "dead.purge": (DeadPurge, Affected),
+    "agent.schedules": (Named, Page),
+    "agent.http_calls": (Listing, Page),
+    "dead.replay_one": (DeadReplayOne, Affected),
+    "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
     "stats": (Nothing, dict[str, Any]),

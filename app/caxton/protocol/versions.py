@@ -11,7 +11,18 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from caxton.protocol.agents import AgentConfig, Grants, Instance, Limits, Profile, Retry, SelfTest, Shape
+from caxton.protocol.agents import (
+    AgentConfig,
+    Grants,
+    Instance,
+    Limits,
+    Profile,
+    Retry,
+    Schedule,
+    SelfTest,
+    Sha256,
+    Shape,
+)
 
 KEPT_VERSIONS: Final = 10
 Days = Annotated[float, Meta(ge=0, le=7 * 86_400)]
@@ -74,6 +85,7 @@ class ConfigChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     shape: Shape | UnsetType | None = UNSET
     instance: Instance | UnsetType | None = UNSET
     state: Annotated[str, Meta(pattern="^(memory|snapshot)$")] | UnsetType = UNSET
+    snapshot_from: list[Sha256] | UnsetType = UNSET
     input: Annotated[str, Meta(pattern="^(content|message)$")] | UnsetType = UNSET
     output: Annotated[str, Meta(pattern="^(auto|text|json|bytes)$")] | UnsetType = UNSET
     args: list[str] | UnsetType = UNSET
@@ -89,6 +101,7 @@ class ConfigChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     replicas: int | str | UnsetType = UNSET
     node: str | UnsetType | None = UNSET
     self_test: SelfTest | UnsetType | None = UNSET
+    schedules: Annotated[list[Schedule], Meta(max_length=100)] | UnsetType = UNSET
 
     def applied_to(self, config: AgentConfig) -> AgentConfig:
         """The configuration with these changes."""

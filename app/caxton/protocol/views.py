@@ -56,8 +56,20 @@ class Ledger(msgspec.Struct, frozen=True):
     agents: list[LedgerRow]
 
 
+class SnapshotView(msgspec.Struct, frozen=True):
+    """The memory of an agent as of its last commit. `stored_bytes`: what it takes on disk (null in a listing)."""
+
+    memory_bytes: int
+    taken_at: str
+    age_seconds: float
+    stored_bytes: int | None = None
+
+
 class Resources(msgspec.Struct, frozen=True):
-    """What an agent uses now. `state_bytes` = keys and values on disk."""
+    """What an agent uses now. `state_bytes` = keys and values on disk.
+
+    `hibernated`: only its snapshot holds it, until the next message; `wakes`: how often it was made from that.
+    """
 
     resident: bool
     incarnation: int
@@ -65,6 +77,17 @@ class Resources(msgspec.Struct, frozen=True):
     mailbox_bytes: int
     cpu_seconds: float
     peak_memory_bytes: int
+    hibernated: bool = False
+    wakes: int = 0
+    snapshot: SnapshotView | None = None
+
+
+class QuarantineView(msgspec.Struct, frozen=True):
+    """Why is `status_reason`; since when, and when the next message is tried. Times RFC 3339."""
+
+    since: str
+    probe_at: str
+    pause_seconds: float
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +110,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Any = None
     counters: dict[str, int]
     resources: Resources
+    quarantine: QuarantineView | None = None
     deployed_at: str
     etag: str
     rollout: RolloutView | None = None
@@ -136,6 +160,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reply: ReplyView | None = None
     error: ErrorBody | None = None
     execution: Execution | None = None
+    holds_conversation: bool = False
+    """A dead letter for which the rest of its conversation waits."""
 
 
 class InvokeView(msgspec.Struct, frozen=True, kw_only=True):

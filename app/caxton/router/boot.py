@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 def fill_registry(store: Store) -> Registry:
     """All deployed agents. One that was draining has stopped: nothing of it runs any more."""
     registry = Registry()
+    snapshots = store.reader.snapshots.infos()
     for row in store.reader.agents():
-        agent = agent_of(row, store.reader.state_bytes(row.name))
+        agent = agent_of(row, store.reader.state_bytes(row.name), snapshots.get(row.name))
         if agent.status is AgentStatus.DRAINING:
             agent.status = AgentStatus.STOPPED
         registry.add(agent)
@@ -45,11 +46,22 @@ async def resume(desk: Desk) -> None:
     for row in await desk.read(desk.store.reader.jobs, state=RUNNING):
         await _take_up(desk, row)
     await desk.modules.collect(needed_modules(desk))
-    running = [agent for agent in desk.registry if agent.status is AgentStatus.RUNNING]
+    await _load_snapshots(desk)
+    running = [agent for agent in desk.registry if agent.status in lifecycle.BROUGHT_UP]
     if running:
         desk.spawn(_bring_up(desk, running))
     for rollout in under_way:
         desk.spawn(rollouts.resume(desk, rollout))
+
+
+async def _load_snapshots(desk: Desk) -> None:
+    """Says which snapshots nobody may go on from, and makes small what an earlier life left large."""
+    for name in await desk.read(desk.store.reader.snapshots.infos):
+        agent = desk.registry.get(name)
+        if agent is not None and agent.snapshot is None:
+            desk.core.snapshots.tell_dropped(agent, "the agent was run without it meanwhile")
+    for name in await desk.read(desk.store.reader.snapshots.unfolded):
+        desk.core.snapshots.folding.add(name)
 
 
 async def _load_versions(desk: Desk) -> list[RolloutRow]:

@@ -73,6 +73,26 @@ class Flight:
 
 
 @dataclass(slots=True, eq=False)
+class Gate:
+    """Keeps an agent from running; see `supervision`. `pause`, `until` in seconds (since the epoch).
+
+    Half-open it lets one message through, the `probe`.
+    """
+
+    pause: float
+    until: float = 0.0
+    half_open: bool = False
+    probe: Entry | None = None
+    starts_in_vain: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message may start now."""
+        return self.half_open and self.probe is None
+
+
+@dataclass(slots=True, eq=False)
 class Box:
     """One agent's mailbox and everything that happens to it in this process.
 
@@ -104,10 +124,14 @@ class Box:
     floor: int = 0
     """No fresh instance may get this incarnation or an earlier one."""
     alarm: asyncio.TimerHandle | None = None
+    gate: Gate | None = None
+    """Set while the agent is quarantined or does not start."""
     recent: deque[ExecutionRow] = field(default_factory=lambda: deque(maxlen=RECENT_EXECUTIONS))
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a worker has said that the resident instance ended."""
+    memory_of: int = 0
+    """Handle of the version whose instance has the memory of the last commit (of an agent with snapshots)."""
     side_of: Box | None = None
     """The box with the mailbox, when this is the one of another version."""
     sides: list[Box] = field(default_factory=list)
@@ -133,6 +157,9 @@ class Box:
             return False
         if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False
+        gate = self.home.gate
+        if gate is not None:
+            return gate.is_open and not any(box.running for box in (self.home, *self.home.sides))
         return len(self.running) < self.agent.max_concurrency or (self.quick and self._may_follow())
 
     def first(self) -> Flight | None:
@@ -282,6 +309,8 @@ class Boxes:
             self.forget(entry)
         if box.alarm is not None:
             box.alarm.cancel()
+        if box.gate is not None and box.gate.timer is not None:
+            box.gate.timer.cancel()
 
     def remember(self, entry: Entry) -> None:
         """A message is live from now on. Over the budget its body is let go; disk has it (or will)."""

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.protocol.agents import AgentStatus, ModuleInfo, Profile
+from caxton.protocol.agents import AgentConfig, AgentStatus, ModuleInfo
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.operations import Invoke
+from caxton.protocol.snapshots import STATE
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
@@ -27,11 +28,13 @@ from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
+from caxton.router.egress import Egress
 from caxton.router.emptying import Emptying
 from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.followers import Followers
+from caxton.router.holds import Holds
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.invocations import Invocations
@@ -46,6 +49,9 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.schedules import Schedules
+from caxton.router.snapshots import Snapshots, hibernates
+from caxton.router.supervision import Supervision
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timers import Timers
 from caxton.router.waiters import Waiters
@@ -95,14 +101,28 @@ class Core:
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
         self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
+        self._supervision = self._outcomes.supervision = Supervision(self._commits, self._wake, emit)
+        self.holds = self._outcomes.holds = Holds(self._boxes, self._commits, store.reader, self._wake)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
+        self.schedules = Schedules(self._commits, self._intake, store.reader, emit)
         self._make_services(store)
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
-        results = Results(self._outcomes, self._timers, self.followers)
-        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        self.snapshots = Snapshots(self._commits, store.reader, self._emit)
+        self._egress = Egress(self._boxes, self._commits)
+        results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
+        self._hostcalls = HostCalls(
+            self._boxes,
+            self._intake,
+            self._keys,
+            self._waiters,
+            self._commits,
+            store.reader,
+            self.snapshots,
+            self._egress,
+        )
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -112,6 +132,7 @@ class Core:
             self._pressures,
             self._alarms,
             self._timers,
+            self.schedules,
             self._commits,
             store.reader,
         )
@@ -129,6 +150,8 @@ class Core:
         self._dispatch.on_host_call = self._hostcalls.called
         self._dispatch.on_awake = self._hostcalls.awake
         self._dispatch.on_lost = self._outcomes.lost
+        self._dispatch.on_gone = self.snapshots.left
+        self._dispatch.on_begin = self.snapshots.claim
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -142,16 +165,19 @@ class Core:
         """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
         self._scheduler.hold(scheduler.STOPPING)
         self._timers.stop()
+        self.schedules.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
                 for box in list(self._boxes.versions()):
                     await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        await self._egress.stop()
         if self._commits.failed is None:
             self._tally.flush()
             self._outcomes.flush_notes()
             await self._commits.drain()
+        await self.snapshots.stop()
         await self._executor.stop()
         for box in self._boxes:
             if box.alarm is not None:
@@ -220,10 +246,11 @@ class Core:
     # ---- agents ----------------------------------------------------------------------------------
 
     async def prepare(
-        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
+        self, config: AgentConfig, sha256: str, module: Path, progress: Callable[[float], None]
     ) -> ModuleInfo:
         """Has a module compiled unless it is; `progress` gets the CPU seconds used. Raises what was refused."""
-        return await self._executor.prepare(sha256, profile, module, progress)
+        snapshot = config.state == STATE
+        return await self._executor.prepare(sha256, config.profile, module, progress, snapshot=snapshot)
 
     async def prepare_kept(self, module: Path, agent: Agent) -> None:
         """The same for an agent whose module must be on disk; `INTERNAL_ERROR` when it is not."""
@@ -233,11 +260,17 @@ class Core:
                 f"the module of {agent.name!r} is gone from {module.parent}; restore it or deploy the agent again",
                 sha256=agent.module.sha256,
             )
-        await self.prepare(agent.module.sha256, agent.config.profile, module, lambda _: None)
+        await self.prepare(agent.config, agent.module.sha256, module, lambda _: None)
 
     async def start_agent(self, agent: Agent) -> Result:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
         return await self._tenancy.start(agent)
+
+    def end_quarantine(self, agent: Agent, reason: str) -> None:
+        """The agent runs again like any other, and what failed before is forgotten."""
+        box = self._boxes.get(agent.name)
+        if box is not None:
+            self._supervision.lift(box, reason)
 
     def attach(self, agent: Agent) -> None:
         """Opens the agent's mailbox; what is pending is scheduled."""
@@ -251,9 +284,9 @@ class Core:
         """Forgets the agent."""
         self._tenancy.detach(agent)
 
-    async def revive(self, message_ids: list[str]) -> int:
-        """Puts dead letters back into their mailboxes; gives how many."""
-        return await self._tenancy.revive(message_ids)
+    async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
+        """Puts dead letters back into their mailboxes, with other content if it is given; gives how many."""
+        return await self._tenancy.revive(message_ids, content)
 
     async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
         """Moves what waits for the agent to the dead letters, or forgets it (the agent too); gives how many."""
@@ -277,6 +310,10 @@ class Core:
         box = self._boxes.get(name)
         return box is not None and box.resident and box.worker is not None and box.worker.usable
 
+    def hibernated(self, name: str) -> bool:
+        """Whether the agent takes messages and only its snapshot holds it."""
+        return hibernates(self._boxes.get(name))
+
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""
         return {
@@ -285,8 +322,19 @@ class Core:
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {
+                **self._meters.figures(),
+                **self._supervised(),
+                "snapshots": self.snapshots.figures(self._boxes),
+            },
             **figures(self._boxes, self._executor.workers.all()),
+        }
+
+    def _supervised(self) -> dict[str, Any]:
+        return {
+            "egress": self._egress.figures(),
+            "quarantines": dict(self._supervision.counts),
+            "schedules": dict(self.schedules.counts),
         }
 
     def hold(self, reason: str) -> None:

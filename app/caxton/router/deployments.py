@@ -121,7 +121,7 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     _require_free(desk, config.name)
     path = desk.modules.path(order.sha256)
     job.advance(0.05, "compiling")
-    module = await desk.core.prepare(order.sha256, config.profile, path, lambda used: job.advance(compiling(used)))
+    module = await desk.core.prepare(config, order.sha256, path, lambda used: job.advance(compiling(used)))
     admission.check_module(config, limits, module)
     _require_room(desk)
     agent = _agent(order, module, desk)
@@ -158,7 +158,7 @@ async def _take_back(desk: Desk, agent: Agent) -> None:
     agent.status = AgentStatus.FAILED
     if not desk.core.failed.done():
         await desk.core.drain(agent, 0.0)
-        await desk.core.discard_pending(agent, purge=False)
+        await desk.core.discard_pending(agent, purge=False, remove=True)
     desk.core.detach(agent)
     desk.registry.drop(agent.name)
 
@@ -189,7 +189,7 @@ def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
         version=1,
         config=config,
         module=module,
-        limits=admission.effective_limits(config.limits, config.profile, desk.config),
+        limits=admission.limits_of(config, desk.config),
         shape=module.shape,
         instance=instance,
         max_concurrency=admission.concurrency_of(config, instance),

@@ -57,13 +57,20 @@ class Dispatch:
         self.on_lost: Callable[[Flight, str, bool], None]
         self.on_awake: Callable[[Flight], None] = lambda flight: None
         """The execution no longer waits for anything (it goes on, or has ended)."""
+        self.on_begin: Callable[[Box, Worker], None] = lambda box, worker: None
+        """A message is about to be sent to the version's instance."""
+        self.on_gone: Callable[[Box], None] = lambda box: None
+        """The agent's instance left memory."""
         self.executions = 0
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
         """Sends one message to its worker. The scheduler has counted it as runnable already."""
         message = entry.message or self._read_again(entry)
+        self.on_begin(box, worker)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
+        if box.home.gate is not None:
+            box.home.gate.probe = entry
         if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
             flight.sleeping = True  # it waits in the worker, behind the one that has the instance
             self._scheduler.runnable -= 1
@@ -82,6 +89,8 @@ class Dispatch:
 
     def start(self, box: Box, worker: Worker) -> asyncio.Future[Result]:
         """Instantiates the agent on a worker; the future gets its `Result`."""
+        if box.side_of is None:
+            box.memory_of = box.handle
         return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
 
     def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
@@ -179,7 +188,7 @@ class Dispatch:
         return flight
 
     def _take_off(self, flight: Flight) -> None:
-        if flight.waits_for is not None:
+        if flight.waits_for is not None or flight.sleeping:
             self.on_awake(flight)
         flight.worker.flights.pop(flight.exec_id, None)
         running = flight.box.running
@@ -207,6 +216,7 @@ class Dispatch:
         if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()
+            self.on_gone(box)
 
     def _read_again(self, entry: Entry) -> Message:
         row = self._reader.message(entry.message_id)
@@ -225,7 +235,9 @@ def _next_incarnation(box: Box) -> int:
 
 
 def _timer_id(sender: str) -> int | None:
-    return int(sender[len(TIMER_PREFIX) :]) if sender.startswith(TIMER_PREFIX) else None
+    """The number of a guest's own timer; what a calendar sends has a name there."""
+    number = sender[len(TIMER_PREFIX) :] if sender.startswith(TIMER_PREFIX) else ""
+    return int(number) if number.isdigit() else None
 
 
 def _seed(box: Box, message_id: str) -> int:

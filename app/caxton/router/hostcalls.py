@@ -1,4 +1,4 @@
-"""Host functions that only the router can answer: `load` and `request`.
+"""Host functions that only the router can answer: `load`, `request` and (passed on to the egress) `http`.
 
 Owns who waits for whom inside the node, and finds the circles. Must never write anything but the message
 of a `request`, which is accepted on its own, outside the execution's transaction.
@@ -16,12 +16,15 @@ from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
 from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.protocol.snapshots import RESTORE
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
+from caxton.router.egress import Egress
 from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
+from caxton.router.snapshots import Snapshots
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult
 from caxton.store.reader import Reader
@@ -55,14 +58,24 @@ class HostCalls:
     """Answers the host calls of executions under way."""
 
     def __init__(
-        self, boxes: Boxes, intake: Intake, keys: Keys, waiters: Waiters, commits: Commits, reader: Reader
+        self,
+        boxes: Boxes,
+        intake: Intake,
+        keys: Keys,
+        waiters: Waiters,
+        commits: Commits,
+        reader: Reader,
+        snapshots: Snapshots,
+        egress: Egress,
     ) -> None:
         self._boxes = boxes
+        self._egress = egress
         self._intake = intake
         self._keys = keys
         self._waiters = waiters
         self._commits = commits
         self._reader = reader
+        self._snapshots = snapshots
         self._waiting: dict[int, _Wait] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -73,12 +86,17 @@ class HostCalls:
             _answer(flight, call, NOT_FOUND if value is None else 0, value or b"")
         elif call.kind == "request" and call.message is not None:
             self._request(flight, call, call.message)
+        elif call.kind == RESTORE:
+            self._snapshots.asked(flight, call)
+        elif call.kind == "http":
+            self._egress.fetch(flight, call)
         else:
             _answer(flight, call, UNAVAILABLE)
 
     def awake(self, flight: Flight) -> None:
         """The execution waits no more, whatever became of what it waited for."""
         flight.waits_for = None
+        self._egress.forget(flight)
         wait = self._waiting.pop(flight.exec_id, None)
         if wait is not None:
             self._waiters.remove(wait.message_id, wait.waiter)

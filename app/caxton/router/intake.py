@@ -6,6 +6,7 @@ must never say "accepted" before the commit that carries the message.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message
 from caxton.protocol.names import CAPABILITY_PREFIX, TOPIC_PREFIX
 from caxton.router.aftermath import Aftermath
-from caxton.router.boxes import Box, Boxes
+from caxton.router.boxes import Box, Boxes, Gate
 from caxton.router.commits import Commits
 from caxton.router.mailbox import Entry
 from caxton.router.pressure import Pressures
@@ -113,6 +114,8 @@ class Intake:
                 raise conflict(message.message_id)
             return known
         box = self.receiving_box(message.receiver)
+        if delivery != DURABLE and box.gate is not None and not box.gate.is_open:
+            raise _quarantined(box, box.gate)
         self._require_room(box, message)
         return self.enter(box, message, delivery)
 
@@ -148,6 +151,11 @@ class Intake:
             self._aftermath.arrive(box, entry)
         self._pressure.grown(box)
         return entry
+
+    def has_room(self, box: Box) -> bool:
+        """Whether a message that can as well come later should be accepted now."""
+        limits = self._boxes.config.messaging
+        return box.load < limits.mailbox_size and self._boxes.queued < limits.queue_size and not self.low_disk
 
     @property
     def low_disk(self) -> bool:
@@ -187,6 +195,18 @@ def conflict(message_id: str) -> CaxtonError:
         Code.CONFLICT,
         "this message_id was used for another message; give a new message a new id",
         message_id=message_id,
+    )
+
+
+def _quarantined(box: Box, gate: Gate) -> CaxtonError:
+    """Who waits for an answer is told that there will be none soon; other messages wait in the mailbox."""
+    agent = box.agent
+    return CaxtonError(
+        Code.AGENT_QUARANTINED,
+        f"{agent.name!r} is quarantined: {agent.status_reason or 'its instance does not start'}; "
+        "durable messages are kept, `start` ends it",
+        name=agent.name,
+        retry_after_seconds=max(1, math.ceil(gate.until - time.time())),
     )
 
 

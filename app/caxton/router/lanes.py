@@ -71,6 +71,7 @@ class Lanes:
         Where an agent handles one message at a time it still does: the first message waits for that end.
         """
         self._boxes.exchange(_home(side), side)
+        self._tenancy.reschedule(_home(side))
         self.unshare(side)
 
     async def retire(self, side: Box, grace_seconds: float | None = None) -> None:

@@ -25,6 +25,7 @@ from caxton.router.views import agent_view, require_etag
 from caxton.store import Changes
 
 BOOT_SIDE_BY_SIDE: Final = 4
+BROUGHT_UP: Final = frozenset({AgentStatus.RUNNING, AgentStatus.QUARANTINED})
 MAX_GRACE_SECONDS: Final = 3_600.0
 _T = TypeVar("_T")
 
@@ -54,7 +55,7 @@ async def bring_up(desk: Desk, agents: list[Agent]) -> None:
 
     async def one(agent: Agent) -> None:
         async with places, desk.lock(agent.name):
-            if desk.registry.get(agent.name) is not agent or agent.status is not AgentStatus.RUNNING:
+            if desk.registry.get(agent.name) is not agent or agent.status not in BROUGHT_UP:
                 return
             try:
                 await _prepare(desk, agent)
@@ -84,7 +85,10 @@ async def _stop(desk: Desk, name: str, grace: float) -> AgentView:
 async def _start(desk: Desk, name: str) -> AgentView:
     async with desk.lock(name):
         agent = desk.registry.require(name)
-        if agent.status not in (AgentStatus.RUNNING, AgentStatus.QUARANTINED):
+        if agent.status is AgentStatus.QUARANTINED:
+            desk.core.end_quarantine(agent, "an operator started it")
+            await desk.core.commit(Changes(agents=[agent_row(agent)]))
+        elif agent.status is not AgentStatus.RUNNING:
             await _run(desk, agent)
         return await agent_view(desk, agent)
 
@@ -92,7 +96,9 @@ async def _start(desk: Desk, name: str) -> AgentView:
 async def _run(desk: Desk, agent: Agent) -> None:
     try:
         await _prepare(desk, agent)
-        describe(agent, await desk.core.start_agent(agent))
+        result = await desk.core.start_agent(agent)
+        if result.woke_seconds is None:  # one that goes on from its snapshot said long ago what it is
+            describe(agent, result)
     except CaxtonError as error:
         await _failed(desk, agent, error)
         raise
@@ -124,7 +130,7 @@ async def _prepare(desk: Desk, agent: Agent) -> None:
 
 
 async def _set(desk: Desk, agent: Agent, status: AgentStatus, reason: str | None = None) -> None:
-    agent.status, agent.status_reason = status, reason
+    agent.status, agent.status_reason, agent.quarantine = status, reason, None
     await desk.core.commit(Changes(agents=[agent_row(agent)]))
 
 

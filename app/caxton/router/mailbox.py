@@ -79,6 +79,7 @@ class Mailbox:
         "_conversations",
         "_deadlines",
         "_delayed",
+        "_held",
         "_lane_of",
         "_ready",
         "_ready_count",
@@ -95,6 +96,7 @@ class Mailbox:
         self._delayed: list[tuple[float, int, Entry]] = []
         self._deadlines: list[tuple[float, int, Entry]] = []
         self._ready_count = [0, 0]
+        self._held: set[str] = set()
         self._sequence = 0
         self.count = 0
         """Entries, those being handled included."""
@@ -118,9 +120,9 @@ class Mailbox:
     def split(self, lane_of: LaneOf | None) -> None:
         """From now on a conversation's lane is what `lane_of` says, for those that wait too; None: all `MAIN`."""
         self._lane_of = lane_of
-        ready = [item[2] for lane in self._ready for item in lane if item[2].place is Place.READY]
+        ready = {e.sequence: e for lane in self._ready for _, _, e in lane if e.place is Place.READY}  # each once
         self._ready, self._ready_count = ([], []), [0, 0]
-        for entry in ready:
+        for entry in ready.values():
             self._make_ready(entry)
 
     def put(self, entry: Entry) -> None:
@@ -137,6 +139,34 @@ class Mailbox:
             return
         self._conversations[entry.conversation_id] = deque((entry,))
         self._lead(entry)
+
+    def put_first(self, entry: Entry) -> None:
+        """Adds an entry before everything of its conversation that is not out."""
+        queue = self._conversations.get(entry.conversation_id)
+        if queue is None or queue[0].place is Place.OUT:
+            self.put(entry)
+            return
+        self._sequence += 1
+        entry.sequence = self._sequence
+        self.count += 1
+        self.byte_count += entry.size
+        if queue[0].place is Place.READY:
+            self._ready_count[queue[0].lane] -= 1
+        queue[0].place = Place.WAITING
+        self._watch(entry)
+        queue.appendleft(entry)
+        self._lead(entry)
+
+    def hold(self, conversation_id: str) -> None:
+        """Whatever of this conversation is not out stays where it is until `release`."""
+        self._held.add(conversation_id)
+
+    def release(self, conversation_id: str) -> None:
+        """The conversation goes on."""
+        self._held.discard(conversation_id)
+        queue = self._conversations.get(conversation_id)
+        if queue and queue[0].place is Place.WAITING:
+            self._lead(queue[0])
 
     def take(self, lane: int = MAIN) -> Entry | None:
         """The entry that comes next, now `OUT`; its conversation waits until it is settled or put back."""
@@ -224,7 +254,9 @@ class Mailbox:
 
     def _lead(self, entry: Entry) -> None:
         """The entry has become the head of its conversation."""
-        if entry.ready_at > 0.0:
+        if entry.conversation_id in self._held:
+            entry.place = Place.WAITING
+        elif entry.ready_at > 0.0:
             self._delay(entry)
         else:
             self._make_ready(entry)

@@ -23,6 +23,7 @@ from caxton.router import (
     ops_messages,
     ops_node,
     ops_stats,
+    ops_supervision,
     rollouts,
     updates,
 )
@@ -61,6 +62,10 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead.get": ops_deadletters.get,
     "dead.replay": ops_deadletters.replay,
     "dead.purge": ops_deadletters.purge,
+    "agent.schedules": ops_supervision.schedules,
+    "agent.http_calls": ops_supervision.http_calls,
+    "dead.replay_one": ops_deadletters.replay_one,
+    "dead.skip": ops_deadletters.skip,
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
     "stats": ops_stats.stats,

@@ -18,14 +18,15 @@ from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.ephemeral import Tally
+from caxton.router.holds import Holds
 from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_entry
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
 from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
+from caxton.router.supervision import Supervision
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
-_JITTER: Final = 0.25
 _UNKNOWN_KILLS: Final = 3  # ends of a worker without a culprit that one message may be part of
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -55,6 +56,8 @@ class Outcomes:
         """What is taken back now is taken back from its callers too: they ask another node."""
         self.alarms: Alarms
         self.wake: Callable[[Box], None]
+        self.supervision: Supervision
+        self.holds: Holds
         self.isolate: Callable[[Box], None]
         self.noted: dict[str, Box] = {}
         """Agents with executions that are not written yet."""
@@ -77,6 +80,8 @@ class Outcomes:
         """A message that is out ends as `outcome`; with `effects` its end is part of their commit."""
         box.mailbox.settle(entry)
         self._record(box, entry, outcome, effects)
+        if box.gate is not None:
+            self.supervision.ended(box, entry, outcome)
         self.wake(box)
 
     def expired(self, box: Box, entry: Entry) -> None:
@@ -120,6 +125,7 @@ class Outcomes:
     def again(self, box: Box, entry: Entry) -> None:
         """A message that was out, through no fault of its own, is the head of its conversation again."""
         box.mailbox.put_back(entry)
+        self.supervision.returned(box, entry)
         self.wake(box)
 
     def lost(self, flight: Flight, reason: str, culprit: bool) -> None:
@@ -144,6 +150,7 @@ class Outcomes:
         self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None, duration: float
     ) -> None:
         """A delivery that counts: tried again later, or dead."""
+        self.supervision.failed(box, entry)
         entry.attempts += 1
         now = time.time()
         retry, defaults = box.agent.config.retry, self._intake.config.messaging
@@ -152,7 +159,8 @@ class Outcomes:
         if entry.attempts < most and not entry.cancelled:
             delay = defaults.retry_delay if retry.delay_seconds is None else retry.delay_seconds
             backoff = retry.backoff or defaults.retry_backoff
-            next_at = now + delay * backoff ** (entry.attempts - 1) * random.uniform(1 - _JITTER, 1 + _JITTER)
+            chance = random.uniform(1 - retry.jitter, 1 + retry.jitter)
+            next_at = now + delay * backoff ** (entry.attempts - 1) * chance
         if entry.delivery != EPHEMERAL or entry.idempotent:
             self.commits.changes.attempts.append(
                 FailedAttempt(entry.message_id, entry.attempts, now, code, detail, backtrace, duration, next_at)
@@ -164,9 +172,19 @@ class Outcomes:
             self.alarms.set(box)
             self.wake(box)
 
+    def not_started(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
+        """The message met an agent that does not start: it waits, unless somebody waits for it who can ask again."""
+        self.supervision.not_started(box, detail or code)
+        if entry.delivery == EPHEMERAL:
+            self.attempt_failed(box, entry, code, detail, backtrace, 0.0)
+        else:
+            self.again(box, entry)
+
     def _dead(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
         content = failure_content(code, detail)
         self._tell_sender(entry, content)
+        if entry.delivery != EPHEMERAL:
+            self.holds.died(box, entry)
         text = detail if backtrace is None or entry.delivery != EPHEMERAL else f"{detail}\n{backtrace}"
         self.finish(box, entry, Outcome(State.DEAD, Performative.FAILURE, content, code, text), False)
         self._emit(
@@ -180,6 +198,7 @@ class Outcomes:
                 "attempts": entry.attempts,
             },
         )
+        self.supervision.died(box, entry.sender)
 
     # ---- sending ---------------------------------------------------------------------------------
 

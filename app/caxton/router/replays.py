@@ -11,6 +11,7 @@ from caxton.router.boxes import Box
 from caxton.router.desk import Desk
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
 from caxton.router.rollouts import RUNNING, beside
+from caxton.router.snapshot_rules import check_shared
 
 
 async def replay_at(desk: Desk, message_ids: list[str], version: int) -> int:
@@ -24,6 +25,11 @@ async def replay_at(desk: Desk, message_ids: list[str], version: int) -> int:
             raise CaxtonError(Code.AGENT_STOPPED, f"agent {name!r} is {agent.status}; start it first", name=name)
         desk.rollouts.require_alone(name)
         side = await beside(desk, name, version)
+        try:
+            check_shared(agent.config, agent.module.sha256, side.agent.config, side.agent.module.sha256)
+        except CaxtonError:
+            await desk.core.lanes.retire(side, 0.0)
+            raise
         desk.core.lanes.share(side, _only(conversations))
         desk.rollouts.replays[name] = version
         count = await desk.core.revive(message_ids)

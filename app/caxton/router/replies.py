@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
+from caxton.protocol.agents import Schedule
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, Performative
 from caxton.protocol.names import CLIENT_PREFIX, TIMER_PREFIX
+from caxton.router.times import rfc3339
 
 _FAILURE_ORDINAL: Final = -1  # no execution counts this far down: the node's own answers have ids of their own
 _REPLY_ORDINAL: Final = -2
@@ -56,6 +58,22 @@ def timer_message(agent: str, agent_id: str, timer_id: int) -> Message:
         sender=f"{TIMER_PREFIX}{timer_id}",
         receiver=agent,
         content=b'{"timer_id":%d}' % timer_id,
+        conversation_id=message_id,
+    )
+
+
+def scheduled_message(agent: str, agent_id: str, schedule: Schedule, due: float) -> Message:
+    """What a schedule sends; the same due time always gives the same id."""
+    message_id = derived_id(f"{agent}:{agent_id}:{schedule.name}", int(due))
+    content = schedule.content
+    if content is msgspec.UNSET:
+        content = {"schedule": schedule.name, "due": rfc3339(due)}
+    return Message(
+        message_id=message_id,
+        performative=Performative.REQUEST,
+        sender=f"{TIMER_PREFIX}{schedule.name}",
+        receiver=agent,
+        content=_json.encode(content),
         conversation_id=message_id,
     )
 

@@ -21,6 +21,7 @@ from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
 from caxton.router.outcomes import Outcomes
 from caxton.router.replies import answer, failure_content, is_agent
+from caxton.router.snapshots import Snapshots
 from caxton.router.timers import Timers
 from caxton.store import ExecutionRow, LogRow
 
@@ -30,11 +31,12 @@ _BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across
 class Results:
     """One call per ended execution; the scheduler has already taken it off its worker."""
 
-    def __init__(self, outcomes: Outcomes, timers: Timers, followers: Followers) -> None:
+    def __init__(self, outcomes: Outcomes, timers: Timers, followers: Followers, snapshots: Snapshots) -> None:
         self._outcomes = outcomes
         self._followers = followers
         self._commits = outcomes.commits
         self._timers = timers
+        self._snapshots = snapshots
 
     def ended(self, flight: Flight, result: Result) -> None:
         """Settles the message, or has it tried again."""
@@ -42,13 +44,17 @@ class Results:
         assert entry is not None  # starts are answered elsewhere
         if result.status in ("ok", "failure", "error"):
             self._note(flight, entry, result)
+        changed = self._snapshots.ended(flight, result)
         if result.status == "ok":
-            self._handled(flight, entry, result)
+            self._handled(flight, entry, result, changed)
         elif result.status == "failure":
             content = result.reply or _failure_of(result)
-            self._failed_by_agent(flight, entry, result, content)
+            self._failed_by_agent(flight, entry, result, content, changed)
         elif result.status == "error":
             code = result.code or Code.AGENT_FAILED
+            if result.start_failed:
+                self._outcomes.not_started(box, entry, str(code), result.detail, result.backtrace)
+                return
             self._outcomes.attempt_failed(
                 box, entry, str(code), result.detail, result.backtrace, result.usage.duration_seconds
             )
@@ -57,7 +63,8 @@ class Results:
         else:  # unknown_handle: it is loaded again with the next attempt
             self._outcomes.again(box, entry)
 
-    def _handled(self, flight: Flight, entry: Entry, result: Result) -> None:
+    def _handled(self, flight: Flight, entry: Entry, result: Result, changed: bool) -> None:
+        """`changed`: its agent's memory is part of the transaction."""
         box = flight.home
         handled = flight.reply_to
         assert handled is not None
@@ -65,7 +72,7 @@ class Results:
             if result.writes:
                 self._outcomes.keys.require_room(box, result.writes)
         except CaxtonError as error:
-            self._failed_by_agent(flight, entry, result, failure_content(error.code, error.message))
+            self._failed_by_agent(flight, entry, result, failure_content(error.code, error.message), changed)
             return
         reply = self._send(box, handled, entry, result)
         effects = bool(result.writes or result.sent or result.timers_set or result.timers_cancelled or result.logs)
@@ -77,6 +84,7 @@ class Results:
             self._log(box, entry, result)
         if effects and _only_answers(result, handled):
             effects = False
+        effects = effects or changed
         outcome = Outcome(
             State.DONE,
             reply.performative if reply else None,
@@ -104,8 +112,8 @@ class Results:
             return  # handed to the guest that waits
         self._outcomes.send(message)
 
-    def _failed_by_agent(self, flight: Flight, entry: Entry, result: Result, content: bytes) -> None:
-        """The agent's own error: done, answered by a failure, nothing else of it stays but its log."""
+    def _failed_by_agent(self, flight: Flight, entry: Entry, result: Result, content: bytes, changed: bool) -> None:
+        """The agent's own error: done, answered by a failure, nothing else of it stays but its log and its memory."""
         box = flight.home
         assert flight.reply_to is not None
         if result.logs:
@@ -113,7 +121,7 @@ class Results:
         if entry.delivery != REQUEST:
             self._outcomes.answer_failure(flight.reply_to, content)
         outcome = Outcome(State.DONE, Performative.FAILURE, content, execution=_execution(flight, result))
-        self._outcomes.finish(box, entry, outcome, is_agent(entry.sender))
+        self._outcomes.finish(box, entry, outcome, changed or is_agent(entry.sender))
 
     def _change_timers(self, agent: str, result: Result) -> None:
         changes = self._commits.changes

@@ -83,6 +83,7 @@ async def promote(desk: Desk, live: Live, reason: str) -> None:
     row = live.ended(RolloutState.PROMOTED, reason)
     changes = Changes(rollouts=[row])
     if row.strategy is Strategy.CANARY:
+        desk.core.end_quarantine(agent, f"version {live.side.agent.version} takes its place")
         desk.core.lanes.switch(live.side)
         changes.agents.append(agent_row(agent))
         changes.versions += [version_row(agent), version_row(live.side.agent)]

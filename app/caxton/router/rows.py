@@ -6,7 +6,7 @@ Owns that one translation, both ways. Must never decide what is written.
 from __future__ import annotations
 
 from caxton.router.agents import Agent
-from caxton.store import AgentRow
+from caxton.store import AgentRow, SnapshotInfo
 
 
 def agent_row(agent: Agent) -> AgentRow:
@@ -29,11 +29,14 @@ def agent_row(agent: Agent) -> AgentRow:
         capabilities=agent.capabilities,
         descriptor=agent.descriptor,
         isolated=agent.isolated,
+        quarantine=agent.quarantine,
     )
 
 
-def agent_of(row: AgentRow, state_bytes: int) -> Agent:
+def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = None) -> Agent:
     """The agent as the registry holds it. `state_bytes`: its keys and values on disk."""
+    if snapshot is not None and (snapshot.agent_id != row.agent_id or snapshot.known < row.incarnation):
+        snapshot = None  # of an earlier deployment under this name, or an older release has run the agent meanwhile
     return Agent(
         name=row.name,
         agent_id=row.agent_id,
@@ -53,4 +56,7 @@ def agent_of(row: AgentRow, state_bytes: int) -> Agent:
         capabilities=list(row.capabilities),
         descriptor=row.descriptor,
         isolated=row.isolated,
+        snapshot=snapshot,
+        wakes=0 if snapshot is None else snapshot.wakes,
+        quarantine=row.quarantine,
     )

@@ -14,17 +14,20 @@ from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import AgentSpec, End, Result
 from caxton.protocol.messages import State
+from caxton.protocol.snapshots import STATE
 from caxton.router.agents import Agent
 from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes, Worker
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.executor import Executor
+from caxton.router.holds import places
 from caxton.router.intake import new_entry
 from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.scheduler import Scheduler
+from caxton.router.schedules import Schedules
 from caxton.router.timers import Timers
 from caxton.store import Changes, MessageRow, TimerRow
 from caxton.store.reader import Reader
@@ -47,6 +50,7 @@ class Tenancy:
         pressures: Pressures,
         alarms: Alarms,
         timers: Timers,
+        schedules: Schedules,
         commits: Commits,
         reader: Reader,
     ) -> None:
@@ -58,6 +62,7 @@ class Tenancy:
         self._pressures = pressures
         self._alarms = alarms
         self._timers = timers
+        self._schedules = schedules
         self._commits = commits
         self._reader = reader
         self._changed = asyncio.Event()
@@ -107,11 +112,18 @@ class Tenancy:
 
     def _open(self, agent: Agent, timers: list[TimerRow]) -> None:
         box = self.box(agent)
+        self._outcomes.supervision.restore(box)
         box.open = True
         for row in timers:
             self._timers.set(row.agent, row.timer_id, row.due)
+        self._schedules.attach(box)
         self._alarms.set(box)
         self._scheduler.wake(box)
+
+    def reschedule(self, box: Box) -> None:
+        """The agent is another version now: that one's schedules count, from what is accounted for already."""
+        if box.open:
+            self._schedules.attach(box)
 
     async def drain(self, agent: Agent, grace_seconds: float) -> None:
         """No new executions; those that run have `grace_seconds`, then they are cancelled; the instance ends."""
@@ -120,6 +132,7 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
         box.mailbox.split(None)
         await asyncio.gather(*(self.end(each, grace_seconds) for each in (box, *box.sides)))
 
@@ -150,6 +163,7 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
         for each in (box, *box.sides):
             self._forget_on_workers(each, orderly=False)
         self._executor.workers.retire(agent.name)
@@ -183,30 +197,39 @@ class Tenancy:
                 continue
             if excess_bytes <= 0:
                 break
-            worker.link.send(End(box.handle))
+            worker.link.send(End(box.handle, orderly=not box.spec.snapshot))  # a hibernated agent has not ended
             box.resident = False
             excess_bytes -= box.agent.peak_memory_bytes
             ended += 1
         return ended
 
-    async def revive(self, message_ids: list[str]) -> int:
-        """Puts dead letters of agents that are here back into their mailboxes; gives how many."""
+    async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
+        """Puts dead letters of agents that are here back into their mailboxes; gives how many.
+
+        One that held up its conversation comes first there, and the others go on behind it.
+        """
         rows = (self._reader.message(message_id) for message_id in message_ids)
         wanted = [
             row.message.message_id
             for row in rows
-            if row is not None and row.state is State.DEAD and self._boxes.get(row.message.receiver) is not None
+            if row is not None
+            and row.state is State.DEAD
+            and not row.content_dropped
+            and self._boxes.get(row.message.receiver) is not None
         ]
         if not wanted:
             return 0
-        result = await self._commits.apart(Changes(revive=wanted))
+        held = self._reader.held_by(wanted)
+        edits = [] if content is None else [(message_id, content) for message_id in wanted]
+        result = await self._commits.apart(Changes(revive=wanted, edits=edits, released=places(held)))
         revived = [message_id for message_id in wanted if message_id not in result.missed]
         for message_id in revived:
             row = self._reader.message(message_id)
             box = self._boxes.get(row.message.receiver) if row is not None else None
             if row is not None and box is not None and message_id not in self._boxes.live:
-                self._recover(box, row)
+                self._recover(box, row, first=any(one.message_id == message_id for one in held))
                 self._scheduler.wake(box)
+        self._outcomes.holds.released(held)
         return len(revived)
 
     def box(self, agent: Agent) -> Box:
@@ -221,6 +244,7 @@ class Tenancy:
 
     def _recover_pending(self, boxes: dict[str, Box], only: str | None = None) -> None:
         """Puts what is pending on disk into these mailboxes, which are new."""
+        self._outcomes.holds.restore(boxes, only)
         after = 0
         while rows := self._reader.pending(only, after=after, limit=_PAGE):
             for row in rows:
@@ -228,12 +252,15 @@ class Tenancy:
                     self._recover(box, row)
             after = rows[-1].seq
 
-    def _recover(self, box: Box, row: MessageRow) -> None:
+    def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
         entry.attempts = row.attempts
         entry.ready_at = row.next_at if row.next_at is not None and row.next_at > time.time() else 0.0
         self._boxes.remember(entry)
-        box.mailbox.put(entry)
+        if first:
+            box.mailbox.put_first(entry)
+        else:
+            box.mailbox.put(entry)
         self._alarms.set(box)
         self._pressures.grown(box)
 
@@ -297,6 +324,7 @@ def spec_of(agent: Agent, config: Config) -> AgentSpec:
         memories=agent.module.memories,
         startup_timeout_seconds=config.runtime.agent_startup_timeout,
         shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
+        snapshot=made.state == STATE,
     )
 
 

@@ -25,6 +25,7 @@ from caxton.router.jobs import UPDATE, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test_apart
+from caxton.router.snapshot_rules import check_shared
 from caxton.router.versions import agent_of_version, candidate, keep, no_version, plan_row, version_row
 from caxton.router.views import agent_view, agent_view_with, require_etag
 from caxton.store import Changes, VersionRow
@@ -89,11 +90,11 @@ async def _run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
 
 async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     agent = desk.registry.require(order.name)
-    profile = order.change.applied_to(agent.config).profile
+    wanted = order.change.applied_to(agent.config)
     path = desk.modules.path(order.sha256)
     job.advance(0.05, "compiling")
     # Without the agent's lock: it may take minutes, and the agent can be stopped or rolled back meanwhile.
-    await desk.core.prepare(order.sha256, profile, path, lambda used: job.advance(compiling(used)))
+    await desk.core.prepare(wanted, order.sha256, path, lambda used: job.advance(compiling(used)))
     async with desk.lock(order.name):
         agent = desk.registry.require(order.name)
         if agent.agent_id != order.agent_id:
@@ -112,8 +113,10 @@ async def _candidate(desk: Desk, agent: Agent, order: Order) -> Agent:
     config = order.change.applied_to(agent.config)
     limits = admission.check_config(config, desk.config)
     sha256 = order.sha256 if order.own_module else agent.module.sha256
-    module = await desk.core.prepare(sha256, config.profile, desk.modules.path(sha256), lambda _: None)
+    module = await desk.core.prepare(config, sha256, desk.modules.path(sha256), lambda _: None)
     admission.check_module(config, limits, module)
+    if order.strategy is Strategy.CANARY:
+        check_shared(agent.config, agent.module.sha256, config, module.sha256)
     same_code = module.sha256 == agent.module.sha256
     number = desk.versions.newest(agent.name) + 1
     return candidate(agent, number, config, module, limits, isolated=agent.isolated and same_code)
@@ -167,6 +170,7 @@ async def _take_over(desk: Desk, job: Job, side: Box, order: Order, counts: Coun
 
 def _switch(desk: Desk, agent: Agent, side: Box, changes: Changes) -> set[str]:
     """The version at the side is the agent's now; gives the modules that may go."""
+    desk.core.end_quarantine(agent, f"version {side.agent.version} takes its place")
     desk.core.lanes.switch(side)
     if agent.status is AgentStatus.FAILED:
         agent.status, agent.status_reason = AgentStatus.RUNNING, None

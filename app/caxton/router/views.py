@@ -6,6 +6,7 @@ Owns what is shown and how. Must never change anything.
 from __future__ import annotations
 
 import base64
+import time
 from typing import Final
 
 import msgspec
@@ -21,8 +22,10 @@ from caxton.protocol.views import (
     KeyView,
     LogView,
     MessageView,
+    QuarantineView,
     ReplyView,
     Resources,
+    SnapshotView,
     StateView,
 )
 from caxton.router.agents import Agent
@@ -54,11 +57,12 @@ def require_etag(agent: Agent, etag: str | None) -> None:
 async def agent_view(desk: Desk, agent: Agent) -> AgentView:
     """One agent with its ledger."""
     ledger = await desk.read(desk.store.reader.ledger)
-    return agent_view_with(desk, agent, ledger.get(agent.name, Counts()))
+    stored = await desk.read(desk.store.reader.snapshots.stored_bytes, agent.name) if agent.snapshot else None
+    return agent_view_with(desk, agent, ledger.get(agent.name, Counts()), stored)
 
 
-def agent_view_with(desk: Desk, agent: Agent, counts: Counts) -> AgentView:
-    """The same where the ledger has been read already."""
+def agent_view_with(desk: Desk, agent: Agent, counts: Counts, snapshot_bytes: int | None = None) -> AgentView:
+    """The same where the ledger has been read already. `snapshot_bytes`: of its snapshot on disk, where known."""
     live = desk.core.counts(agent.name)
     in_flight = min(live.in_flight, counts.pending)
     return AgentView(
@@ -86,7 +90,8 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts) -> AgentView:
             "pending": counts.pending - in_flight,
             "in_flight": in_flight,
         },
-        resources=_resources(agent, live.bytes, resident=desk.core.resident(agent.name)),
+        resources=_resources(desk, agent, live.bytes, snapshot_bytes),
+        quarantine=_quarantine(agent),
         deployed_at=rfc3339(agent.deployed_at),
         etag=etag_of(agent),
         rollout=_running_rollout(desk, agent.name),
@@ -128,15 +133,33 @@ def version_view(row: VersionRow, state: str) -> VersionView:
     )
 
 
-def _resources(agent: Agent, mailbox_bytes: int, *, resident: bool) -> Resources:
+def _quarantine(agent: Agent) -> QuarantineView | None:
+    kept = agent.quarantine
+    if kept is None:
+        return None
+    return QuarantineView(rfc3339(kept.since), rfc3339(kept.probe_at), kept.pause_seconds)
+
+
+def _resources(desk: Desk, agent: Agent, mailbox_bytes: int, snapshot_bytes: int | None) -> Resources:
     return Resources(
-        resident=resident,
+        resident=desk.core.resident(agent.name),
         incarnation=agent.incarnation,
         state_bytes=agent.state_bytes,
         mailbox_bytes=mailbox_bytes,
         cpu_seconds=agent.cpu_seconds,
         peak_memory_bytes=agent.peak_memory_bytes,
+        hibernated=desk.core.hibernated(agent.name),
+        wakes=agent.wakes,
+        snapshot=_snapshot(agent, snapshot_bytes),
     )
+
+
+def _snapshot(agent: Agent, stored_bytes: int | None) -> SnapshotView | None:
+    info = agent.snapshot
+    if info is None:
+        return None
+    age = max(time.time() - info.taken_at, 0.0)
+    return SnapshotView(info.memory_bytes, rfc3339(info.taken_at), age, stored_bytes)
 
 
 def message_view(row: MessageRow, attempts: list[FailedAttempt], *, in_flight: bool = False) -> MessageView:

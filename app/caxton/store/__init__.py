@@ -5,6 +5,7 @@ whole interface; nothing else of this package is imported from outside.
 """
 
 from caxton.store.changes import Changes, CommitResult
+from caxton.store.durable import sync_directory
 from caxton.store.health import disk_free, integrity_check
 from caxton.store.reader import Reader
 from caxton.store.rows import (
@@ -13,6 +14,8 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     KeyRow,
     Known,
@@ -20,6 +23,7 @@ from caxton.store.rows import (
     MessageRow,
     Mismatch,
     Retention,
+    ScheduleMark,
     Settle,
     Sizes,
     Slice,
@@ -28,6 +32,7 @@ from caxton.store.rows import (
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
 from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
@@ -43,6 +48,8 @@ __all__ = [
     "CommitResult",
     "ExecutionRow",
     "FailedAttempt",
+    "Held",
+    "HttpCallRow",
     "JobRow",
     "KeyRow",
     "Known",
@@ -52,10 +59,15 @@ __all__ = [
     "Reader",
     "Retention",
     "RolloutRow",
+    "ScheduleMark",
     "SchemaStatus",
     "Settle",
     "Sizes",
     "Slice",
+    "SnapshotFold",
+    "SnapshotInfo",
+    "SnapshotPart",
+    "SnapshotRow",
     "Store",
     "Swept",
     "TimerRow",
@@ -70,4 +82,5 @@ __all__ = [
     "integrity_check",
     "modules_needed",
     "schema_problem",
+    "sync_directory",
 ]

@@ -14,10 +14,14 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     LogRow,
+    ScheduleMark,
     Settle,
 )
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 
 
@@ -45,7 +49,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, versions, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, versions, logs, executions and snapshot too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -59,6 +63,18 @@ class Changes:
     versions_removed: list[tuple[str, int]]
     """Agent and number."""
     rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    """What executions changed in their agents' memories."""
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
+    """Agents whose memory is a cache again."""
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    """Agent, conversation: it no longer waits for a dead letter."""
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    """Message id, content: of dead letters, before anything is revived."""
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -116,6 +132,14 @@ class Given(TypedDict, total=False):
     versions: list[VersionRow]
     versions_removed: list[tuple[str, int]]
     rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -231,8 +231,102 @@ class Rollout(_Table):
     document = pw.BlobField()
 
 
+# ---- snapshots (migration 3) --------------------------------------------------------------------------
+
+
+class AgentSnapshot(_Table):
+    """The memory of an agent as of its last commit: its size and globals. `generation` grows with every commit.
+
+    `known`: no instance up to this incarnation did anything that the snapshot lacks, see `note_incarnations`.
+    """
+
+    agent = pw.TextField(primary_key=True)
+    agent_id = pw.TextField()
+    module_sha256 = pw.TextField()
+    incarnation = pw.IntegerField()
+    generation = pw.IntegerField()
+    taken_at = pw.DoubleField()
+    memory_bytes = pw.IntegerField()
+    globals = pw.BlobField()
+    wakes = pw.IntegerField()
+    known = pw.IntegerField()
+
+
+class AgentSnapshotBlock(_Table):
+    """Blocks that changed since the agent last left memory, as they are."""
+
+    agent = pw.TextField()
+    block = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "block")
+
+
+class AgentSnapshotPart(_Table):
+    """What is behind the blocks: parts of the memory, compressed; a part that is missing is zero."""
+
+    agent = pw.TextField()
+    part = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "part")
+
+
+class HeldConversation(_Table):
+    """Conversations that wait until somebody decides about a dead letter."""
+
+    agent = pw.TextField()
+    conversation_id = pw.TextField()
+    message_id = pw.TextField()
+    at = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "conversation_id")
+        without_rowid = True
+
+
+class ScheduleMark(_Table):
+    """Up to when each schedule of an agent has been accounted for."""
+
+    agent = pw.TextField()
+    name = pw.TextField()
+    due = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "name")
+        without_rowid = True
+
+
+class HttpCall(_Table):
+    """The newest outbound HTTP calls of every agent."""
+
+    seq = pw.AutoField()
+    agent = pw.TextField()
+    execution_id = pw.TextField()
+    message_id = pw.TextField()
+    at = pw.DoubleField()
+    method = pw.TextField()
+    url = pw.TextField()
+    duration_seconds = pw.DoubleField()
+    request_bytes = pw.IntegerField()
+    response_bytes = pw.IntegerField()
+    redirects = pw.IntegerField()
+    idempotency_key = pw.TextField()
+    status = pw.IntegerField(null=True)
+    address = pw.TextField(null=True)
+    digest = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+
+
+_index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
     AgentVersion, Rollout,
+    AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
+    HeldConversation, ScheduleMark, HttpCall,
 ]  # fmt: skip

@@ -38,6 +38,8 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
+from caxton.store.snapshot_reader import SnapshotReader
+from caxton.store.supervision import SupervisionReader
 from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
@@ -45,7 +47,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader:
+class Reader(SupervisionReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:
@@ -53,6 +55,7 @@ class Reader:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self.snapshots = SnapshotReader(self._connection)
 
     def close(self) -> None:
         """Closes the connections of all threads."""

@@ -14,6 +14,10 @@ from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Retention, Swept
 
 _ENDED: Final = "state <> 'pending' AND finished_at < ?"
+_NEEDED: Final = (  # a dead letter for which its conversation waits
+    "EXISTS (SELECT 1 FROM held_conversation h WHERE h.agent = message.receiver "
+    "AND h.conversation_id = message.conversation_id AND h.message_id = message.message_id)"
+)
 _IN_SLICE: Final = "seq > ? AND seq <= ?"
 
 
@@ -46,7 +50,7 @@ class Sweeper:
         if last is None:
             self._rows_after = 0
             return 0, False
-        where = f"{_IN_SLICE} AND {_ENDED}"
+        where = f"{_IN_SLICE} AND {_ENDED} AND NOT {_NEEDED}"
         rows = self._connection.execute(
             f"SELECT receiver, state, seq FROM message WHERE {where}", (first, last, before)
         ).fetchall()

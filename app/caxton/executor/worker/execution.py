@@ -19,6 +19,7 @@ from caxton.executor.worker.agent import Agent, Resident
 from caxton.protocol.agents import Profile
 from caxton.protocol.execution import LogLine, TimerSet
 from caxton.protocol.messages import Message
+from caxton.protocol.snapshots import Snapshot
 
 LOG_LINE_BYTES: Final = 4_096
 
@@ -57,6 +58,7 @@ class Ask(NamedTuple):
     message: Message | None
     finish: Callable[[int, bytes], int]
     until: float | None = None
+    data: bytes = b""
 
 
 class Handed(NamedTuple):
@@ -114,6 +116,8 @@ class Execution(msgspec.Struct, eq=False):
     fresh: bool = True
     cancelled: bool = False
     ended: bool = False
+    starting: bool = False
+    """Its instance is coming up."""
     suspended_at: float | None = None
     waiting: Sleep | Ask | None = None
     wait_token: int = 0
@@ -131,6 +135,9 @@ class Execution(msgspec.Struct, eq=False):
     log_bytes: int = 0
     logs_dropped: int = 0
     answer: bytes | None = None
+    snapshot: Snapshot | None = None
+    """What it changed in the agent's memory, if that is captured."""
+    woke_seconds: float | None = None
 
     @property
     def memory(self) -> Memory:

@@ -272,10 +272,3 @@ def get_secret(execution: Execution, nptr: int, nlen: int, buffer: int, length: 
     execution.memory.check(nptr, nlen)
     execution.memory.check(buffer, length)
     return UNAVAILABLE if execution.agent.spec.secrets else DENIED
-
-
-def http_request(execution: Execution, pointer: int, length: int, buffer: int, buffer_length: int) -> int:
-    """Seam of the issue "Agents in depth"."""
-    execution.memory.check(pointer, length)
-    execution.memory.check(buffer, buffer_length)
-    return UNAVAILABLE if execution.agent.spec.http and execution.may_act else DENIED

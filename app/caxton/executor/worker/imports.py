@@ -36,7 +36,7 @@ _DEFERRED: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
     ("load_data", "iiii", "i", waiting.load_data),
     ("request", "iiii", "i", waiting.request),
     ("sleep_micros", "I", "i", waiting.sleep_micros),
-    ("http_request", "iiii", "i", hostcalls.http_request),
+    ("http_request", "iiii", "i", waiting.http_request),
 )
 
 

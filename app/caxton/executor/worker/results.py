@@ -87,6 +87,9 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
         execution.logs,
         execution.logs_dropped,
         ending.capabilities,
+        execution.snapshot if ending.status in ("ok", "failure") else None,
+        execution.woke_seconds,
+        execution.starting and ending.status == "error",
     )
 
 
