@@ -43,15 +43,15 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.snapshots.service import Snapshots, hibernates
-from caxton.router.supervision.holds import Holds
-from caxton.router.supervision.quarantine import Supervision
+from caxton.router.snapshots.service.service import Snapshots, hibernates
+from caxton.router.supervision.quarantine.holds import Holds
+from caxton.router.supervision.quarantine.quarantine import Supervision
 from caxton.router.talks.assembly import make_talking
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timing.alarms import Alarms
 from caxton.router.timing.schedules import Schedules
 from caxton.router.timing.timers import Timers
-from caxton.router.versions.lanes import Lanes
+from caxton.router.versions.kept.lanes import Lanes
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 
@@ -205,6 +205,21 @@ class Core:
     async def cancel(self, message_id: str) -> None:
         """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
         await self._calls.cancel(message_id)
+
+    async def settled(self, message_ids: list[str]) -> None:
+        """Waits until none of these messages is live any more."""
+        left = {message_id for message_id in message_ids if message_id in self._boxes.live}
+        done = asyncio.Event()
+
+        def ended(message_id: str) -> None:
+            left.discard(message_id)
+            if not left:
+                done.set()
+
+        for message_id in list(left):
+            self._waiters.add(message_id, lambda _, one=message_id: ended(one), patient=True)  # type: ignore[misc]  # bound early
+        if left:
+            await done.wait()
 
     def in_flight(self, message_id: str) -> bool:
         """Whether the message is being handled now."""
