@@ -19,8 +19,8 @@ from caxton.router.deployments import needed_modules
 from caxton.router.desk import Desk
 from caxton.router.jobs import DEPLOY, INVOKE, RUNNING, UPDATE
 from caxton.router.rows import agent_of, agent_row
-from caxton.router.versions.kept import rollouts, updates
-from caxton.router.versions.kept.kept import strangers, without_rows
+from caxton.router.versions import rollouts, updates
+from caxton.router.versions.kept import strangers, without_rows
 from caxton.store import Changes, JobRow, RolloutRow, Store
 
 log = logging.getLogger(__name__)

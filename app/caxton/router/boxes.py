@@ -19,7 +19,7 @@ from caxton.protocol.messages import Message
 from caxton.router.agents import Agent, exchange_versions
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
-from caxton.router.versions.kept.gauge import Gauge
+from caxton.router.versions.gauge import Gauge
 from caxton.store import ExecutionRow
 
 FOLLOWERS = 7

@@ -43,15 +43,15 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.snapshots.service.service import Snapshots, hibernates
-from caxton.router.supervision.quarantine.holds import Holds
-from caxton.router.supervision.quarantine.quarantine import Supervision
+from caxton.router.snapshots.service import Snapshots, hibernates
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
 from caxton.router.talks.assembly import make_talking
 from caxton.router.tenancy import Tenancy, spec_of
 from caxton.router.timing.alarms import Alarms
 from caxton.router.timing.schedules import Schedules
 from caxton.router.timing.timers import Timers
-from caxton.router.versions.kept.lanes import Lanes
+from caxton.router.versions.lanes import Lanes
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 

@@ -24,7 +24,7 @@ from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
-from caxton.router.snapshots.service.service import Snapshots
+from caxton.router.snapshots.service import Snapshots
 from caxton.router.talks.addressing import Addressing
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult

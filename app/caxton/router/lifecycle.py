@@ -20,7 +20,7 @@ from caxton.router.deployments import describe, discard_modules
 from caxton.router.desk import Desk
 from caxton.router.readiness import require_accepting
 from caxton.router.rows import agent_row
-from caxton.router.versions.kept import rollouts
+from caxton.router.versions import rollouts
 from caxton.router.views import agent_view, require_etag
 from caxton.store import Changes
 

@@ -22,8 +22,8 @@ from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
 from caxton.router.replies import failure_answer, failure_content, undeliverable
-from caxton.router.supervision.quarantine.holds import Holds
-from caxton.router.supervision.quarantine.quarantine import Supervision
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
 from caxton.router.talks.addressing import Addressing, not_delivered
 from caxton.router.talks.conversations import Conversations
 from caxton.router.talks.tasks import Tasks

@@ -21,8 +21,8 @@ from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
-from caxton.router.operations.table import gate as ops_gate
-from caxton.router.operations.table.table import make_operations
+from caxton.router.operations import gate as ops_gate
+from caxton.router.operations.table import make_operations
 from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.store import Store

@@ -23,7 +23,7 @@ from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
 from caxton.router.outcomes import Outcomes
 from caxton.router.replies import answer, failure_content, is_agent
-from caxton.router.snapshots.service.service import Snapshots
+from caxton.router.snapshots.service import Snapshots
 from caxton.router.timing.timers import Timers
 from caxton.store import ExecutionRow, LogRow
 

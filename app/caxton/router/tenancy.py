@@ -25,7 +25,7 @@ from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.scheduler import Scheduler
-from caxton.router.supervision.quarantine.holds import places
+from caxton.router.supervision.holds import places
 from caxton.router.timing.alarms import Alarms
 from caxton.router.timing.schedules import Schedules
 from caxton.router.timing.timers import Timers

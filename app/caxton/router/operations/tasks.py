@@ -18,7 +18,7 @@ from caxton.protocol.operations import Named
 from caxton.protocol.talks import BidView, Select, TaskCreate, TaskListing, TaskView
 from caxton.protocol.views import Page
 from caxton.router.desk import Desk
-from caxton.router.operations.table.conversations import read_seq, write_seq
+from caxton.router.operations.conversations import read_seq, write_seq
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
 from caxton.router.talks.tasks import CALLING, CANCELLED, STATES, conflict

@@ -17,7 +17,7 @@ from caxton.router.dispatch import Dispatch
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
 from caxton.router.scheduler import Scheduler
 from caxton.router.tenancy import Tenancy, spec_of
-from caxton.router.versions.kept.gauge import Gauge
+from caxton.router.versions.gauge import Gauge
 from caxton.router.workers import Workers
 
 _SHARES: Final = 10_000

@@ -23,10 +23,10 @@ from caxton.protocol.views import AgentView
 from caxton.router.boxes import Box
 from caxton.router.desk import Desk
 from caxton.router.rows import agent_row
-from caxton.router.versions.kept.kept import agent_of_version, no_version, version_row
-from caxton.router.versions.kept.lanes import lane_of
-from caxton.router.versions.kept.live import Live
-from caxton.router.versions.kept.verdicts import Verdict, verdict
+from caxton.router.versions.kept import agent_of_version, no_version, version_row
+from caxton.router.versions.lanes import lane_of
+from caxton.router.versions.live import Live
+from caxton.router.versions.verdicts import Verdict, verdict
 from caxton.router.views import agent_view, require_etag, rollout_view
 from caxton.store import Changes, RolloutRow
 

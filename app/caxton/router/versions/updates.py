@@ -25,9 +25,9 @@ from caxton.router.jobs import UPDATE, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test_apart
-from caxton.router.snapshots.service.rules import check_shared
-from caxton.router.versions.kept import rollouts
-from caxton.router.versions.kept.kept import agent_of_version, candidate, keep, no_version, plan_row, version_row
+from caxton.router.snapshots.rules import check_shared
+from caxton.router.versions import rollouts
+from caxton.router.versions.kept import agent_of_version, candidate, keep, no_version, plan_row, version_row
 from caxton.router.views import agent_view, agent_view_with, require_etag
 from caxton.store import Changes, VersionRow
 
