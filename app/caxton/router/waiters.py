@@ -6,7 +6,9 @@ durable, outcomes are.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -65,10 +67,22 @@ class Waiters:
         for waiter in self._waiting.pop(message_id, ()):
             waiter(outcome)
 
+    async def all_settled(self, message_ids: list[str]) -> None:
+        """Waits until each of these messages, which are live now, has ended; patiently."""
+        events = [asyncio.Event() for _ in message_ids]
+        for message_id, event in zip(message_ids, events, strict=True):
+            self.add(message_id, partial(_set, event), patient=True)
+        for event in events:
+            await event.wait()
+
     def fail_all(self, outcome: Outcome) -> None:
         """Nothing will be settled any more: the store failed, or the router ends."""
         for message_id in list(self._waiting):
             self.settle(message_id, outcome)
+
+
+def _set(event: asyncio.Event, _: Outcome) -> None:
+    event.set()
 
 
 def invoke_view(message: Message, outcome: Outcome) -> InvokeView:
