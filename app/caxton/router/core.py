@@ -214,18 +214,7 @@ class Core:
 
     async def settled(self, message_ids: list[str]) -> None:
         """Waits until none of these messages is live any more."""
-        left = {message_id for message_id in message_ids if message_id in self._boxes.live}
-        done = asyncio.Event()
-
-        def ended(message_id: str) -> None:
-            left.discard(message_id)
-            if not left:
-                done.set()
-
-        for message_id in list(left):
-            self._waiters.add(message_id, lambda _, one=message_id: ended(one), patient=True)  # type: ignore[misc]  # bound early
-        if left:
-            await done.wait()
+        await self._waiters.settled({one for one in message_ids if one in self._boxes.live})
 
     def in_flight(self, message_id: str) -> bool:
         """Whether the message is being handled now."""
