@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run test lint format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -17,6 +17,8 @@ RELEASE ?= bookworm
 VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.py)
 NEXT_VERSION := 9.9.9
 DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
+# Holds the path of the package that an upgrade comes from.
+PREVIOUS := build/deb/$(RELEASE)/previous
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,12 +36,13 @@ packages: export PIP := $(BIN)/python -m pip
 packages: $(VENV)/.installed ## the packages that tests install: this one, one to upgrade to, one to upgrade from; root
 	test -e $(DEB) || sh packaging/build.sh $(RELEASE) $(VERSION)
 	sh packaging/build.sh $(RELEASE) $(NEXT_VERSION)
-	sh packaging/previous.sh $(RELEASE) | tail -n 1 >build/deb/$(RELEASE)/previous
+	sh packaging/previous.sh $(RELEASE) | tail -n 1 >$(PREVIOUS)
 
 scenario-%: export PATH := $(ANSIBLE):$(PATH)
 scenario-%: export CAXTON_PACKAGE := $(DEB)
 scenario-%: $(ANSIBLE_VENV)/.installed
-	CAXTON_PREVIOUS_PACKAGE=$$(cat build/deb/$(RELEASE)/previous) molecule test -s $*
+	@test -e $(DEB) -a -s $(PREVIOUS) || { echo 'the packages for the machines are not there: make packages' >&2; exit 1; }
+	CAXTON_PREVIOUS_PACKAGE=$$(cat $(PREVIOUS)) molecule test -s $*
 
 scenarios: scenario-default scenario-cluster scenario-upgrade scenario-disaster_recovery ## the molecule scenarios, on lab machines; root, after make packages
 
@@ -53,7 +56,7 @@ lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansi
 	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
-	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
+	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p lab
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
 
@@ -64,6 +67,10 @@ format: $(VENV)/.installed ## ruff format
 bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables, writes tests/bench/results/*.json
 	cd app && $(BIN)/python -m bench $(BENCH)
 bench: export PYTHONPATH := $(abspath app):$(abspath tests)
+
+soak: $(VENV)/.installed ## a million executions of every kind with kills, then 100,000 instances; an hour (less: SOAK="--executions N --instances N")
+	cd app && $(BIN)/python -m soak $(SOAK)
+soak: export PYTHONPATH := $(abspath app):$(abspath tests)
 
 examples: toolchains ## build the example agents into app/examples/build
 	$(BIN)/python app/examples/build.py
@@ -90,6 +97,7 @@ reproducible: $(VENV)/.installed ## build the package twice, elsewhere and other
 	@sh packaging/reproducible.sh $(RELEASE) $(VERSION)
 
 test-limits: $(VENV)/.installed ## memory, processor and task limits in a virtual machine with a kernel of its own; root, minutes
+	sh packaging/host.sh packaging/host-packages.txt tests/limits/packages.txt
 	test -e $(DEB) || $(MAKE) deb
 	$(BIN)/python -m pytest -m limits tests/limits -s
 

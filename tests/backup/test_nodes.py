@@ -18,10 +18,11 @@ from wasmtime import wat2wasm
 
 from caxton.backup import probe
 from caxton.protocol.errors import Code
-from caxton.protocol.operations import Listing, Named
+from caxton.protocol.operations import Listing, Named, Submit
 from support import snapshot_agents
-from support.desk_node import RouterNode, deploy, invoke, refusal, submit, until
+from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 from support.node import running_node
+from support.router_agents import PICKY
 from support.router_client import RouterClient
 from support.served_node import ECHO, TRAP, ServedNode, run_cli
 
@@ -183,6 +184,21 @@ def test_the_drill_proves_it_and_touches_nothing(node: RouterNode) -> None:
     assert {path.name for path in directory_of(node).iterdir() if path.is_dir()} == set()
     with node.client() as client:
         assert {client.call("message.get", Named(one))["state"] for one in waiting} == {"pending"}
+
+
+def test_the_drill_lets_no_quarantined_agent_take_a_message(node: RouterNode) -> None:
+    with node.client() as client:
+        budget = {"dead_letters": 1, "senders": 1, "pause_seconds": 1.0}
+        deploy(client, "picky", PICKY, supervision=budget, retry={"max_deliveries": 1})
+        client.call("submit", Submit([message("picky", b'"!"')]))
+        until(lambda: client.call("agent.get", Named("picky"))["status"] == "quarantined")
+        client.call("node.pause")
+        waiting = message("picky")
+        client.call("submit", Submit([waiting]))
+        cli(node, "backup", "state")
+        assert len(cli(node, "backup", "drill")["proof"]) == 32
+        client.call("node.resume")
+        until(lambda: client.call("message.get", Named(waiting.message_id))["state"] == "done")
 
 
 def test_drills_that_must_fail(node: RouterNode) -> None:

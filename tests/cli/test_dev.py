@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Desk:
         self.temporary = home / "tmp"
         self.temporary.mkdir()
         self.environ = {"TMPDIR": str(self.temporary)}
+        self.running: list[subprocess.Popen[bytes]] = []
 
     def write(self, name: str, text: str) -> str:
         path = self.home / name
@@ -53,8 +55,12 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    for process in desk.running:
+        process.kill()
+        process.wait()
 
 
 def test_a_line_is_a_message_and_its_content_json_or_text(desk: Desk) -> None:
@@ -129,6 +135,18 @@ def test_a_guest_that_holds_its_worker_is_killed_as_on_a_node(desk: Desk) -> Non
     assert [report["ended"] for report in reports] == ["EXECUTION_TIMEOUT"] * 2
 
 
+def test_memory_with_snapshots_survives_a_trap(desk: Desk) -> None:
+    """What counts in memory traps when it has counted to two: a fresh instance goes on from one, or from nothing."""
+    counting = reactor(
+        """(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+         (if (i32.eq (i32.load (i32.const 0)) (i32.const 2)) (then (unreachable)))
+         (call $answer (i32.load (i32.const 0)))"""
+    )
+    for state, answers in (("memory", [1, None, 1]), ("snapshot", [1, None, None])):
+        reports = desk.run(counting, "1\n1\n1\n", "--state", state, code=1)
+        assert [report.get("content") for report in reports] == answers
+
+
 def test_what_needs_a_node_is_answered_and_said(desk: Desk) -> None:
     (report,) = desk.run(ASK, "1\n")
     assert report["content"] == -6
@@ -162,6 +180,7 @@ class Running:
         with self.output.open("w") as output, given.open() as source:
             command = [sys.executable, "-m", "caxton", "dev", *arguments]
             self.process = subprocess.Popen(command, env=environ, stdin=source, stdout=output, stderr=output)
+        desk.running.append(self.process)
 
     @property
     def text(self) -> str:

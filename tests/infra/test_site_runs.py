@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import caxton
 from lab.labs import Lab
 from support import controller
 
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.site, pytest.mark.timeout(3600)]
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = {"node1": "10.42.8.11", "lb1": "10.42.8.21"}
 LAB = Lab("siteruns")
+PACKAGE = ROOT / "build" / "deb" / "bookworm" / f"caxton_{caxton.__version__}_amd64.deb"
 RUNS = 10
 KILLS = int(os.environ.get("CAXTON_SITE_KILLS", "4"))
 SEED = int(os.environ.get("CAXTON_SITE_SEED", "1"))
@@ -35,8 +37,7 @@ OWNED = (
 
 def environment() -> dict[str, str]:
     path = f"{controller.VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    package = next((ROOT / "build" / "deb" / "bookworm").glob("caxton_0.*_amd64.deb"))
-    own = {"PATH": path, "MOLECULE_SCENARIO_NAME": LAB.record.name, "CAXTON_PACKAGE": str(package)}
+    own = {"PATH": path, "MOLECULE_SCENARIO_NAME": LAB.record.name, "CAXTON_PACKAGE": str(PACKAGE)}
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | own
 
 
@@ -83,12 +84,17 @@ def state() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[None]:
+def machines(machinery: None) -> Iterator[None]:
     if (lack := controller.missing()) is not None:
         pytest.skip(lack)
-    LAB.up(HOSTS)
-    yield
+    if not PACKAGE.exists():
+        pytest.skip("no package: make packages")
     LAB.down()
+    try:
+        LAB.up(HOSTS)
+        yield
+    finally:
+        LAB.down()
 
 
 @pytest.fixture(scope="module")

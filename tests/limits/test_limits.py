@@ -26,6 +26,13 @@ def test_nothing_of_the_boot_was_left_out(node: Any) -> None:
     assert node.machine.properties("sockets.target", "ActiveState") == {"ActiveState": "active"}
 
 
+def test_nobody_is_watched_who_never_says_that_he_lives(node: Any) -> None:
+    """The tests' own patience once gave the API a watchdog: it ended the node ten minutes after its start."""
+    for unit in OTHERS:
+        watched = unit == "caxton-router.service"
+        assert (node.machine.properties(unit, "WatchdogUSec")["WatchdogUSec"] != "0") is watched
+
+
 def test_the_settings_are_in_the_unit_and_in_the_kernel(node: Any) -> None:
     machine: VirtualMachine = node.machine
     shown = machine.properties(EXECUTOR, "MemoryMax", "CPUQuotaPerSecUSec", "TasksMax", "OOMPolicy")
@@ -85,10 +92,11 @@ def uptime(machine: VirtualMachine) -> float:
 
 def test_forks_end_at_the_task_limit_and_the_node_lives_on(node: Any) -> None:
     machine: VirtualMachine = node.machine
-    limit = int(machine.cgroup(EXECUTOR, "pids.max"))
+    limit, pids = int(machine.cgroup(EXECUTOR, "pids.max")), node.main_pids()
     made, error, tasks = map(int, machine.run("python3 /root/forks.py", 600).split())
     assert error == errno.EAGAIN
     assert 0 < made < tasks == limit
     assert machine.counters(EXECUTOR, "pids.events")["max"] >= 1
     assert node.answers()
     node.balanced()
+    assert node.main_pids() == pids

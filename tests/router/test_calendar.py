@@ -6,11 +6,15 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
-from caxton.protocol.agents import Misfire, Schedule
+from caxton.protocol.agents import AgentConfig, EffectiveLimits, Instance, Misfire, ModuleInfo, Retry, Schedule, Shape
 from caxton.protocol.errors import CaxtonError
-from caxton.router.calendar import MOST_AT_ONCE, check_schedules, due_times, jitter_of, next_due, to_send
+from caxton.router.agents import Agent
+from caxton.router.rows import agent_of, agent_row
+from caxton.router.timing.cron import MOST_AT_ONCE, check_schedules, due_times, jitter_of, next_due, to_send
+from caxton.store import AgentRow
 
 BERLIN = "Europe/Berlin"
 
@@ -106,3 +110,16 @@ def test_two_schedules_have_two_names() -> None:
         check_schedules([schedule("0 * * * *"), schedule("1 * * * *")], 1_000)
     assert caught.value.details["path"] == "schedules[1].name"
     assert next_due(schedule("0 * * * *"), at("2026-11-26T12:00")) == at("2026-11-26T13:00")
+
+
+def test_a_release_without_schedules_can_read_the_agents_of_this_one() -> None:
+    """Going back needs no restore: what configurations of schema 1 did not have is kept beside them."""
+    retry = Retry(max_deliveries=2, jitter=0.5, on_dead="hold")
+    config = AgentConfig(name="a", retry=retry, schedules=[schedule("0 * * * *")])
+    module = ModuleInfo("00", 1, Shape.REACTOR, [], [], 1, 1, None, 0.0)
+    agent = Agent("a", "id", 1, config, module, EffectiveLimits(), Shape.REACTOR, Instance.PERSISTENT, 1, 0.0)
+    row = agent_row(agent)
+    written = msgspec.json.decode(msgspec.json.encode(row))["config"]
+    assert "schedules" not in written
+    assert written["retry"] == {"max_deliveries": 2}
+    assert agent_of(msgspec.json.decode(msgspec.json.encode(row), type=AgentRow), 0).config == config

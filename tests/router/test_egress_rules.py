@@ -40,6 +40,13 @@ def test_an_operator_opens_networks_and_only_those() -> None:
     assert may_reach(ip_address("fd00::7"), allowed)
 
 
+@pytest.mark.parametrize("text", ["0.0.0.0", "127.0.0.1", "::", "::1", "::ffff:127.0.0.1", "224.0.0.1", "ff02::1"])
+def test_even_everything_does_not_open_this_host(text: str) -> None:
+    assert not may_reach(ip_address(text), networks(["0.0.0.0/0", "::/0"]))
+    assert may_reach(ip_address("10.9.8.7"), networks(["0.0.0.0/0"]))
+    assert may_reach(ip_address("127.0.0.1"), networks(["127.0.0.1"]))
+
+
 def own_address() -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -11,6 +11,8 @@ _IMPORTS = """
  (import "caxton" "get_config" (func $config (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "http_request" (func $http (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "subscribe_messages" (func $subscribe (param i32 i32) (result i32)))
+ (import "caxton" "broadcast_message" (func $broadcast (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
 """
 
@@ -129,3 +131,73 @@ def content_offset(receiver: str) -> int:
     """Where the content of `node.message(receiver, …)` begins in the JSON that a guest gets."""
     head = '{"message_id":"%s","performative":"request","sender":"client:test","receiver":"%s","content":'
     return len(head % ("0" * 36, receiver))
+
+
+def subscriber(topic: str) -> str:
+    """Subscribes whenever it gets a message, and counts it; -1 (DENIED) and the like are its failure's number."""
+    data = f'{{"topic":"{topic}"}}'
+    return reactor(
+        f"(local.set $i (call $subscribe (i32.const 0) (i32.const {len(data)})))"
+        "(if (i32.lt_s (local.get $i) (i32.const 0)) (then (return (i32.sub (i32.const 0) (local.get $i)))))"
+        "(call $bump) (i32.const 0)",
+        data=data,
+    )
+
+
+def broadcaster(wanted: str, draft: str) -> str:
+    """Broadcasts `draft` to the filter `wanted`; keeps the answer, one byte, as key `n`."""
+    assert len(wanted) <= 200
+    at = f"(i32.const 200) (i32.const {len(draft)})"
+    return reactor(
+        f"(i32.store8 (i32.const 2000) (call $broadcast (i32.const 0) (i32.const {len(wanted)}) {at}))"
+        "(drop (call $store (i32.const 1000) (i32.const 1) (i32.const 2000) (i32.const 1))) (i32.const 0)",
+        data=wanted.ljust(200) + draft,
+    )
+
+
+def bidder(bid: str, result: str = '{"ok":true}', *, on_accept: str = "") -> str:
+    """Answers a call for proposals of the node with `bid`, and `accept_proposal` with `result`; counts rejections."""
+    draft = f'{{"performative":"propose","receiver":"task:node","protocol":"fipa-contract-net","content":{bid}}}'
+    said = "(i32.load16_u (i32.add (local.get $p) (i32.const 69)))"  # how the performative begins
+    accept = on_accept or f"(return (call $reply (i32.const 400) (i32.const {len(result)})))"
+    assert len(draft) <= 400
+    return reactor(
+        f"(if (i32.eq {said} (i32.const {int.from_bytes(b'cf', 'little')}))"
+        f" (then (return (call $send (i32.const 0) (i32.const {len(draft)})))))"
+        f"(if (i32.eq {said} (i32.const {int.from_bytes(b'ac', 'little')})) (then {accept}))"
+        "(call $bump) (i32.const 0)",
+        data=draft.ljust(400) + result,
+    )
+
+
+def answerer(content: str) -> str:
+    """Answers everything with this content."""
+    return reactor(f"(call $reply (i32.const 0) (i32.const {len(content)}))", data=content)
+
+
+def _word(text: str) -> int:
+    """Eight bytes of text as a guest loads them."""
+    assert len(text) == 8
+    return int.from_bytes(text.encode(), "little")
+
+
+def puppet(counting: str = "(call $bump)") -> str:
+    """Sends the message that it gets as the content of another; of any other message it counts one."""
+    return reactor(
+        "(call $act (local.get $p) (local.get $n))",
+        extra=f"""(func $act (param $p i32) (param $n i32) (result i32) (local $s i32) (local $e i32)
+  (local.set $s (local.get $p))
+  (loop $l
+   (local.set $s (i32.add (local.get $s) (i32.const 1)))
+   (br_if $l (i64.ne (i64.load (local.get $s)) (i64.const {_word('"content')}))))
+  (local.set $s (i32.add (local.get $s) (i32.const 10)))
+  (local.set $e (i32.sub (i32.add (local.get $p) (local.get $n)) (i32.const 8)))
+  (loop $m
+   (local.set $e (i32.sub (local.get $e) (i32.const 1)))
+   (br_if $m (i64.ne (i64.load (local.get $e)) (i64.const {_word(',"conver')}))))
+  (if (i64.eq (i64.load (local.get $s)) (i64.const {_word('{"perfor')}))
+   (then (return (i32.shr_u
+    (call $send (local.get $s) (i32.sub (local.get $e) (local.get $s))) (i32.const 31)))))
+  {counting}
+  (i32.const 0))""",
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from caxton.protocol.operations import Affected
+from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
 from caxton.protocol.versions import VersionView
 from caxton.protocol.views import (
     AgentView,
@@ -81,6 +82,34 @@ class KeyPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class ConversationPage(msgspec.Struct, frozen=True):
+    """One page of conversations that follow a protocol."""
+
+    items: list[TalkView]
+    next_cursor: str | None = None
+
+
+class CapabilityPage(msgspec.Struct, frozen=True):
+    """One page of capabilities."""
+
+    items: list[CapabilityView]
+    next_cursor: str | None = None
+
+
+class TopicPage(msgspec.Struct, frozen=True):
+    """One page of topics."""
+
+    items: list[TopicView]
+    next_cursor: str | None = None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """One page of tasks."""
+
+    items: list[TaskView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
     """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
 
@@ -98,6 +127,8 @@ class UpdateForm(msgspec.Struct, frozen=True):
 __all__ = [
     "Affected",
     "AgentPage",
+    "CapabilityPage",
+    "ConversationPage",
     "DeployForm",
     "ExecutionPage",
     "Health",
@@ -106,6 +137,8 @@ __all__ = [
     "LogPage",
     "MessagePage",
     "StatePage",
+    "TaskPage",
+    "TopicPage",
     "UpdateForm",
     "VersionPage",
 ]

@@ -35,6 +35,13 @@ class AgentName(BaseConverter):
     part_isolating = False
 
 
+class TopicName(BaseConverter):
+    """As an agent's name; its second part is no verb of a topic."""
+
+    regex = r"[^/]+(?:/(?!(?:subscribe|unsubscribe)$)[^/]+)?"
+    part_isolating = False
+
+
 class MessageId(BaseConverter):
     """One segment that is no verb of the dead letters."""
 

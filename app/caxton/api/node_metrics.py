@@ -74,6 +74,9 @@ class NodeCollector:
         yield self._counter("egress_seconds", "Time that outbound requests took", egress["seconds"])
         yield self._counted("quarantines", "Steps of quarantines", "step", meters["quarantines"])
         yield self._counted("schedule_messages", "Due times of schedules", "outcome", meters["schedules"])
+        violations, expired = meters["protocol_violations"], meters["conversations_expired"]
+        yield self._counter("protocol_violations", "Messages that their conversation's protocol refused", violations)
+        yield self._counter("conversations_expired", "Conversations that ended at a deadline", expired)
         yield self._counter("store_commits", "Transactions of the store", meters["commits"]["count"])
         yield self._counter("store_commit_seconds", "Time spent in transactions", meters["commits"]["seconds"])
 

@@ -26,7 +26,7 @@ _json: Final = msgspec.json.Decoder(msgspec.Raw)
 
 def agent_config(file: str, config_file: str | None, options: dict[str, Any]) -> AgentConfig:
     """The configuration that `caxton agent deploy` would send; `INVALID_REQUEST` when a field is wrong."""
-    made = assemble(file, read_config(config_file), {**options, "capabilities": ()})
+    made = assemble(file, read_config(config_file), options)
     try:
         return msgspec.convert(made, AgentConfig)
     except msgspec.ValidationError as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from caxton.cli.deployment import config_options
 from caxton.cli.dev_input import FORMS, agent_config, messages_of, read_messages
 from caxton.cli.dev_show import show_agent, show_costs, show_report
 from caxton.cli.dev_watch import changed
@@ -27,7 +28,6 @@ from caxton.protocol.errors import CaxtonError
 Command = Callable[..., Any]
 _OPTIONS = (
     click.argument("agent"),
-    click.option("--config-file", help="agent.toml or agent.json with the fields of a deployment."),
     click.option(
         "--file", "node_file", type=click.Path(path_type=Path), help="The node's TOML file: its limits count."
     ),
@@ -40,17 +40,11 @@ _OPTIONS = (
         help="content: a message a line, JSON or else text. message: a line has the fields of an invocation. "
         "text: all of it is one message.",
     ),
-    click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"])),
-    click.option("--instance", type=click.Choice(["persistent", "per_message"])),
-    click.option("--grant", "grants", multiple=True, help="scratch, kv=no, dir=HOST:GUEST[:rw] …"),
-    click.option("--limit", "limits", multiple=True, help="memory=64MB, execution_timeout=5s, fuel=100000 …"),
-    click.option("--arg", "args", multiple=True, help="An argument of a command agent."),
-    click.option("--env", "env", multiple=True, help="KEY=VALUE of the agent's environment."),
-    click.option("--set", "settings", multiple=True, help="KEY=VALUE of the agent's config table."),
 )
 
 
 def _agent_options(command: Command) -> Command:
+    command = config_options(command)
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -68,9 +62,9 @@ def dev() -> None:
 def run(state: State, agent: str, form: str, node_file: Path | None, **options: Any) -> int:
     """Run AGENT (.wasm or .wat) on messages from stdin: `caxton dev run AGENT < messages`.
 
-    The same executor as a node's, for this command only: the same compile jail, limits and host functions. Keys are
-    kept until the last message; a message to another agent goes nowhere, `request` answers UNAVAILABLE. Exit 1 when
-    a message failed.
+    The same executor as a node's, for this command only: the same compile jail, limits and host functions. Keys, and
+    memory with snapshots, are kept until the last message; a message to another agent goes nowhere, `request` answers
+    UNAVAILABLE. Exit 1 when a message failed.
     """
     if agent == "-":
         raise click.UsageError("the messages come from stdin: the agent must be a file")

@@ -1,6 +1,6 @@
-"""One agent on a private executor: deployed, given messages one after the other, its keys kept in memory.
+"""One agent on a private executor: deployed, given messages one after the other.
 
-Owns what a router would do for it: the checks of a deployment, the life of its instance, its keys. Must never
+Owns what a router would do for it: the checks of a deployment, the life of its instance. Must never
 deliver to another agent: there is none, and who asks one is told `UNAVAILABLE`.
 """
 
@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from caxton.dev.engine import Engine, engine
+from caxton.dev.kept import Kept
 from caxton.dev.report import Report, report_of
 from caxton.protocol.agents import AgentConfig, EffectiveLimits, Shape
 from caxton.protocol.errors import CaxtonError, Code
@@ -64,7 +65,7 @@ class Desk:
         self._spec: AgentSpec | None = None
         self._loaded_on = 0
         self._incarnation = 0
-        self._keys: dict[str, bytes] = {}
+        self._kept = Kept(0)
         self._asked: list[Message] = []
         self._running: tuple[int, asyncio.Future[Result]] | None = None
         machine.received, machine.lost = self._received, self._lost
@@ -86,8 +87,9 @@ class Desk:
         if self._handle:
             self._machine.send(End(self._handle, orderly=False, forget=True))
         self._handle, self._loaded_on, self._incarnation = next(self._numbers), 0, 0
-        self._spec, self._keys = spec_of(agent, node), {}
+        self._spec, self._kept = spec_of(agent, node), Kept(limits.state_bytes)
         result = await self._run(lambda number: Start(number, self._handle, self._incarnation + 1))
+        self._kept.commit(result)
         if result.status != "ok":
             code = Code(result.code) if result.code in set(Code) else Code.AGENT_FAILED
             detail = result.detail or "the agent could not be started"
@@ -102,7 +104,7 @@ class Desk:
         result = await self._run(
             lambda number: Execute(number, self._handle, self._incarnation + 1, body, None, SEED)
         )
-        return report_of(result, self._asked, began, self._keep(result))
+        return report_of(result, self._asked, began, self._kept.commit(result))
 
     async def _run(self, frame_of: Callable[[int], RouterFrame]) -> Result:
         assert self._spec is not None
@@ -118,21 +120,6 @@ class Desk:
         self._incarnation = max(self._incarnation, result.incarnation)
         return result
 
-    def _keep(self, result: Result) -> str | None:
-        """Keeps what it stored; or why not, when all its keys together would be too large."""
-        assert self._spec is not None
-        if result.status != "ok":
-            return None
-        after = {**self._keys, **{key: value for key, value in result.writes if value is not None}}
-        for key, value in result.writes:
-            if value is None:
-                after.pop(key, None)
-        limit = self._spec.limits.state_bytes
-        if result.writes and sum(len(key.encode()) + len(value) for key, value in after.items()) > limit:
-            return f"{Code.RESOURCE_LIMIT_EXCEEDED}: the keys would take more than {limit} bytes"
-        self._keys = after
-        return None
-
     def _received(self, frame: WorkerFrame) -> None:
         if isinstance(frame, HostCall):
             self._called(frame)
@@ -140,17 +127,19 @@ class Desk:
             self._finish(frame)
 
     def _called(self, call: HostCall) -> None:
-        if call.kind == "load" and call.key is not None:
-            value = self._keys.get(call.key)
-            status = NOT_FOUND if value is None else 0
-            self._machine.send(HostReply(call.exec_id, call.call_id, status, value or b""))
+        """Answers what only a router knows; what needs other agents or the world is not there."""
+        if call.kind == RESTORE:
+            image = self._kept.part(int(call.key or 0))
+            found = None if image is None else msgspec.msgpack.encode(image)
+        elif call.kind == "load" and call.key is not None:
+            found = self._kept.load(call.key)
+        else:
+            if call.message is not None:
+                self._asked.append(call.message)
+            self._machine.send(HostReply(call.exec_id, call.call_id, UNAVAILABLE))
             return
-        if call.message is not None:
-            self._asked.append(call.message)
-        if call.kind == RESTORE:  # its memory lasts as long as this command
-            self._machine.send(HostReply(call.exec_id, call.call_id, NOT_FOUND))
-            return
-        self._machine.send(HostReply(call.exec_id, call.call_id, UNAVAILABLE))
+        status = NOT_FOUND if found is None else 0
+        self._machine.send(HostReply(call.exec_id, call.call_id, status, found or b""))
 
     def _lost(self, reason: str) -> None:
         if self._running is None:

@@ -200,7 +200,7 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replicas: int | str = 1
     node: str | None = None
     self_test: SelfTest | None = None
-    schedules: Annotated[list[Schedule], Meta(max_length=100)] = []
+    schedules: Annotated[list[Schedule], Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModuleInfo(msgspec.Struct, frozen=True):

@@ -129,6 +129,8 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     message: Message
     is_reply: bool = False
+    everyone: bool = False
+    """To all that offer the capability, not to one of them."""
 
 
 class TimerSet(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -189,6 +191,8 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """How long it took to restore the instance from its snapshot, if that was done."""
     start_failed: bool = False
     """An `error` while the instance came up, before it saw the message."""
+    topics: list[str] = []
+    """Topics that the execution subscribed to."""
 
 
 class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
@@ -196,7 +200,7 @@ class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
 
     `kind`: `load` (`key`), `request` (`message`, already derived id), `restore` (`key` = part of the snapshot,
     answered by an encoded `caxton.protocol.snapshots.Image`), `http` (`data` = the guest's JSON, `key` = the
-    idempotency key).
+    idempotency key), `count` (`key`, a topic or capability as a receiver: how many it stands for).
     """
 
     exec_id: int

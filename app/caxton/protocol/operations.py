@@ -14,6 +14,17 @@ import msgspec
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.talks import (
+    CapabilitySet,
+    CapabilityView,
+    ConversationListing,
+    ConversationView,
+    Subscribe,
+    TaskCreate,
+    TaskListing,
+    TaskView,
+    TopicView,
+)
 from caxton.protocol.versions import Rollback, RolloutView, Steer, Update
 from caxton.protocol.views import (
     AgentView,
@@ -266,4 +277,17 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "node.probe": (Nothing, ProbeView),
     "node.log_level": (SetLogLevel, Nothing),
     "node.gc": (Nothing, Affected),
+    "conversation.list": (ConversationListing, Page),
+    "conversation.get": (Listing, ConversationView),
+    "capability.list": (Listing, Page),
+    "capability.get": (Named, CapabilityView),
+    "capability.set": (CapabilitySet, CapabilityView),
+    "capability.remove": (Named, Affected),
+    "topic.list": (Listing, Page),
+    "topic.get": (Named, TopicView),
+    "topic.subscribe": (Subscribe, TopicView),
+    "task.create": (TaskCreate, TaskView),
+    "task.get": (Named, TaskView),
+    "task.list": (TaskListing, Page),
+    "task.cancel": (Named, TaskView),
 }

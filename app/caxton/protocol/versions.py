@@ -22,6 +22,7 @@ from caxton.protocol.agents import (
     SelfTest,
     Sha256,
     Shape,
+    Supervision,
 )
 
 KEPT_VERSIONS: Final = 10
@@ -97,7 +98,7 @@ class ConfigChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     profile: Profile | UnsetType = UNSET
     max_concurrency: Annotated[int, Meta(ge=1, le=1024)] | UnsetType | None = UNSET
     retry: Retry | UnsetType = UNSET
-    supervision: dict[str, Any] | UnsetType = UNSET
+    supervision: Supervision | UnsetType = UNSET
     replicas: int | str | UnsetType = UNSET
     node: str | UnsetType | None = UNSET
     self_test: SelfTest | UnsetType | None = UNSET

@@ -174,12 +174,29 @@ class InvokeView(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution | None
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """One receiver that did not get a published message."""
+
+    receiver: str
+    code: str
+    message: str
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """How many copies of a published message were accepted; of those that were not, the first 100."""
+
+    accepted: int
+    refused_count: int = 0
+    refused: list[Refused] = []
+
+
 class ItemView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One item's answer of POST /messages: a state, or an error."""
+    """One item's answer of POST /messages: a state, or an error. `deliveries`: of a message to a topic."""
 
     message_id: str | None = None
     state: str | None = None
     error: ErrorBody | None = None
+    deliveries: Deliveries | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,9 +22,9 @@ from caxton.protocol.agents import (
 )
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import require_agent_name
-from caxton.router.calendar import check_schedules
 from caxton.router.egress import check_grants
-from caxton.router.snapshot_rules import bounded, check_snapshots
+from caxton.router.snapshots.rules import bounded, check_snapshots
+from caxton.router.timing.cron import check_schedules
 
 _T = TypeVar("_T")
 
@@ -55,7 +55,7 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     _check_dirs(config.grants, limits.runtime.shareable_dirs)
     check_snapshots(config)
     check_grants(config.grants.http)
-    check_schedules(config.schedules, limits.messaging.max_message_size)
+    check_schedules(config.schedules or [], limits.messaging.max_message_size)
     return limits_of(config, limits)
 
 

@@ -13,13 +13,14 @@ import msgspec
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.versions import RolloutState
-from caxton.router import async_invoke, deployments, lifecycle, rollouts, updates
+from caxton.router import async_invoke, deployments, lifecycle
 from caxton.router.agents import Agent, Registry
 from caxton.router.deployments import needed_modules
 from caxton.router.desk import Desk
 from caxton.router.jobs import DEPLOY, INVOKE, RUNNING, UPDATE
 from caxton.router.rows import agent_of, agent_row
-from caxton.router.versions import strangers, without_rows
+from caxton.router.versions import rollouts, updates
+from caxton.router.versions.kept import strangers, without_rows
 from caxton.store import Changes, JobRow, RolloutRow, Store
 
 log = logging.getLogger(__name__)
@@ -55,11 +56,16 @@ async def resume(desk: Desk) -> None:
 
 
 async def _load_snapshots(desk: Desk) -> None:
-    """Says which snapshots nobody may go on from, and makes small what an earlier life left large."""
+    """Removes snapshots that nobody may go on from, and says so; makes small what an earlier life left large."""
+    gone = []
     for name in await desk.read(desk.store.reader.snapshots.infos):
         agent = desk.registry.get(name)
+        if agent is None or agent.snapshot is None:
+            gone.append(name)
         if agent is not None and agent.snapshot is None:
             desk.core.snapshots.tell_dropped(agent, "the agent was run without it meanwhile")
+    if gone:
+        await desk.core.commit(Changes(snapshots_removed=gone))
     for name in await desk.read(desk.store.reader.snapshots.unfolded):
         desk.core.snapshots.folding.add(name)
 

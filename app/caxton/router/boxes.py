@@ -17,9 +17,9 @@ from caxton.protocol.agents import Instance
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
 from caxton.router.agents import Agent, exchange_versions
-from caxton.router.gauge import Gauge
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
+from caxton.router.versions.gauge import Gauge
 from caxton.store import ExecutionRow
 
 FOLLOWERS = 7
@@ -231,6 +231,8 @@ class Boxes:
         self._handles = count(1)
         self.live: dict[str, Entry] = {}
         """Every message that is not durably settled yet."""
+        self.generation = 0
+        """Grows whenever an agent comes, goes, or is of another version now."""
         self.queued = 0
         self.queued_bytes = 0
         self._body_budget = body_budget_bytes
@@ -254,6 +256,7 @@ class Boxes:
         box = Box(agent, spec, 0)
         box.idle.set()
         self._boxes[agent.name] = box
+        self.generation += 1
         self.renumber(box)
         return box
 
@@ -285,6 +288,7 @@ class Boxes:
     def exchange(self, home: Box, side: Box) -> None:
         """The side's version becomes the agent's, and the agent's goes to the side, each with what it runs."""
         exchange_versions(home.agent, side.agent)
+        self.generation += 1
         for name in _OF_A_VERSION:
             mine, other = getattr(home, name), getattr(side, name)
             setattr(home, name, other)
@@ -300,6 +304,7 @@ class Boxes:
 
     def drop(self, name: str) -> None:
         """Forgets a box and its messages; what is on disk stays there."""
+        self.generation += 1
         box = self._boxes.pop(name, None)
         if box is None:
             return

@@ -23,37 +23,35 @@ from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.egress import Egress
 from caxton.router.emptying import Emptying
-from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.followers import Followers
-from caxton.router.holds import Holds
 from caxton.router.hostcalls import HostCalls
-from caxton.router.intake import DURABLE, Intake
+from caxton.router.intake import DURABLE
 from caxton.router.invocations import Invocations
-from caxton.router.keys import Keys
-from caxton.router.lanes import Lanes
 from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
-from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.probe import Probe
 from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.schedules import Schedules
-from caxton.router.snapshots import Snapshots, hibernates
-from caxton.router.supervision import Supervision
+from caxton.router.snapshots.service import Snapshots, hibernates
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
+from caxton.router.talks.assembly import make_talking
 from caxton.router.tenancy import Tenancy, spec_of
-from caxton.router.timers import Timers
+from caxton.router.timing.alarms import Alarms
+from caxton.router.timing.schedules import Schedules
+from caxton.router.timing.timers import Timers
+from caxton.router.versions.lanes import Lanes
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 
@@ -88,12 +86,11 @@ class Core:
         )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
-        self._keys = Keys(store.reader, self._commits, self._aftermath)
-        self._tally = Tally(self._commits)
-        self._intake = Intake(self._boxes, self._commits, self._aftermath, self._pressures, self._wake)
-        self._outcomes = Outcomes(
-            self._commits, self._aftermath, self._intake, self._keys, self._tally, store.reader, emit
+        self.talking = make_talking(
+            self._boxes, self._commits, self._aftermath, self._pressures, store.reader, self._wake, emit
         )
+        self._keys, self._tally = self.talking.keys, self.talking.tally
+        self._intake, self._outcomes = self.talking.intake, self.talking.outcomes
         self._scheduler = Scheduler(
             self._executor.place,
             lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
@@ -110,12 +107,14 @@ class Core:
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
+        addressing = self.talking.addressing
         self.snapshots = Snapshots(self._commits, store.reader, self._emit)
         self._egress = Egress(self._boxes, self._commits)
         results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
         self._hostcalls = HostCalls(
             self._boxes,
             self._intake,
+            addressing,
             self._keys,
             self._waiters,
             self._commits,
@@ -136,7 +135,9 @@ class Core:
             self._commits,
             store.reader,
         )
-        self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
+        self._calls = Calls(
+            self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, self._cancel_entry
+        )
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
         self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
@@ -159,6 +160,7 @@ class Core:
         """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
         self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
         self._executor.start()
+        self.talking.start()
         self._keep_house()
 
     async def stop(self) -> None:
@@ -166,6 +168,7 @@ class Core:
         self._scheduler.hold(scheduler.STOPPING)
         self._timers.stop()
         self.schedules.stop()
+        self.talking.conversations.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
                 for box in list(self._boxes.versions()):
@@ -201,16 +204,7 @@ class Core:
 
     async def cancel(self, message_id: str) -> None:
         """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
-        entry = self._boxes.live.get(message_id)
-        if entry is None or entry.place is Place.GONE:
-            await self._calls.refuse_cancel(message_id)
-            return
-        done = asyncio.get_running_loop().create_future()
-        self._waiters.add(message_id, lambda outcome: None if done.done() else done.set_result(outcome))
-        self._cancel_entry(entry)
-        outcome = await done
-        if outcome.state is not State.CANCELLED:
-            raise CaxtonError(Code.CONFLICT, f"the message ended as {outcome.state} before it could be cancelled")
+        await self._calls.cancel(message_id)
 
     async def settled(self, message_ids: list[str]) -> None:
         """Waits until none of these messages is live any more."""
@@ -264,6 +258,7 @@ class Core:
     def attach(self, agent: Agent) -> None:
         """Opens the agent's mailbox; what is pending is scheduled."""
         self._tenancy.attach(agent)
+        self.talking.capabilities.changed()
 
     async def drain(self, agent: Agent, grace_seconds: float) -> None:
         """Lets the agent's executions end, cancels those that take longer, and ends its instance."""
@@ -272,6 +267,7 @@ class Core:
     def detach(self, agent: Agent) -> None:
         """Forgets the agent."""
         self._tenancy.detach(agent)
+        self.talking.addressing.topics.forget(agent.name)
 
     async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
         """Puts dead letters back into their mailboxes, with other content if it is given; gives how many."""
@@ -310,10 +306,12 @@ class Core:
             "runnable": self._scheduler.runnable,
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
+            "tasks_open": len(self.talking.tasks),
             "executor_available": self._executor.available,
             "meters": {
                 **self._meters.figures(),
                 **self._supervised(),
+                **self.talking.conversations.figures(),
                 "snapshots": self.snapshots.figures(self._boxes),
             },
             **figures(self._boxes, self._executor.workers.all()),

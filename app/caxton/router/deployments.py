@@ -28,7 +28,7 @@ from caxton.router.jobs import DEPLOY, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test
-from caxton.router.versions import version_row
+from caxton.router.versions.kept import version_row
 from caxton.router.views import agent_view
 from caxton.store import Changes
 

@@ -24,7 +24,8 @@ from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
-from caxton.router.snapshots import Snapshots
+from caxton.router.snapshots.service import Snapshots
+from caxton.router.talks.addressing import Addressing
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult
 from caxton.store.reader import Reader
@@ -42,6 +43,8 @@ _REFUSALS: Final = {
     Code.STORAGE_FULL: LIMIT,
     Code.PAYLOAD_TOO_LARGE: LIMIT,
     Code.CONFLICT: INVALID,
+    Code.INVALID_REQUEST: INVALID,
+    Code.PROTOCOL_VIOLATION: INVALID,
 }
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -61,6 +64,7 @@ class HostCalls:
         self,
         boxes: Boxes,
         intake: Intake,
+        addressing: Addressing,
         keys: Keys,
         waiters: Waiters,
         commits: Commits,
@@ -69,6 +73,7 @@ class HostCalls:
         egress: Egress,
     ) -> None:
         self._boxes = boxes
+        self._addressing = addressing
         self._egress = egress
         self._intake = intake
         self._keys = keys
@@ -90,6 +95,8 @@ class HostCalls:
             self._snapshots.asked(flight, call)
         elif call.kind == "http":
             self._egress.fetch(flight, call)
+        elif call.kind == "count" and call.key is not None:
+            _answer(flight, call, self._addressing.count(call.key))
         else:
             _answer(flight, call, UNAVAILABLE)
 
@@ -105,6 +112,13 @@ class HostCalls:
 
     def _request(self, flight: Flight, call: HostCall, message: Message) -> None:
         self.awake(flight)
+        asked = message
+        if ":" in message.receiver:
+            try:
+                message = self._intake.addressed(message)
+            except CaxtonError as refusal:
+                _answer(flight, call, _REFUSALS.get(refusal.code, UNAVAILABLE))
+                return
         known = self._boxes.live.get(message.message_id)
         box = self._boxes.get(message.receiver)
         if box is not None and self._would_deadlock(flight, box, known, message):
@@ -115,6 +129,8 @@ class HostCalls:
         except CaxtonError as refusal:
             _answer(flight, call, _REFUSALS.get(refusal.code, UNAVAILABLE))
             return
+        if asked is not message:
+            self._addressing.capabilities.keep(asked, message)
 
         def settled(outcome: Outcome) -> None:
             self.awake(flight)

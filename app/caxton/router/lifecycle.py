@@ -15,12 +15,12 @@ from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Affected, Remove, Stop
 from caxton.protocol.views import AgentView
-from caxton.router import rollouts
 from caxton.router.agents import Agent
 from caxton.router.deployments import describe, discard_modules
 from caxton.router.desk import Desk
 from caxton.router.readiness import require_accepting
 from caxton.router.rows import agent_row
+from caxton.router.versions import rollouts
 from caxton.router.views import agent_view, require_etag
 from caxton.store import Changes
 

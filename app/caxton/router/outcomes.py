@@ -13,17 +13,21 @@ from typing import Any, Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.protocol.names import TASKS, TOPIC_PREFIX
 from caxton.router.aftermath import Aftermath
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.ephemeral import Tally
-from caxton.router.holds import Holds
 from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_entry
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
-from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
-from caxton.router.supervision import Supervision
+from caxton.router.replies import failure_answer, failure_content, undeliverable
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
+from caxton.router.talks.addressing import Addressing, not_delivered
+from caxton.router.talks.conversations import Conversations
+from caxton.router.talks.tasks import Tasks
+from caxton.router.timing.alarms import Alarms
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
@@ -40,6 +44,7 @@ class Outcomes:
         commits: Commits,
         aftermath: Aftermath,
         intake: Intake,
+        talks: Conversations,
         keys: Keys,
         tally: Tally,
         reader: Reader,
@@ -49,12 +54,15 @@ class Outcomes:
         self.aftermath = aftermath
         self.keys = keys
         self._intake = intake
+        self._talks = talks
         self._tally = tally
         self._reader = reader
         self._emit = emit
         self.drained = False
         """What is taken back now is taken back from its callers too: they ask another node."""
         self.alarms: Alarms
+        self.addressing: Addressing
+        self.tasks: Tasks
         self.wake: Callable[[Box], None]
         self.supervision: Supervision
         self.holds: Holds
@@ -94,6 +102,7 @@ class Outcomes:
     def cancel_waiting(self, box: Box, entry: Entry) -> None:
         """A message that is not out is cancelled."""
         box.mailbox.remove(entry)
+        self._withdraw(entry)
         self._record(box, entry, _cancelled(), False)
         self.wake(box)
 
@@ -105,6 +114,7 @@ class Outcomes:
     def cancelled(self, box: Box, entry: Entry) -> None:
         """An execution was cancelled: by request the message ends, else (a drain) it waits for the next start."""
         if entry.cancelled:
+            self._withdraw(entry)
             self.finish(box, entry, _cancelled(), False)
         elif entry.delivery == EPHEMERAL and self.drained:
             self.finish(box, entry, _refused(), False)
@@ -202,10 +212,47 @@ class Outcomes:
 
     # ---- sending ---------------------------------------------------------------------------------
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, *, everyone: bool = False) -> None:
         """A message of an execution, accepted with its commit; one that cannot be delivered is answered."""
         if message.message_id in self._intake.live:
             return  # a second run of the same execution: the first one's message is on its way
+        if ":" in message.receiver:
+            self._send_addressed(message, everyone)
+            return
+        try:
+            box = self._intake.receiving_box(message.receiver)
+            if message.protocol is not None:
+                self._talks.admit(message)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return
+        self._intake.enter(box, message, DURABLE)
+
+    def _send_addressed(self, message: Message, everyone: bool) -> None:
+        try:
+            if message.receiver == TASKS:
+                self.tasks.receive(message)
+                return
+            if everyone or message.receiver.startswith(TOPIC_PREFIX):
+                found = self.addressing.publish(message).deliveries
+                if found is not None and found.refused:
+                    self._bounce(message, not_delivered(message, found))
+                return
+            chosen = self._intake.addressed(message)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return
+        self.send(chosen)
+        if chosen.message_id in self._intake.live:
+            self.addressing.capabilities.keep(message, chosen)
+
+    def deliver(self, message: Message) -> None:
+        """What the node itself says: no protocol can refuse it. One that cannot be delivered is reported."""
+        if message.message_id in self._intake.live:
+            return
+        if message.receiver == TASKS:
+            self.tasks.receive(message, admitted=True)
+            return
         try:
             box = self._intake.receiving_box(message.receiver)
         except CaxtonError as error:
@@ -213,19 +260,35 @@ class Outcomes:
             return
         self._intake.enter(box, message, DURABLE)
 
-    def answer_failure(self, handled: Message, content: bytes) -> None:
-        """The automatic failure reply, where one is due."""
-        failure = failure_answer(handled, content)
+    def admit_answer(self, message: Message) -> CaxtonError | None:
+        """An answer to somebody without a mailbox: as a step of its protocol it counts all the same.
+
+        A refused one is given back to its sender, and the refusal is returned.
+        """
+        if message.protocol is None:
+            return None
+        try:
+            self._talks.admit(message)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return error
+        return None
+
+    def answer_failure(self, handled: Message, content: bytes, *, mailbox: bool = True) -> None:
+        """The automatic failure reply, where one is due; `mailbox`: not when a guest waits for the outcome."""
+        due = handled.protocol is None or self._talks.failing(handled)
+        failure = failure_answer(handled, content) if due and mailbox else None
         if failure is not None:
-            self.send(failure)
+            self.deliver(failure)
 
     def _tell_sender(self, entry: Entry, content: bytes) -> None:
         """The automatic failure reply of a message that will not be handled."""
-        if entry.delivery != REQUEST and is_agent(entry.sender):
-            self.answer_failure(self._message(entry), content)
+        self.answer_failure(self._message(entry), content, mailbox=entry.delivery != REQUEST)
+
+    def _withdraw(self, entry: Entry) -> None:
+        self._talks.withdraw(self._message(entry))
 
     def _bounce(self, message: Message, error: CaxtonError) -> None:
-        failure = undeliverable(message, error)
         self._emit(
             "message.undeliverable",
             {
@@ -236,8 +299,9 @@ class Outcomes:
                 "code": str(error.code),
             },
         )
+        failure = undeliverable(message, error)
         if failure is not None:
-            self.send(failure)
+            self.deliver(failure)
 
     def _message(self, entry: Entry) -> Message:
         if entry.message is not None:

@@ -5,8 +5,28 @@ Owns that one translation, both ways. Must never decide what is written.
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
+from caxton.protocol.agents import AgentConfig, Retry
 from caxton.router.agents import Agent
 from caxton.store import AgentRow, SnapshotInfo
+
+_RETRY: Final = Retry()
+
+
+def _readable(config: AgentConfig) -> AgentConfig:
+    """Without what a release before schema 5 would refuse in a configuration: that is kept beside it."""
+    retry = msgspec.structs.replace(config.retry, jitter=_RETRY.jitter, on_dead=_RETRY.on_dead)
+    return msgspec.structs.replace(config, retry=retry, schedules=msgspec.UNSET)
+
+
+def _whole(row: AgentRow) -> AgentConfig:
+    """The inverse of `_readable`."""
+    if row.retry is None:
+        return row.config
+    return msgspec.structs.replace(row.config, retry=row.retry, schedules=row.schedules)
 
 
 def agent_row(agent: Agent) -> AgentRow:
@@ -15,7 +35,7 @@ def agent_row(agent: Agent) -> AgentRow:
         name=agent.name,
         agent_id=agent.agent_id,
         version=agent.version,
-        config=agent.config,
+        config=_readable(agent.config),
         module=agent.module,
         limits=agent.limits,
         shape=agent.shape,
@@ -30,6 +50,8 @@ def agent_row(agent: Agent) -> AgentRow:
         descriptor=agent.descriptor,
         isolated=agent.isolated,
         quarantine=agent.quarantine,
+        retry=agent.config.retry,
+        schedules=agent.config.schedules,
     )
 
 
@@ -41,7 +63,7 @@ def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = No
         name=row.name,
         agent_id=row.agent_id,
         version=row.version,
-        config=row.config,
+        config=_whole(row),
         module=row.module,
         limits=row.limits,
         shape=row.shape,

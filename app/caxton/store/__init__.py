@@ -34,6 +34,7 @@ from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
@@ -44,8 +45,12 @@ __all__ = [
     "AgentRow",
     "ApiKeyRow",
     "Archive",
+    "BidRow",
+    "CapabilityRow",
     "Changes",
+    "ChoiceRow",
     "CommitResult",
+    "ConversationRow",
     "ExecutionRow",
     "FailedAttempt",
     "Held",
@@ -56,6 +61,7 @@ __all__ = [
     "LogRow",
     "MessageRow",
     "Mismatch",
+    "ProviderRow",
     "Reader",
     "Retention",
     "RolloutRow",
@@ -70,6 +76,7 @@ __all__ = [
     "SnapshotRow",
     "Store",
     "Swept",
+    "TaskRow",
     "TimerRow",
     "VersionRow",
     "Writer",

@@ -9,7 +9,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest, apply_snapshots, apply_supervision, apply_versions, listing
+from caxton.store import (
+    apply_messages,
+    apply_rest,
+    apply_snapshots,
+    apply_supervision,
+    apply_talks,
+    apply_versions,
+    listing,
+)
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -73,6 +81,7 @@ class Applier:
                 missed |= self._write_odd(used, ledger)
         self._write_state(group)
         self._write_snapshots(group)
+        apply_talks.write(self._connection, group)
         self._append(group)
         return findings
 

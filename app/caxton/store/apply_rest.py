@@ -52,6 +52,7 @@ _API_KEY: Final = insert(
 )
 _OF_AN_AGENT: Final = ("agent WHERE name", "key_value WHERE agent", "timer WHERE agent", "log_line WHERE agent",
                        "execution WHERE agent", "agent_version WHERE agent", "rollout WHERE agent",
+                       "subscription WHERE agent",
                        *(f"{table} WHERE agent" for table in SNAPSHOT_TABLES))  # fmt: skip
 
 

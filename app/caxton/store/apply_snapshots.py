@@ -28,6 +28,7 @@ _HEAD: Final = insert(
         "memory_bytes",
         "globals",
         "wakes",
+        "known",
     ),
     "ON CONFLICT (agent) DO UPDATE SET agent_id = excluded.agent_id, module_sha256 = excluded.module_sha256, "
     "incarnation = excluded.incarnation, generation = generation + 1, taken_at = excluded.taken_at, "

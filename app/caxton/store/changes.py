@@ -22,6 +22,7 @@ from caxton.store.rows import (
     Settle,
 )
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 
 
@@ -75,6 +76,15 @@ class Changes:
     http_calls: list[HttpCallRow]
     edits: list[tuple[str, bytes]]
     """Message id, content: of dead letters, before anything is revived."""
+    conversations: list[ConversationRow]
+    """The newest standing of a conversation replaces the one before."""
+    capabilities: list[CapabilityRow]
+    """One without providers and strategy is forgotten."""
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    """Topic, agent, since when (None ends it)."""
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -140,6 +150,12 @@ class Given(TypedDict, total=False):
     schedule_marks: list[ScheduleMark]
     http_calls: list[HttpCallRow]
     edits: list[tuple[str, bytes]]
+    conversations: list[ConversationRow]
+    capabilities: list[CapabilityRow]
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import peewee as pw
 
-
-class _Table(pw.Model):
-    class Meta:
-        legacy_table_names = False  # KeyValue is key_value
+from caxton.store.model_base import Table as _Table
+from caxton.store.model_base import index as _index
+from caxton.store.talk_models import TALK_MODELS
 
 
 class SchemaInfo(_Table):
@@ -49,10 +48,6 @@ class Message(_Table):
     next_at = pw.DoubleField(null=True)
     content = pw.BlobField(null=True)
     outcome = pw.BlobField(null=True)
-
-
-def _index(model: type[pw.Model], name: str, fields: list[pw.Field], where: str | None = None) -> None:
-    model.add_index(pw.ModelIndex(model, fields, name=name, where=where and pw.SQL(where)))
 
 
 # One index more costs 3 to 8 us a message (measured): every one here answers a question that is asked often.
@@ -329,4 +324,5 @@ MODELS = [
     AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
     HeldConversation, ScheduleMark, HttpCall,
+    *TALK_MODELS,
 ]  # fmt: skip

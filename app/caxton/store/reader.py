@@ -40,6 +40,7 @@ from caxton.store.rows import (
 )
 from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.supervision import SupervisionReader
+from caxton.store.talks import Talks
 from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
@@ -56,6 +57,7 @@ class Reader(SupervisionReader):
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
         self.snapshots = SnapshotReader(self._connection)
+        self.talks = Talks(self._all)
 
     def close(self) -> None:
         """Closes the connections of all threads."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from caxton.store import listing
+from caxton.store import apply_talks, listing
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Retention, Swept
 
@@ -40,7 +40,8 @@ class Sweeper:
         jobs = self._delete_jobs(now - policy.job_seconds, policy.slice_rows)
         logs = self._trim_logs(policy)
         executions = self._trim_executions(policy)
-        most = max(jobs, logs, executions)
+        talks = apply_talks.forget(self._connection, now - keep, policy.slice_rows)
+        most = max(jobs, logs, executions, talks)
         more = more_messages or more_contents or most >= policy.slice_rows
         return Swept(messages, contents, jobs, logs, executions, more)
 

@@ -10,7 +10,17 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Quarantine, Shape
+from caxton.protocol.agents import (
+    AgentConfig,
+    AgentStatus,
+    EffectiveLimits,
+    Instance,
+    ModuleInfo,
+    Quarantine,
+    Retry,
+    Schedule,
+    Shape,
+)
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 
@@ -84,6 +94,9 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Any = None
     isolated: bool = False
     quarantine: Quarantine | None = None
+    retry: Retry | None = None
+    schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
+    """These two complete `config`, which older releases read."""
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,15 +31,19 @@ enum {
     CAXTON_NOT_FOUND = -4,   /* no such key, timer or secret */
     CAXTON_TOO_SMALL = -5,   /* the buffer */
     CAXTON_UNAVAILABLE = -6, /* not offered by this node now */
-    CAXTON_TIMEOUT = -7,     /* no reply in time */
+    CAXTON_TIMEOUT = -7,     /* no reply or answer in time */
     CAXTON_DEADLOCK = -8     /* the other agent waits for this one */
 };
 
 /* The host functions, as they are. */
 CAXTON_IMPORT("reply") int32_t caxton_host_reply(const void *ptr, uint32_t len);
 CAXTON_IMPORT("send_message") int32_t caxton_host_send(const void *ptr, uint32_t len);
+CAXTON_IMPORT("broadcast_message")
+int32_t caxton_host_broadcast(const void *filter, uint32_t flen, const void *ptr, uint32_t len);
+CAXTON_IMPORT("subscribe_messages") int32_t caxton_host_subscribe(const void *ptr, uint32_t len);
 CAXTON_IMPORT("request") int32_t caxton_host_request(const void *ptr, uint32_t len, void *buf, uint32_t cap);
 CAXTON_IMPORT("read_reply") int32_t caxton_host_read_reply(void *buf, uint32_t cap);
+CAXTON_IMPORT("http_request") int32_t caxton_host_http(const void *ptr, uint32_t len, void *buf, uint32_t cap);
 CAXTON_IMPORT("store_data") int32_t caxton_host_store(const void *k, uint32_t klen, const void *v, uint32_t vlen);
 CAXTON_IMPORT("load_data") int32_t caxton_host_load(const void *k, uint32_t klen, void *buf, uint32_t cap);
 CAXTON_IMPORT("delete_data") int32_t caxton_host_delete(const void *k, uint32_t klen);

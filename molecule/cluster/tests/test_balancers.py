@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
@@ -16,6 +16,7 @@ from testinfra.host import Host
 from checks import site
 from checks.client import Client
 from checks.pressure import load
+from checks.waiting import until
 from lab.labs import Lab
 
 testinfra_hosts = ["ansible://caxton_balancers"]
@@ -23,20 +24,12 @@ ENGINES = {"10.42.2.21": "haproxy", "10.42.2.22": "nginx"}
 HOSTS = {"lb1": "10.42.2.21", "lb2": "10.42.2.22"}
 SHARED = "10.42.2.100"
 LAB = Lab("cluster")
-WAIT_SECONDS = 60.0
 ENGINE_OF = {"lb1": "haproxy", "lb2": "nginx"}
 UNITS = {"haproxy": ["haproxy"], "nginx": ["nginx", "caxton-lb-ready.service", "caxton-lb-reload.path"]}
 
 
 def name_of(host: Host) -> str:
     return str(host.check_output("hostname"))
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 def holders() -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from checks import site
 from checks.pressure import load
 from checks.token import token
+from checks.waiting import until
 from lab.labs import Lab
 from support.wat import TALLY
 
@@ -18,18 +18,10 @@ NODES = {"node1": "10.42.2.11", "node2": "10.42.2.12", "node3": "10.42.2.13"}
 BALANCERS = {"haproxy": "10.42.2.21", "nginx": "10.42.2.22"}
 SHARED = "10.42.2.100"
 LAB = Lab("cluster")
-WAIT_SECONDS = 60.0
 LOST_BY_A_POWER_CUT = 0.05
 """The share of requests that may fail while a machine dies: those that it held, and those until it is found dead."""
 
 engines = pytest.mark.parametrize("address", BALANCERS.values(), ids=BALANCERS.keys())
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
 
 
 def ready(address: str) -> bool:

@@ -7,6 +7,7 @@ dies young. Must never outlive its router: `close` ends every worker.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Coroutine
 from itertools import count
@@ -23,6 +24,8 @@ from caxton.telemetry.logs import event
 YOUNG_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 10.0
+MOST_PATIENCE: Final = 8
+"""So many times `ready_seconds` a worker has at most, where those before it were not ready in time."""
 LOOK_SECONDS: Final = 5.0
 """So long the pulses may go without a look."""
 _ids = count(1)
@@ -42,6 +45,7 @@ class Pool:
         self._workers: dict[int, Worker] = {}
         self._unreplaced: set[int] = set()
         self._early_deaths = 0
+        self._patience = 1
         self._tasks: set[asyncio.Task[object]] = set()
         self._looked = time.monotonic()
         for _ in range(size):
@@ -138,7 +142,9 @@ class Pool:
 
     async def _one(self, tag: str) -> tuple[int, Down]:
         """One worker from its start to its end."""
-        worker = Worker(next(_ids), tag, self._node, self._settings, self._cache, self._up)
+        patience = self._patience
+        settings = dataclasses.replace(self._settings, ready_seconds=self._settings.ready_seconds * patience)
+        worker = Worker(next(_ids), tag, self._node, settings, self._cache, self._up)
         self._workers[worker.worker_id] = worker
         try:
             down = await worker.watch()
@@ -148,6 +154,10 @@ class Pool:
             raise
         finally:
             self._workers.pop(worker.worker_id, None)
+        if worker.ready:
+            self._patience = 1
+        elif down.lived_seconds > settings.ready_seconds:  # a busy host: the next one would need as long
+            self._patience = min(2 * patience, MOST_PATIENCE)
         if worker.ready or tag:  # the router was told of it or waits for it
             self._send(WorkerDown(worker.worker_id, tag, down.reason, down.culprit, down.status), None)
         if down.reason in ("crashed", "killed_timeout", "killed_silent"):

@@ -93,6 +93,7 @@ class Worker:
         culprit = self._culprit
         if self.reason == "crashed":
             culprit = self._pulse.read().exec_id or None
+        self._pulse.close()  # here, since its callbacks make a worker part of a cycle that only the collector ends
         return Down(self.reason, culprit, ended.status, time.monotonic() - self._started)
 
     def kill(self, reason: str) -> None:
@@ -113,7 +114,7 @@ class Worker:
         So it does when no execution has the thread and the pulse stands still. Returns whether it killed.
         """
         if not self.ready:
-            if now > self._deadline:
+            if now > self._deadline and self._killed_at is None:
                 event("worker not ready in time", worker=self.worker_id, pid=self.pid)
                 self.kill("crashed")
             return False

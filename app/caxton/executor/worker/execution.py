@@ -62,11 +62,12 @@ class Ask(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """Guest bytes that are parsed when the guest has returned. `kind`: `send` or `reply`."""
+    """Guest bytes that are parsed when the guest has returned. `kind`: `send`, `reply`, `broadcast` (`receiver`)."""
 
     kind: str
     ordinal: int
     data: bytes
+    receiver: str = ""
 
 
 class DeterministicSource:
@@ -131,6 +132,7 @@ class Execution(msgspec.Struct, eq=False):
     write_bytes: int = 0
     timers_set: dict[int, TimerSet] = {}
     timers_cancelled: list[int] = []
+    topics: list[str] = []
     logs: list[LogLine] = []
     log_bytes: int = 0
     logs_dropped: int = 0

@@ -90,6 +90,7 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
         execution.snapshot if ending.status in ("ok", "failure") else None,
         execution.woke_seconds,
         execution.starting and ending.status == "error",
+        execution.topics if acted else [],
     )
 
 

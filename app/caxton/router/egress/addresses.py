@@ -38,13 +38,16 @@ def parse(text: str) -> Address:
 def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether a connection to this address may be made; `allowed` lists what the operator opened.
 
-    The node's own addresses are open only when they are listed one by one: a range is not enough.
+    A range that is wider than loopback does not open it, and the node's own addresses are open only when they are
+    listed one by one.
     """
     hidden = _inside(address)
     if hidden is not None:
         return may_reach(hidden, allowed)
+    if address.is_unspecified or address.is_multicast:
+        return False  # the first is this host, the second many
     if address.is_loopback:
-        return _listed(address, allowed)
+        return any(network.is_loopback and address in network for network in allowed)
     if is_own(address):
         return any(network.num_addresses == 1 and address in network for network in allowed)
     return _is_public(address) or _listed(address, allowed)
@@ -77,7 +80,7 @@ def _inside(address: Address) -> IPv4Address | None:
 
 
 def _is_public(address: Address) -> bool:
-    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+    if not address.is_global or address.is_reserved:
         return False
     return not any(address in network for network in _ALSO)
 

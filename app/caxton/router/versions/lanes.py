@@ -14,10 +14,10 @@ from caxton.protocol.messages import Message
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box, Boxes
 from caxton.router.dispatch import Dispatch
-from caxton.router.gauge import Gauge
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
 from caxton.router.scheduler import Scheduler
 from caxton.router.tenancy import Tenancy, spec_of
+from caxton.router.versions.gauge import Gauge
 from caxton.router.workers import Workers
 
 _SHARES: Final = 10_000
@@ -73,6 +73,7 @@ class Lanes:
         self._boxes.exchange(_home(side), side)
         self._tenancy.reschedule(_home(side))
         self.unshare(side)
+        self._tenancy.reschedule(_home(side))
 
     async def retire(self, side: Box, grace_seconds: float | None = None) -> None:
         """The version at the side ends, after its last execution, or after the grace period; then it is forgotten."""

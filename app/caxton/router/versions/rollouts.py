@@ -22,11 +22,11 @@ from caxton.protocol.versions import BlueGreen, Canary, RolloutState, RolloutVie
 from caxton.protocol.views import AgentView
 from caxton.router.boxes import Box
 from caxton.router.desk import Desk
-from caxton.router.lanes import lane_of
-from caxton.router.rollout_state import Live
 from caxton.router.rows import agent_row
-from caxton.router.verdicts import Verdict, verdict
-from caxton.router.versions import agent_of_version, no_version, version_row
+from caxton.router.versions.kept import agent_of_version, no_version, version_row
+from caxton.router.versions.lanes import lane_of
+from caxton.router.versions.live import Live
+from caxton.router.versions.verdicts import Verdict, verdict
 from caxton.router.views import agent_view, require_etag, rollout_view
 from caxton.store import Changes, RolloutRow
 

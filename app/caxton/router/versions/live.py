@@ -17,7 +17,7 @@ import msgspec
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.versions import RolloutState
 from caxton.router.boxes import Box
-from caxton.router.gauge import Gauge
+from caxton.router.versions.gauge import Gauge
 from caxton.store import RolloutRow
 
 ENDS: Final = (RolloutState.ABORTED, RolloutState.PROMOTED, RolloutState.RETURNED)

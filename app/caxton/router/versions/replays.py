@@ -10,8 +10,8 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.router.boxes import Box
 from caxton.router.desk import Desk
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
-from caxton.router.rollouts import RUNNING, beside
-from caxton.router.snapshot_rules import check_shared
+from caxton.router.snapshots.rules import check_shared
+from caxton.router.versions.rollouts import RUNNING, beside
 
 
 async def replay_at(desk: Desk, message_ids: list[str], version: int) -> int:

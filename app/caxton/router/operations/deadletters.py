@@ -18,10 +18,10 @@ from caxton.protocol.operations import Affected, DeadPurge, DeadReplay, DeadRepl
 from caxton.protocol.requests import content
 from caxton.protocol.views import MessageView, Page
 from caxton.router.desk import Desk
-from caxton.router.ops_messages import find, unknown
+from caxton.router.operations.messages import find, unknown
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
-from caxton.router.replays import replay_at
+from caxton.router.versions.replays import replay_at
 from caxton.router.views import message_view
 
 CHUNK: Final = 500

@@ -16,7 +16,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deployed
 from caxton.protocol.versions import BlueGreen, Canary, ConfigChange, Rollback, RolloutState, Strategy, Update
 from caxton.protocol.views import AgentView, Counts
-from caxton.router import admission, rollouts
+from caxton.router import admission
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box
 from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go
@@ -25,8 +25,9 @@ from caxton.router.jobs import UPDATE, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test_apart
-from caxton.router.snapshot_rules import check_shared
-from caxton.router.versions import agent_of_version, candidate, keep, no_version, plan_row, version_row
+from caxton.router.snapshots.rules import check_shared
+from caxton.router.versions import rollouts
+from caxton.router.versions.kept import agent_of_version, candidate, keep, no_version, plan_row, version_row
 from caxton.router.views import agent_view, agent_view_with, require_etag
 from caxton.store import Changes, VersionRow
 

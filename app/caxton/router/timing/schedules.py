@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from caxton.protocol.agents import Schedule
 from caxton.router.boxes import Box
-from caxton.router.calendar import due_times, jitter_of, next_due, to_send
 from caxton.router.commits import Commits
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.replies import scheduled_message
+from caxton.router.timing.cron import due_times, jitter_of, next_due, to_send
 from caxton.store import ScheduleMark
 from caxton.store.reader import Reader
 
@@ -60,10 +60,11 @@ class Schedules:
     def attach(self, box: Box) -> None:
         """The agent's mailbox is open: what was missed meanwhile is sent, by the policy of each schedule."""
         agent = box.agent
-        self._clocks.pop(agent.name, None)
+        before = self._clocks.pop(agent.name, [])
         if not agent.config.schedules:
             return
         marks = {row.name: row.due for row in self._reader.schedule_marks(agent.name)}
+        marks |= {clock.schedule.name: clock.mark for clock in before}
         clocks = []
         for schedule in agent.config.schedules:
             last = marks.get(schedule.name)
@@ -73,6 +74,18 @@ class Schedules:
         self._clocks[agent.name] = clocks
         self.stop()
         self._handle = self._loop.call_soon(self._ring)
+
+    def replace(self, box: Box) -> None:
+        """Another version serves: its schedules hold, and those that are new begin now."""
+        agent, now = box.agent, time.time()
+        known = {row.name for row in self._reader.schedule_marks(agent.name)}
+        fresh = [one for one in agent.config.schedules or [] if one.name not in known]
+        self._commits.changes.schedule_marks.extend(ScheduleMark(agent.name, one.name, now) for one in fresh)
+        self.attach(box)
+        for clock in self.of(agent.name):
+            if clock.schedule in fresh:
+                clock.mark = max(clock.mark, now)
+                self._plan(clock)
 
     def forget(self, agent: str) -> None:
         """The agent takes no messages now; its marks stay on disk."""

@@ -12,7 +12,7 @@ from caxton.protocol.views import Page
 from caxton.protocol.views_supervision import HttpCallView, ScheduleView
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit
-from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
 from caxton.store import HttpCallRow
 
 
@@ -21,7 +21,7 @@ async def schedules(desk: Desk, args: Named) -> Page:
     agent = desk.registry.require(args.name)
     marks = {row.name: row.due for row in await desk.read(desk.store.reader.schedule_marks, agent.name)}
     due = {clock.schedule.name: clock.next_due for clock in desk.core.schedules.of(agent.name)}
-    return Page([_schedule(one, due.get(one.name), marks.get(one.name)) for one in agent.config.schedules])
+    return Page([_schedule(one, due.get(one.name), marks.get(one.name)) for one in agent.config.schedules or []])
 
 
 async def http_calls(desk: Desk, args: Listing) -> Page:
