@@ -208,7 +208,7 @@ class Core:
 
     async def settled(self, message_ids: list[str]) -> None:
         """Waits until none of these messages is live any more."""
-        await self._waiters.all_settled([one for one in message_ids if one in self._boxes.live])
+        await self._waiters.settled({one for one in message_ids if one in self._boxes.live})
 
     def in_flight(self, message_id: str) -> bool:
         """Whether the message is being handled now."""

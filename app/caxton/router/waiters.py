@@ -49,6 +49,20 @@ class Waiters:
             self._patient.discard(message_id)
         self._waiting.setdefault(message_id, []).append(waiter)
 
+    async def settled(self, message_ids: set[str]) -> None:
+        """Waits, patiently, until all of these live messages are durably settled."""
+        done = asyncio.Event()
+
+        def ended(message_id: str) -> None:
+            message_ids.discard(message_id)
+            if not message_ids:
+                done.set()
+
+        for message_id in list(message_ids):
+            self.add(message_id, partial(lambda one, _: ended(one), message_id), patient=True)
+        if message_ids:
+            await done.wait()
+
     def remove(self, message_id: str, waiter: Waiter) -> bool:
         """Takes a waiter away; True when nobody waits for this message any more."""
         waiting = self._waiting.get(message_id)
@@ -67,22 +81,10 @@ class Waiters:
         for waiter in self._waiting.pop(message_id, ()):
             waiter(outcome)
 
-    async def all_settled(self, message_ids: list[str]) -> None:
-        """Waits until each of these messages, which are live now, has ended; patiently."""
-        events = [asyncio.Event() for _ in message_ids]
-        for message_id, event in zip(message_ids, events, strict=True):
-            self.add(message_id, partial(_set, event), patient=True)
-        for event in events:
-            await event.wait()
-
     def fail_all(self, outcome: Outcome) -> None:
         """Nothing will be settled any more: the store failed, or the router ends."""
         for message_id in list(self._waiting):
             self.settle(message_id, outcome)
-
-
-def _set(event: asyncio.Event, _: Outcome) -> None:
-    event.set()
 
 
 def invoke_view(message: Message, outcome: Outcome) -> InvokeView:
