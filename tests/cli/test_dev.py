@@ -16,6 +16,7 @@ import pytest
 from caxton.selftest.modules import KEY_A_MESSAGE
 from caxton.selftest.wat import reactor
 from support.served_node import ECHO, SOURCE, ServedNode, run_cli, until
+from support.snapshot_agents import COUNTER, counter_and
 from support.wat import CAT, EXIT_3, LOGGER, LOOP, TALLY, TRAP
 
 ASK = reactor(
@@ -67,6 +68,14 @@ def test_a_line_is_a_message_and_its_content_json_or_text(desk: Desk) -> None:
     reports = desk.run(ECHO, '{"a": [1]}\n\n  7  \nhello world\n')
     assert [report["content"]["content"] for report in reports] == [{"a": [1]}, 7, "hello world"]
     assert {report["ended"] for report in reports} == {"inform"}
+
+
+def test_memory_with_snapshots_lasts_as_long_as_the_command(desk: Desk) -> None:
+    config = desk.write("agent.toml", 'state = "snapshot"')
+    reports = desk.run(COUNTER, "1\n1\n1\n", "--config-file", config)
+    assert [report["content"] for report in reports] == [1, 2, 3]
+    forgetful = counter_and("(data.drop 0)").replace("(memory", '(data "x") (memory', 1)
+    desk.run(forgetful, "1\n", "--config-file", config, code=1)
 
 
 def test_a_command_gets_all_of_stdin_as_one_text(desk: Desk) -> None:
