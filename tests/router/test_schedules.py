@@ -37,8 +37,8 @@ class WallClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     """Nobody may set this machine's clock: the module that reads it gets another one."""
     made = WallClock()
-    monkeypatch.setattr("caxton.router.schedules.time", made)
-    monkeypatch.setattr("caxton.router.schedules.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("caxton.router.timing.schedules.time", made)
+    monkeypatch.setattr("caxton.router.timing.schedules.LOOK_SECONDS", 0.05)
     return made
 
 
@@ -117,7 +117,7 @@ def test_a_stopped_agent_gets_nothing_until_it_starts(clock: WallClock) -> None:
 
 
 def test_a_full_mailbox_waits_and_loses_no_due_time(clock: WallClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caxton.router.schedules.FULL_SECONDS", 0.05)
+    monkeypatch.setattr("caxton.router.timing.schedules.FULL_SECONDS", 0.05)
 
     async def run() -> None:
         async with running_node(messaging__mailbox_size=2) as node:

@@ -70,7 +70,7 @@ def assemble(file: str, config: dict[str, Any], options: dict[str, Any]) -> dict
     for key in ("name", "shape", "instance", "profile", "max_concurrency"):
         if options.get(key) is not None:
             made[key] = options[key]
-    if options["memory_state"] is not None:  # `state` is the command's own
+    if options.get("memory_state") is not None:  # `state` is the command's own
         made["state"] = options["memory_state"]
     made.setdefault("name", Path(file).name.split(".")[0].lower().replace("_", "-"))
     if options["limits"]:
