@@ -133,16 +133,24 @@ def test_of_two_at_once_with_the_same_name_one_wins(node: Node) -> None:
     assert node.client.delete("/api/v1/agents/twin").status_code == 200
 
 
+def refused(http: httpx.Client, answer: httpx.Response) -> None:
+    """The module is refused; on a host with much to do, by the job of a deployment that took more than a second."""
+    if answer.status_code == 202:
+        assert settle(http, f"/jobs/{answer.json()['job_id']}", "failed")["error"]["code"] == "INVALID_WASM"
+    else:
+        problem(answer, 422, "INVALID_WASM")
+
+
 @pytest.mark.parametrize("module", BAD_MODULES.values(), ids=BAD_MODULES.keys())
 def test_what_is_no_wasm_is_422_and_leaves_nothing(http: httpx.Client, module: bytes) -> None:
     answer = http.post("/agents", files={"wasm": ("m.wasm", module, "application/wasm"), "config": '{"name": "bad"}'})
-    problem(answer, 422, "INVALID_WASM")
+    refused(http, answer)
     problem(http.get("/agents/bad"), 404, "AGENT_NOT_FOUND")
 
 
 @pytest.mark.parametrize("text", ["", "text", "(module", "(module (func unknown))", "\0asm"])
 def test_what_is_no_wat_is_422(http: httpx.Client, text: str) -> None:
-    problem(http.post("/agents", json={"name": "bad", "wat": text}), 422, "INVALID_WASM")
+    refused(http, http.post("/agents", json={"name": "bad", "wat": text}))
 
 
 @pytest.mark.parametrize(
