@@ -18,7 +18,7 @@ from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
 from caxton.router.agents import Agent
 from caxton.router.rows import agent_row
-from caxton.router.snapshots import hibernates
+from caxton.router.snapshots.service import hibernates
 from caxton.store import Changes
 from support.router_node import Node, message, running_node, until
 from support.snapshot_agents import COUNTER

@@ -12,8 +12,8 @@ import pytest
 from caxton.protocol.agents import AgentConfig, EffectiveLimits, Instance, Misfire, ModuleInfo, Retry, Schedule, Shape
 from caxton.protocol.errors import CaxtonError
 from caxton.router.agents import Agent
-from caxton.router.calendar import MOST_AT_ONCE, check_schedules, due_times, jitter_of, next_due, to_send
 from caxton.router.rows import agent_of, agent_row
+from caxton.router.timing.cron import MOST_AT_ONCE, check_schedules, due_times, jitter_of, next_due, to_send
 from caxton.store import AgentRow
 
 BERLIN = "Europe/Berlin"

@@ -10,8 +10,8 @@ import msgspec
 
 from caxton.protocol.errors import Code
 from caxton.protocol.messages import Delivery, Message
-from caxton.router import conversations
 from caxton.router.scheduler import PAUSED
+from caxton.router.talks import conversations
 from caxton.store import ConversationRow
 from support import router_agents as agents
 from support.router_node import Node, message, running_node, until
@@ -254,6 +254,6 @@ def test_a_cancelled_first_message_ends_the_conversation() -> None:
 
 
 def _at(seconds: float) -> str:
-    from caxton.router.times import rfc3339
+    from caxton.router.timing.times import rfc3339
 
     return rfc3339(seconds)

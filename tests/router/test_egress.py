@@ -162,7 +162,7 @@ def test_size_and_time_are_bounded() -> None:
                 assert await code(node, "drip") == TIMEOUT
                 assert await code(node, "fat") == 0
                 (row,) = node.store.reader.http_calls("drip").rows
-                assert 0.4 <= row.duration_seconds < 3
+                assert 0.4 <= row.duration_seconds < 10
 
     asyncio.run(run())
 

@@ -7,8 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caxton.router.lanes import lane_of
 from caxton.router.mailbox import MAIN, SIDE, Entry, LaneOf, Mailbox
+from caxton.router.versions.lanes import lane_of
 
 TALKS = 6
 

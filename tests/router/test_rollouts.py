@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.operations import Events, Invoke, Item, Named, Remove, Stop, Submit
+from caxton.protocol.operations import DeadReplay, Events, Invoke, Item, Named, Remove, Stop, Submit
 from caxton.protocol.versions import Steer
 from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 from support.router_client import RouterClient
@@ -200,6 +200,28 @@ def test_blue_green_lets_the_old_one_go_when_its_time_is_over_or_another_comes(c
     client.call("agent.remove", Remove("green"))
 
 
+def test_a_dead_letter_is_replayed_to_an_earlier_version(client: RouterClient) -> None:
+    deploy(client, "once", answering(1), retry={"max_deliveries": 1})
+    update(client, "once", TRAP)
+    dead = [message("once", conversation_id=talk) for talk in TALKS[:3]]
+    client.call("submit", Submit(dead))
+    until(lambda: client.call("agent.get", Named("once"))["counters"]["dead"] == 3)
+    ids = [one.message_id for one in dead]
+    assert refusal(client, "dead.replay", DeadReplay(ids, version=7)).code is Code.INVALID_REQUEST
+    assert client.call("dead.replay", DeadReplay(ids, version=1))["count"] == 3
+    until(lambda: client.call("agent.get", Named("once"))["counters"]["done"] == 3)
+    assert [client.call("message.get", Named(one))["reply"]["content"] for one in ids] == [1, 1, 1]
+    assert client.call("agent.get", Named("once"))["version"] == 2
+
+    def next_version() -> int:
+        with suppress(CaxtonError):  # CONFLICT, while the earlier version is still up
+            return int(update(client, "once", REFUSES)["version"])
+        return 0
+
+    assert until(next_version) == 3
+    assert {invoke(client, "once")["performative"] for _ in TALKS} == {"failure"}
+
+
 @pytest.mark.parametrize("strategy", ["canary", "blue_green"])
 def test_a_rollout_goes_on_after_the_router_was_killed(strategy: str) -> None:
     plan = {"canary": {"canary": HALF}, "blue_green": {}}[strategy]
@@ -222,6 +244,22 @@ def test_a_rollout_goes_on_after_the_router_was_killed(strategy: str) -> None:
             assert set(answers(client, "durable").values()) == {1}
             assert rollout(client, "durable")["state"] == "aborted"
             assert client.call("ledger")["node"]["imbalance"] == 0
+
+
+def test_a_canary_goes_on_with_another_executor() -> None:
+    with RouterNode(runtime={"executor_workers": 1}) as node, node.client() as client:
+        deploy(client, "moved", answering(1))
+        update(client, "moved", answering(2), strategy="canary", canary=HALF)
+        first = answers(client, "moved")
+        assert node.executor is not None
+        node.executor.kill()
+        node.executor.wait()
+        until(lambda: not client.call("ready")["ready"])
+        node.start_executor()
+        until(lambda: client.call("ready")["ready"])
+        assert answers(client, "moved") == first
+        assert steer(client, "moved", "promote")["version"] == 2
+        assert set(answers(client, "moved").values()) == {2}
 
 
 def test_a_rollout_that_cannot_go_on_ends_with_the_version_that_serves() -> None:

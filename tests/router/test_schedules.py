@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from caxton.protocol.agents import Misfire, Schedule
+from caxton.router.agents import Agent
 from support import router_agents as agents
 from support.router_node import Node, running_node, until
 
@@ -17,26 +18,38 @@ HOUR = 3_600.0
 
 
 class WallClock:
-    """The wall clock as the schedules read it; `offset` seconds wrong."""
+    """The wall clock as the schedules read it: it jumps by `offset` seconds.
+
+    It begins at the half of a minute and is slow, so that no test sees a minute pass.
+    """
 
     def __init__(self) -> None:
         self.offset = 0.0
+        self._began: tuple[float, float] | None = None
 
     def time(self) -> float:
-        return time.time() + self.offset
+        if self._began is None:
+            self._began = time.time() // 60 * 60 + 30, time.monotonic()
+        return self._began[0] + (time.monotonic() - self._began[1]) / 10 + self.offset
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     """Nobody may set this machine's clock: the module that reads it gets another one."""
     made = WallClock()
-    monkeypatch.setattr("caxton.router.schedules.time", made)
-    monkeypatch.setattr("caxton.router.schedules.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("caxton.router.timing.schedules.time", made)
+    monkeypatch.setattr("caxton.router.timing.schedules.LOOK_SECONDS", 0.05)
     return made
 
 
 def minutely(**fields: Any) -> Schedule:
     return Schedule("tick", "* * * * *", **fields)
+
+
+async def deploy(node: Node, schedule: Schedule) -> Agent:
+    """An agent with this schedule; not while a minute ends."""
+    await until(lambda: time.time() % 60 < 50)
+    return await node.deploy("clock", agents.COUNTER, schedules=[schedule])
 
 
 def sent(node: Node) -> list[str]:
@@ -49,7 +62,7 @@ def sent(node: Node) -> list[str]:
 def test_each_due_time_gives_one_message_also_when_the_clock_jumps(clock: WallClock) -> None:
     async def run() -> None:
         async with running_node() as node:
-            await node.deploy("clock", agents.COUNTER, schedules=[minutely(misfire=Misfire.ALL)])
+            await deploy(node, minutely(misfire=Misfire.ALL))
             await asyncio.sleep(0)
             assert sent(node) == []
             clock.offset = 5 * 60
@@ -72,9 +85,9 @@ def test_each_due_time_gives_one_message_also_when_the_clock_jumps(clock: WallCl
 def test_what_was_missed_while_the_router_was_away(clock: WallClock, misfire: Misfire, count: int) -> None:
     async def run() -> None:
         async with running_node() as node:
-            await node.deploy("clock", agents.COUNTER, schedules=[minutely(misfire=misfire)])
+            await deploy(node, minutely(misfire=misfire))
             await node.crash()
-            clock.offset = 30 * HOUR - (time.time() % 60) + 30  # half a minute after a due time
+            clock.offset = 30 * HOUR
             await node.boot()
             await until(lambda: len(sent(node)) == count)
             assert len(node.store.reader.schedule_marks("clock")) == 1
@@ -90,7 +103,7 @@ def test_what_was_missed_while_the_router_was_away(clock: WallClock, misfire: Mi
 def test_a_stopped_agent_gets_nothing_until_it_starts(clock: WallClock) -> None:
     async def run() -> None:
         async with running_node() as node:
-            agent = await node.deploy("clock", agents.COUNTER, schedules=[minutely()])
+            agent = await deploy(node, minutely())
             await node.core.drain(agent, 1.0)
             clock.offset = 10 * 60
             looks = time.monotonic() + 0.2
@@ -104,11 +117,11 @@ def test_a_stopped_agent_gets_nothing_until_it_starts(clock: WallClock) -> None:
 
 
 def test_a_full_mailbox_waits_and_loses_no_due_time(clock: WallClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caxton.router.schedules.FULL_SECONDS", 0.05)
+    monkeypatch.setattr("caxton.router.timing.schedules.FULL_SECONDS", 0.05)
 
     async def run() -> None:
         async with running_node(messaging__mailbox_size=2) as node:
-            await node.deploy("clock", agents.COUNTER, schedules=[minutely(misfire=Misfire.ALL)])
+            await deploy(node, minutely(misfire=Misfire.ALL))
             node.core.hold("paused")
             for offset in (60, 120, 180, 240):
                 clock.offset = offset
@@ -126,7 +139,7 @@ def test_a_full_mailbox_waits_and_loses_no_due_time(clock: WallClock, monkeypatc
 def test_its_content_is_what_the_deployment_says() -> None:
     async def run() -> None:
         async with running_node() as node:
-            await node.deploy("clock", agents.COUNTER, schedules=[minutely(content={"do": "it"})])
+            await deploy(node, minutely(content={"do": "it"}))
             (one,) = node.core.schedules.of("clock")
             assert one.next_due is not None
             assert 0 < one.next_due - time.time() <= 60

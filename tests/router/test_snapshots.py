@@ -15,7 +15,7 @@ import msgspec
 from caxton.protocol.agents import Limits
 from caxton.protocol.messages import Delivery
 from caxton.protocol.snapshots import BLOCK_BYTES
-from caxton.router.snapshots import hibernates
+from caxton.router.snapshots.service import hibernates
 from caxton.store import Changes
 from support import snapshot_agents as agents
 from support.router_node import Node, Retry, message, running_node, until

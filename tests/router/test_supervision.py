@@ -183,7 +183,7 @@ def test_what_was_under_way_when_the_gate_closed_is_no_probe() -> None:
 def test_an_instance_that_does_not_start_is_tried_again_with_growing_pauses(
     traps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("caxton.router.supervision.RESTART_SECONDS", 0.05)
+    monkeypatch.setattr("caxton.router.supervision.quarantine.RESTART_SECONDS", 0.05)
 
     async def run() -> None:
         async with running_node() as node:

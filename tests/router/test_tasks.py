@@ -13,7 +13,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Message
 from caxton.router.scheduler import PAUSED
-from caxton.router.task_choice import ranked, value_of
+from caxton.router.talks.choice import ranked, value_of
 from caxton.store import BidRow, TaskRow
 from support import router_agents as agents
 from support.router_node import Node, message, running_node, until

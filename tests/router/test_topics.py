@@ -13,8 +13,8 @@ from caxton.protocol.agents import Grants
 from caxton.protocol.errors import Code
 from caxton.protocol.messages import Message
 from caxton.protocol.views import ItemView
-from caxton.router import topics
 from caxton.router.scheduler import PAUSED
+from caxton.router.talks import topics
 from support import router_agents as agents
 from support.router_node import Node, message, running_node, until
 

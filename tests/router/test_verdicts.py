@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from caxton.protocol.versions import Canary, Figures
-from caxton.router.gauge import SAMPLES, Gauge
-from caxton.router.verdicts import verdict
+from caxton.router.versions.gauge import SAMPLES, Gauge
+from caxton.router.versions.verdicts import verdict
 
 PLAN = Canary(min_executions=100, max_error_rate=0.05, max_latency_ratio=2.0)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from caxton.protocol.operations import Events, Invoke, Item, Listing, Named, Rem
 from support import router_agents
 from support.desk_node import RouterNode, deploy, invoke, job, message, refusal, until
 from support.router_client import RouterClient
-from support.router_modules import BAD_INIT, CAT, KEYS, REFUSES, SLEEPER, TRAP, slow_to_compile
+from support.router_modules import BAD_INIT, CAT, ENDLESS_INIT, KEYS, REFUSES, SLEEPER, TRAP, slow_to_compile
 from support.versions import another, answering, rollback, slow_recorder, update, versions
 
 TALKS = 4
@@ -128,10 +129,25 @@ def test_what_is_under_way_ends_on_its_version(node: RouterNode, client: RouterC
     assert invoke(client, "slow")["content"] == 2
 
 
+def test_a_circle_through_the_old_version_is_found(client: RouterClient) -> None:
+    ask = "(local.set $i (call $request"
+    other_talk = 'circle","conversation_id":"apart'
+    asks_late = router_agents.requester(other_talk).replace(ask, f"(drop (call $sleep (i64.const 1500000))) {ask}")
+    deploy(client, "circle", router_agents.requester("late"))
+    deploy(client, "late", asks_late)
+    call = client.send("invoke", Invoke(message("circle"), 20.0))
+    until(lambda: client.call("stats")["core"]["in_flight"] == 2)
+    update(client, "circle", another(router_agents.requester("late"), 1))
+    reply = client.answer(call)["reply"]["content"]
+    assert (reply["performative"], reply["content"]["exit_code"]) == ("failure", 8), "DEADLOCK, not a time-out"
+
+
 @pytest.mark.parametrize(
     ("module", "fields", "code"),
     [
         (BAD_INIT, {}, Code.AGENT_FAILED),
+        (BAD_INIT.replace("(i32.const 7)", "unreachable"), {}, Code.AGENT_FAILED),
+        (ENDLESS_INIT, {}, Code.EXECUTION_TIMEOUT),
         (b"not wasm at all", {}, Code.INVALID_WASM),
         (answering(2), {"self_test": {"content": 1, "expect": 3}}, Code.AGENT_FAILED),
         (REFUSES, {"self_test": {"content": 1}}, Code.AGENT_FAILED),
@@ -203,6 +219,19 @@ def test_keys_stay(client: RouterClient) -> None:
     update(client, "keeps", answering(2))
     rows = client.call("agent.state", Listing(name="keeps"))["items"]
     assert [(row["key"], row["value"]) for row in rows] == [("k", "abc")]
+
+
+def test_schedules_are_those_of_the_version_that_serves(client: RouterClient) -> None:
+    def planned() -> list[str]:
+        return [row["cron"] for row in client.call("agent.schedules", Named("timed"))["items"] if row["next_due"]]
+
+    deploy(client, "timed", answering(1))
+    update(client, "timed", schedules=[{"name": "nightly", "cron": "0 3 * * *"}])
+    assert planned() == ["0 3 * * *"]
+    update(client, "timed", schedules=[{"name": "nightly", "cron": "0 4 * * *"}])
+    assert planned() == ["0 4 * * *"]
+    assert (rollback(client, "timed")["version"], planned()) == (2, ["0 3 * * *"])
+    assert (rollback(client, "timed")["version"], planned()) == (1, [])
 
 
 def test_a_tag_that_is_old_is_a_conflict(client: RouterClient) -> None:
@@ -309,3 +338,24 @@ def test_a_failed_agent_is_mended_by_an_update() -> None:
         assert refusal(client, "agent.rollback", {"name": "ill"}).code is Code.INVALID_REQUEST
         assert update(client, "ill", answering(2))["status"] == "running"
         assert invoke(client, "ill")["content"] == 2
+
+
+def test_what_an_older_release_did_meanwhile_is_made_right() -> None:
+    with RouterNode() as node:
+        with node.client() as client:
+            for name in ("stays", "leaves"):
+                deploy(client, name, another(answering(1), ord(name[0])))
+        node.stop_router()
+        with closing(sqlite3.connect(node.data / "local.db")) as database:  # as a release without versions would
+            database.execute("DELETE FROM agent_version WHERE agent = 'stays'")
+            database.execute("DELETE FROM agent WHERE name = 'leaves'")
+            database.commit()
+        node.start_router()
+        with node.client() as client:
+            assert versions(client, "stays") == [(1, "current")]
+            sha256 = client.call("agent.get", Named("stays"))["module_sha256"]
+            assert modules(node) == {sha256}
+            deploy(client, "leaves", answering(2))
+            assert versions(client, "leaves") == [(1, "current")]
+            update(client, "stays", answering(3))
+            assert rollback(client, "stays")["module_sha256"] == sha256

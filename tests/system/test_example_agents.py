@@ -51,8 +51,9 @@ def contract_net(node: ServedNode) -> ServedNode:
 
 def steps(node: ServedNode, task: str, bidder: str) -> list[dict[str, Any]]:
     """The messages between the manager and one bidder, the oldest first."""
-    rows = node.json("message", "list", "--conversation", f"{task}-{bidder}")
-    return [node.json("message", "show", row["message_id"]) for row in reversed(rows)]
+    rows = node.json("message", "list", "--conversation", f"{task}-net")
+    between = [row for row in reversed(rows) if row["receiver"] == bidder]
+    return [node.json("message", "show", row["message_id"]) for row in between]
 
 
 def test_the_cheapest_bidder_gets_the_work(contract_net: ServedNode) -> None:

@@ -49,18 +49,27 @@ def show(message_id: str) -> Response:
         "Put dead letters back into a mailbox",
         {200: Affected},
         body=ReplayBody,
-        errors=(Code.AGENT_NOT_FOUND, Code.MESSAGE_NOT_FOUND, Code.MAILBOX_FULL, Code.STORAGE_FULL, Code.CONFLICT),
+        errors=(
+            Code.AGENT_FAILED,
+            Code.AGENT_NOT_FOUND,
+            Code.AGENT_STOPPED,
+            Code.CONFLICT,
+            Code.MAILBOX_FULL,
+            Code.MESSAGE_NOT_FOUND,
+            Code.STORAGE_FULL,
+        ),
     )
 )
 def replay() -> Response:
-    """By id, or all of one agent; `to` names another agent to handle them."""
+    """By id, or all of one agent; `to` names another agent to handle them, `version` a version of theirs."""
     asked = decode(body.read_json(request.environ), _replay_decoder)
     ids = _ids(asked.message_ids)
     _exactly_one(message_ids=bool(ids), agent=asked.agent is not None)
     for path, name in (("agent", asked.agent), ("to", asked.to)):
         if name is not None:
             require_agent_name(name, path)
-    return answer(ask("dead.replay", DeadReplay(ids, asked.agent, asked.to)))
+    _at_most_one(to=asked.to, version=asked.version)
+    return answer(ask("dead.replay", DeadReplay(ids, asked.agent, asked.to, asked.version)))
 
 
 @blueprint.post("/dead-letters/<message:message_id>/replay")
@@ -93,6 +102,14 @@ def purge() -> Response:
 
 def _ids(texts: list[str]) -> list[str]:
     return [checked_id(text) or "" for text in texts]
+
+
+def _at_most_one(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise CaxtonError(
+            Code.INVALID_REQUEST, f"{' and '.join(names)} exclude each other", path=names[0], expected="one of them"
+        )
 
 
 def _exactly_one(**given: bool) -> None:

@@ -48,13 +48,16 @@ def show(state: State, message_id: str) -> None:
 @click.argument("message_ids", nargs=-1)
 @click.option("--agent", help="All of this agent.")
 @click.option("--to", help="Into this agent's mailbox instead.")
+@click.option("--version", type=click.IntRange(1), help="This kept version of their agent handles them.")
 @output_options
 @pass_state
-def replay(state: State, message_ids: tuple[str, ...], agent: str | None, to: str | None) -> None:
+def replay(
+    state: State, message_ids: tuple[str, ...], agent: str | None, to: str | None, version: int | None
+) -> None:
     """Put dead letters back into their mailboxes."""
     if bool(message_ids) == (agent is not None):
         raise click.UsageError("give ids of messages, or --agent NAME")
-    body = {"message_ids": list(message_ids), "agent": agent, "to": to}
+    body = {"message_ids": list(message_ids), "agent": agent, "to": to, "version": version}
     with connect(state) as client:
         answer = client.post("/dead-letters/replay", {key: value for key, value in body.items() if value})
     _count(state, answer, "replayed")

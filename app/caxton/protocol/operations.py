@@ -152,11 +152,15 @@ class Remove(msgspec.Struct, frozen=True):
 
 
 class DeadReplay(msgspec.Struct, frozen=True):
-    """Put dead letters back into their mailboxes (or into another agent's): by id, or all of an agent."""
+    """Put dead letters back into their mailboxes (or into another agent's): by id, or all of an agent.
+
+    `version`: the one of their agent that handles them.
+    """
 
     message_ids: list[str] = []
     agent: str | None = None
     to: str | None = None
+    version: int | None = None
 
 
 class DeadReplayOne(msgspec.Struct, frozen=True):

@@ -85,11 +85,12 @@ class DrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /dead-letters/replay: by id, or all of an agent; `to` another agent."""
+    """Body of POST /dead-letters/replay: by id, or all of an agent; `to` another agent, or `version` of theirs."""
 
     message_ids: Annotated[list[str], Meta(max_length=MAX_BATCH)] = []
     agent: str | None = None
     to: str | None = None
+    version: Annotated[int, Meta(ge=1)] | None = None
 
 
 class EditBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

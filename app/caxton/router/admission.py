@@ -22,9 +22,9 @@ from caxton.protocol.agents import (
 )
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import require_agent_name
-from caxton.router.calendar import check_schedules
 from caxton.router.egress import check_grants
-from caxton.router.snapshot_rules import bounded, check_snapshots
+from caxton.router.snapshots.rules import bounded, check_snapshots
+from caxton.router.timing.cron import check_schedules
 
 _T = TypeVar("_T")
 

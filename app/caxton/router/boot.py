@@ -13,13 +13,14 @@ import msgspec
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.versions import RolloutState
-from caxton.router import async_invoke, deployments, lifecycle, rollouts, updates
+from caxton.router import async_invoke, deployments, lifecycle
 from caxton.router.agents import Agent, Registry
 from caxton.router.deployments import needed_modules
 from caxton.router.desk import Desk
 from caxton.router.jobs import DEPLOY, INVOKE, RUNNING, UPDATE
 from caxton.router.rows import agent_of, agent_row
-from caxton.router.versions import strangers, without_rows
+from caxton.router.versions import rollouts, updates
+from caxton.router.versions.kept import strangers, without_rows
 from caxton.store import Changes, JobRow, RolloutRow, Store
 
 log = logging.getLogger(__name__)

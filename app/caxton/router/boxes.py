@@ -17,9 +17,9 @@ from caxton.protocol.agents import Instance
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
 from caxton.router.agents import Agent, exchange_versions
-from caxton.router.gauge import Gauge
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
+from caxton.router.versions.gauge import Gauge
 from caxton.store import ExecutionRow
 
 FOLLOWERS = 7

@@ -13,11 +13,11 @@ from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.names import TOPIC_PREFIX
 from caxton.protocol.operations import Invoke
 from caxton.protocol.views import InvokeView, ItemView
-from caxton.router.addressing import Addressing, Publication
 from caxton.router.boxes import Boxes
 from caxton.router.commits import Commits
 from caxton.router.intake import DURABLE, EPHEMERAL, Intake, conflict, digest_of, digest_of_entry
 from caxton.router.mailbox import Entry, Place
+from caxton.router.talks.addressing import Addressing, Publication
 from caxton.router.waiters import Waiters, invoke_view
 from caxton.store import CommitResult, Known
 from caxton.store.reader import Reader

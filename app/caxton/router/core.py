@@ -23,7 +23,6 @@ from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
@@ -33,11 +32,9 @@ from caxton.router.emptying import Emptying
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.followers import Followers
-from caxton.router.holds import Holds
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE
 from caxton.router.invocations import Invocations
-from caxton.router.lanes import Lanes
 from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
 from caxton.router.pressure import Pressures
@@ -46,12 +43,15 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
-from caxton.router.schedules import Schedules
-from caxton.router.snapshots import Snapshots, hibernates
-from caxton.router.supervision import Supervision
-from caxton.router.talking import make_talking
+from caxton.router.snapshots.service import Snapshots, hibernates
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
+from caxton.router.talks.assembly import make_talking
 from caxton.router.tenancy import Tenancy, spec_of
-from caxton.router.timers import Timers
+from caxton.router.timing.alarms import Alarms
+from caxton.router.timing.schedules import Schedules
+from caxton.router.timing.timers import Timers
+from caxton.router.versions.lanes import Lanes
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 
@@ -205,6 +205,10 @@ class Core:
     async def cancel(self, message_id: str) -> None:
         """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
         await self._calls.cancel(message_id)
+
+    async def settled(self, message_ids: list[str]) -> None:
+        """Waits until none of these messages is live any more."""
+        await self._waiters.settled({one for one in message_ids if one in self._boxes.live})
 
     def in_flight(self, message_id: str) -> bool:
         """Whether the message is being handled now."""

@@ -28,7 +28,7 @@ from caxton.router.jobs import DEPLOY, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test
-from caxton.router.versions import version_row
+from caxton.router.versions.kept import version_row
 from caxton.router.views import agent_view
 from caxton.store import Changes
 
@@ -229,3 +229,10 @@ def let_go(desk: Desk, sha256: str) -> None:
 def needed_modules(desk: Desk) -> set[str]:
     """The modules that deployed agents and their kept versions are made of."""
     return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules()
+
+
+def discard_modules(desk: Desk, modules: set[str]) -> None:
+    """Removes the files of these modules, but of none that is still needed."""
+    needed = needed_modules(desk)
+    for sha256 in modules:
+        desk.modules.discard(sha256, needed)

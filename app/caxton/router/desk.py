@@ -22,8 +22,8 @@ from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
-from caxton.router.rollout_state import Rollouts
-from caxton.router.versions import Versions
+from caxton.router.versions.kept import Versions
+from caxton.router.versions.live import Rollouts
 from caxton.store import Store
 
 READER_THREADS: Final = 2

@@ -17,7 +17,7 @@ from caxton.router.intake import EPHEMERAL
 from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.scheduler import DRAINED, Scheduler
-from caxton.router.times import rfc3339
+from caxton.router.timing.times import rfc3339
 from caxton.router.waiters import Waiters
 from caxton.router.workers import Workers
 

@@ -17,7 +17,6 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
 from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.protocol.snapshots import RESTORE
-from caxton.router.addressing import Addressing
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
 from caxton.router.egress import Egress
@@ -25,7 +24,8 @@ from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
-from caxton.router.snapshots import Snapshots
+from caxton.router.snapshots.service import Snapshots
+from caxton.router.talks.addressing import Addressing
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult
 from caxton.store.reader import Reader

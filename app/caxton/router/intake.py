@@ -23,11 +23,11 @@ from caxton.protocol.messages import Message
 from caxton.protocol.names import CAPABILITY_PREFIX
 from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Box, Boxes, Gate
-from caxton.router.capabilities import Capabilities
 from caxton.router.commits import Commits
-from caxton.router.conversations import Conversations
 from caxton.router.mailbox import Entry
 from caxton.router.pressure import Pressures
+from caxton.router.talks.capabilities import Capabilities
+from caxton.router.talks.conversations import Conversations
 from caxton.store import Accept
 
 EPHEMERAL: Final = "ephemeral"

@@ -15,12 +15,12 @@ from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Affected, Remove, Stop
 from caxton.protocol.views import AgentView
-from caxton.router import rollouts
 from caxton.router.agents import Agent
-from caxton.router.deployments import describe, needed_modules
+from caxton.router.deployments import describe, discard_modules
 from caxton.router.desk import Desk
 from caxton.router.readiness import require_accepting
 from caxton.router.rows import agent_row
+from caxton.router.versions import rollouts
 from caxton.router.views import agent_view, require_etag
 from caxton.store import Changes
 
@@ -120,8 +120,7 @@ async def _remove(desk: Desk, args: Remove) -> Affected:
         desk.registry.drop(agent.name)
         desk.core.followers.tell(agent.name)
         desk.rollouts.forget(agent.name)
-        for sha256 in {agent.module.sha256, *desk.versions.drop(agent.name)}:
-            desk.modules.discard(sha256, needed_modules(desk))
+        discard_modules(desk, {agent.module.sha256, *desk.versions.drop(agent.name)})
         desk.events.publish("agent.removed", {"name": agent.name, "messages": count, "purged": args.purge})
         return Affected(count)
 

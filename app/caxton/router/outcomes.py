@@ -14,20 +14,20 @@ from typing import Any, Final
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.protocol.names import TASKS, TOPIC_PREFIX
-from caxton.router.addressing import Addressing, not_delivered
 from caxton.router.aftermath import Aftermath
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
-from caxton.router.conversations import Conversations
 from caxton.router.ephemeral import Tally
-from caxton.router.holds import Holds
 from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_entry
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
 from caxton.router.replies import failure_answer, failure_content, undeliverable
-from caxton.router.supervision import Supervision
-from caxton.router.tasks import Tasks
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
+from caxton.router.talks.addressing import Addressing, not_delivered
+from caxton.router.talks.conversations import Conversations
+from caxton.router.talks.tasks import Tasks
+from caxton.router.timing.alarms import Alarms
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 

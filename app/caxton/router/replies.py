@@ -14,7 +14,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, Performative
 from caxton.protocol.names import CLIENT_PREFIX, TIMER_PREFIX
-from caxton.router.times import rfc3339
+from caxton.router.timing.times import rfc3339
 from caxton.store import ConversationRow
 
 _FAILURE_ORDINAL: Final = -1  # no execution counts this far down: the node's own answers have ids of their own

@@ -23,8 +23,8 @@ from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
 from caxton.router.outcomes import Outcomes
 from caxton.router.replies import answer, failure_content, is_agent
-from caxton.router.snapshots import Snapshots
-from caxton.router.timers import Timers
+from caxton.router.snapshots.service import Snapshots
+from caxton.router.timing.timers import Timers
 from caxton.store import ExecutionRow, LogRow
 
 _BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across restarts

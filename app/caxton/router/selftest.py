@@ -17,7 +17,7 @@ from caxton.protocol.operations import Invoke
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box
 from caxton.router.core import Core
-from caxton.router.lanes import Lanes
+from caxton.router.versions.lanes import Lanes
 
 SENDER: Final = "client:self-test"
 

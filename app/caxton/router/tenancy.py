@@ -16,19 +16,19 @@ from caxton.protocol.execution import AgentSpec, End, Result
 from caxton.protocol.messages import State
 from caxton.protocol.snapshots import STATE
 from caxton.router.agents import Agent
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes, Worker
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.executor import Executor
-from caxton.router.holds import places
 from caxton.router.intake import new_entry
 from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.scheduler import Scheduler
-from caxton.router.schedules import Schedules
-from caxton.router.timers import Timers
+from caxton.router.supervision.holds import places
+from caxton.router.timing.alarms import Alarms
+from caxton.router.timing.schedules import Schedules
+from caxton.router.timing.timers import Timers
 from caxton.store import Changes, MessageRow, TimerRow
 from caxton.store.reader import Reader
 

@@ -30,7 +30,7 @@ from caxton.protocol.views import (
 )
 from caxton.router.agents import Agent
 from caxton.router.desk import Desk
-from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
 from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow, RolloutRow, VersionRow
 
 _NULL: Final = msgspec.Raw(b"null")

@@ -1,8 +1,8 @@
 /* The manager of a contract net: {"units": 4} goes to whichever bidder does it for least.
  *
  * Every bidder gets a call for proposals and answers with a price, or refuses. The best bid is accepted and the work
- * awaited, the others are rejected. Who bids stands in the configuration: "bidders": ["cheap", "quick"]. Each bidder
- * has a conversation of its own, named after the message that brought the task: cfp, propose or refuse,
+ * awaited, the others are rejected. Who bids stands in the configuration: "bidders": ["cheap", "quick"]. All
+ * of it is one conversation, named after the message that brought the task; with each bidder: cfp, propose or refuse,
  * accept_proposal or reject_proposal, inform or failure.
  */
 #include "caxton.h"
@@ -27,9 +27,9 @@ static caxton_span next_name(const char **at, const char *end) {
 static bid call_for_proposal(caxton_span name, caxton_span task, caxton_span id) {
     bid made = {name, {NULL, 0}, 0};
     caxton_span answer = caxton_requestf(
-        "{\"performative\":\"cfp\",\"receiver\":\"%.*s\"," NET ",\"conversation_id\":\"%.*s-%.*s\","
+        "{\"performative\":\"cfp\",\"receiver\":\"%.*s\"," NET ",\"conversation_id\":\"%.*s-net\","
         "\"reply_with\":\"cfp\",\"content\":%.*s}",
-        (int)name.length, name.at, (int)id.length, id.at, (int)name.length, name.at, (int)task.length, task.at);
+        (int)name.length, name.at, (int)id.length, id.at, (int)task.length, task.at);
     if (answer.at == NULL) return made;
     if (!caxton_is(caxton_get(answer, "performative"), "propose")) {
         free((void *)answer.at);

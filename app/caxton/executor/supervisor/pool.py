@@ -16,7 +16,7 @@ from typing import Final
 from caxton import __version__
 from caxton.executor import processes
 from caxton.executor.artifacts import ArtifactCache
-from caxton.executor.supervisor.settings import Settings
+from caxton.executor.supervisor.settings import MOST_PATIENCE, Settings
 from caxton.executor.supervisor.worker import Down, Worker
 from caxton.protocol.control import WorkerDown, WorkerUp
 from caxton.telemetry.logs import event
@@ -24,8 +24,6 @@ from caxton.telemetry.logs import event
 YOUNG_SECONDS: Final = 1.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 10.0
-MOST_PATIENCE: Final = 8
-"""So many times `ready_seconds` a worker has at most, where those before it were not ready in time."""
 LOOK_SECONDS: Final = 5.0
 """So long the pulses may go without a look."""
 _ids = count(1)

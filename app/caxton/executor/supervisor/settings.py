@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from caxton.config import Config
+
+MOST_PATIENCE: Final = 8
+"""So many times `ready_seconds` a worker has at most, where those before it were not ready in time."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import time
 from typing import Protocol
 
 from caxton.executor.artifacts import ArtifactCache
-from caxton.executor.supervisor.settings import Settings
+from caxton.executor.supervisor.settings import MOST_PATIENCE, Settings
 from caxton.executor.supervisor.worker import Worker
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.telemetry import notify
@@ -29,14 +29,16 @@ class Vital(Protocol):
 async def self_check(settings: Settings, cache: ArtifactCache) -> None:
     """Starts one worker, which checks its binding to wasmtime before it says that it is ready, and ends it.
 
-    `NOT_READY` when it does not get there: a unit that forbids what workers need shows at its start then.
+    `NOT_READY` when it does not get there: a unit that forbids what workers need shows at its start then. On a busy
+    host it takes long; who began again would take longer, so that the service manager's patience is to end first.
     """
     passed = asyncio.Event()
     worker = Worker(0, "", "self-check", settings, cache, lambda _: passed.set())
     ended = asyncio.ensure_future(worker.watch())
     waiting = asyncio.ensure_future(passed.wait())
     try:
-        await asyncio.wait({ended, waiting}, timeout=settings.ready_seconds, return_when=asyncio.FIRST_COMPLETED)
+        patience = MOST_PATIENCE * settings.ready_seconds
+        await asyncio.wait({ended, waiting}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
         worker.kill("killed")

@@ -14,10 +14,10 @@ from caxton.protocol.messages import Message
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box, Boxes
 from caxton.router.dispatch import Dispatch
-from caxton.router.gauge import Gauge
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
 from caxton.router.scheduler import Scheduler
 from caxton.router.tenancy import Tenancy, spec_of
+from caxton.router.versions.gauge import Gauge
 from caxton.router.workers import Workers
 
 _SHARES: Final = 10_000
@@ -71,6 +71,7 @@ class Lanes:
         Where an agent handles one message at a time it still does: the first message waits for that end.
         """
         self._boxes.exchange(_home(side), side)
+        self._tenancy.reschedule(_home(side))
         self.unshare(side)
         self._tenancy.reschedule(_home(side))
 

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from caxton.router.addressing import Addressing
 from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Box, Boxes
-from caxton.router.capabilities import Capabilities
 from caxton.router.commits import Commits
-from caxton.router.conversations import Conversations
 from caxton.router.ephemeral import Tally
 from caxton.router.intake import Intake
 from caxton.router.keys import Keys
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
-from caxton.router.tasks import Tasks
-from caxton.router.topics import Topics
+from caxton.router.talks.addressing import Addressing
+from caxton.router.talks.capabilities import Capabilities
+from caxton.router.talks.conversations import Conversations
+from caxton.router.talks.tasks import Tasks
+from caxton.router.talks.topics import Topics
 from caxton.store.reader import Reader
 
 

@@ -22,11 +22,11 @@ from caxton.protocol.versions import BlueGreen, Canary, RolloutState, RolloutVie
 from caxton.protocol.views import AgentView
 from caxton.router.boxes import Box
 from caxton.router.desk import Desk
-from caxton.router.lanes import lane_of
-from caxton.router.rollout_state import Live
 from caxton.router.rows import agent_row
-from caxton.router.verdicts import Verdict, verdict
-from caxton.router.versions import agent_of_version, version_row
+from caxton.router.versions.kept import agent_of_version, no_version, version_row
+from caxton.router.versions.lanes import lane_of
+from caxton.router.versions.live import Live
+from caxton.router.versions.verdicts import Verdict, verdict
 from caxton.router.views import agent_view, require_etag, rollout_view
 from caxton.store import Changes, RolloutRow
 
@@ -107,7 +107,8 @@ async def take_back(desk: Desk, live: Live, state: RolloutState, reason: str) ->
 
 
 async def settle(desk: Desk, name: str, reason: str) -> None:
-    """A rollout cannot go on: the version that is current stays. No rollout is no error."""
+    """A rollout, or a replay, cannot go on: the version that is current stays. None is no error."""
+    desk.rollouts.replays.pop(name, None)
     live = desk.rollouts.live(name)
     if live is not None and live.row.strategy is Strategy.CANARY:
         await take_back(desk, live, RolloutState.ABORTED, reason)
@@ -171,25 +172,25 @@ async def resume(desk: Desk, row: RolloutRow) -> None:
         try:
             if agent.status not in RUNNING:
                 raise CaxtonError(Code.AGENT_STOPPED, f"the agent is {agent.status}")
-            side = await _side(desk, row)
+            side = await beside(desk, row.name, row.to_version if row.canary is not None else row.from_version)
         except CaxtonError as error:
             await _given_up(desk, row, f"not taken up after a restart: {error.code}: {error.message}"[:1_000])
             return
         begin(desk, side, row)
 
 
-async def _side(desk: Desk, row: RolloutRow) -> Box:
-    agent = desk.registry.require(row.name)
-    wanted = row.to_version if row.strategy is Strategy.CANARY else row.from_version
-    rows = {each.version: each for each in await desk.read(desk.store.reader.versions, row.name)}
-    if wanted not in rows:
-        raise CaxtonError(Code.INTERNAL_ERROR, f"version {wanted} is not kept any more")
-    other = agent_of_version(agent, rows[wanted], desk.config)
+async def beside(desk: Desk, name: str, version: int) -> Box:
+    """A kept version, started at its agent's side; `INVALID_REQUEST` when it is not kept."""
+    agent = desk.registry.require(name)
+    rows = {row.version: row for row in await desk.read(desk.store.reader.versions, name)}
+    if version not in rows:
+        raise no_version(name, version, sorted(rows))
+    other = agent_of_version(agent, rows[version], desk.config)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
     side = desk.core.lanes.open(agent, other)
     try:
         await desk.core.lanes.start(side)
-    except BaseException:
+    except Exception:
         await desk.core.lanes.retire(side, 0.0)
         raise
     return side

@@ -14,9 +14,10 @@ from typing import Final
 
 import msgspec
 
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.versions import RolloutState
 from caxton.router.boxes import Box
-from caxton.router.gauge import Gauge
+from caxton.router.versions.gauge import Gauge
 from caxton.store import RolloutRow
 
 ENDS: Final = (RolloutState.ABORTED, RolloutState.PROMOTED, RolloutState.RETURNED)
@@ -54,6 +55,9 @@ class Rollouts:
         self._live: dict[str, Live] = {}
         self.ended: Counter[str] = Counter(dict.fromkeys(map(str, ENDS), 0))
 
+        self.replays: dict[str, int] = {}
+        """Agents of which an earlier version handles dead letters now."""
+
     def __len__(self) -> int:
         return len(self._live)
 
@@ -70,6 +74,22 @@ class Rollouts:
         """The rollout of this agent that runs now."""
         return self._live.get(name)
 
+    def require_alone(self, name: str) -> None:
+        """`CONFLICT` while a second version of this agent handles messages: there must not be a third."""
+        live = self._live.get(name)
+        if live is not None and live.row.canary is not None:
+            raise CaxtonError(
+                Code.CONFLICT,
+                f"version {live.row.to_version} of {name!r} is being tried; promote or abort that rollout first",
+                version=live.row.to_version,
+            )
+        if name in self.replays:
+            raise CaxtonError(
+                Code.CONFLICT,
+                f"version {self.replays[name]} of {name!r} handles dead letters; try again when it has",
+                version=self.replays[name],
+            )
+
     def row(self, name: str) -> RolloutRow | None:
         """The latest rollout of this agent, with the figures of now."""
         live = self._live.get(name)
@@ -85,3 +105,4 @@ class Rollouts:
         """The agent is gone."""
         self._live.pop(name, None)
         self._latest.pop(name, None)
+        self.replays.pop(name, None)

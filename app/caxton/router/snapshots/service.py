@@ -21,9 +21,9 @@ from caxton.protocol.snapshots import STATE, Image
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box, Flight, Worker
 from caxton.router.commits import Commits
-from caxton.router.folding import Folding
-from caxton.router.snapshot_meters import SnapshotMeters
-from caxton.router.snapshot_rules import can_read
+from caxton.router.snapshots.folding import Folding
+from caxton.router.snapshots.meters import SnapshotMeters
+from caxton.router.snapshots.rules import can_read
 from caxton.store import SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.reader import Reader
 

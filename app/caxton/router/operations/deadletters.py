@@ -18,9 +18,10 @@ from caxton.protocol.operations import Affected, DeadPurge, DeadReplay, DeadRepl
 from caxton.protocol.requests import content
 from caxton.protocol.views import MessageView, Page
 from caxton.router.desk import Desk
-from caxton.router.ops_messages import find, unknown
+from caxton.router.operations.messages import find, unknown
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
+from caxton.router.versions.replays import replay_at
 from caxton.router.views import message_view
 
 CHUNK: Final = 500
@@ -53,11 +54,13 @@ def _marked(view: MessageView, holding: set[str]) -> MessageView:
 
 
 async def replay(desk: Desk, args: DeadReplay) -> Affected:
-    """Dead letters are pending again, in their own mailbox or in that of `to`."""
+    """Dead letters are pending again, in their own mailbox or in that of `to`; `version` handles them there."""
     require_accepting(desk)
     if args.agent is not None and args.to is None:
         desk.registry.require(args.agent)
     ids = await _ids(desk, args.message_ids, args.agent, everything=False)
+    if args.version is not None:
+        return Affected(await replay_at(desk, ids, args.version) if ids else 0)
     if args.to is not None:
         desk.registry.require(args.to)
     count = 0

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from caxton.config import Config
 from caxton.protocol.agents import AgentConfig, EffectiveLimits, ModuleInfo
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.versions import KEPT_VERSIONS, BlueGreen, Canary, RolloutState, Strategy
 from caxton.router import admission
 from caxton.router.agents import Agent
@@ -131,6 +132,14 @@ def keep(changes: Changes, versions: Versions, row: VersionRow, spared: set[int]
     gone = versions.beyond(row.name, spared)
     changes.versions_removed.extend((row.name, number) for number in gone)
     return versions.drop(row.name, gone) if gone else set()
+
+
+def no_version(name: str, version: int | None, kept: list[int]) -> CaxtonError:
+    """What is said of a version that is not kept; None: there is none before the one that serves."""
+    missing = "earlier version" if version is None else f"version {version}"
+    return CaxtonError(
+        Code.INVALID_REQUEST, f"version: {name!r} has no {missing}", path="version", found=version, expected=kept
+    )
 
 
 def without_rows(agents: Iterable[Agent], versions: Versions) -> list[VersionRow]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from caxton import __version__
 from caxton.protocol.operations import Nothing
-from caxton.router import ops_node, readiness
+from caxton.router import readiness
 from caxton.router.desk import Desk
+from caxton.router.operations import node as ops_node
 
 
 async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:

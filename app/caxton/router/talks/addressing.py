@@ -16,10 +16,10 @@ from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.protocol.names import CAPABILITY_PREFIX, TOPIC_PREFIX
 from caxton.protocol.views import Deliveries, Refused
-from caxton.router.capabilities import Capabilities
 from caxton.router.commits import Commits
 from caxton.router.intake import DURABLE, Intake, digest_of
-from caxton.router.topics import Topics
+from caxton.router.talks.capabilities import Capabilities
+from caxton.router.talks.topics import Topics
 from caxton.store import Accept
 from caxton.store.reader import Reader
 

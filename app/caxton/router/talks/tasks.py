@@ -19,11 +19,11 @@ from caxton.protocol import fipa
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.router.aftermath import Aftermath
-from caxton.router.capabilities import Capabilities
 from caxton.router.commits import Commits
-from caxton.router.conversations import Conversations
 from caxton.router.intake import DURABLE, Intake, digest_of
-from caxton.router.task_choice import QUERY, chosen, question, ranked, said, value_of
+from caxton.router.talks.capabilities import Capabilities
+from caxton.router.talks.choice import QUERY, chosen, question, ranked, said, value_of
+from caxton.router.talks.conversations import Conversations
 from caxton.store import Accept, BidRow, TaskRow
 from caxton.store.reader import Reader
 

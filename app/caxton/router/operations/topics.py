@@ -11,7 +11,7 @@ from caxton.protocol.talks import Subscribe, SubscriberView, TopicView
 from caxton.protocol.views import Page
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_last, write_last
-from caxton.router.times import rfc3339
+from caxton.router.timing.times import rfc3339
 
 
 async def list_topics(desk: Desk, args: Listing) -> Page:

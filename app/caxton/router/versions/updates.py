@@ -16,17 +16,18 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deployed
 from caxton.protocol.versions import BlueGreen, Canary, ConfigChange, Rollback, RolloutState, Strategy, Update
 from caxton.protocol.views import AgentView, Counts
-from caxton.router import admission, rollouts
+from caxton.router import admission
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box
-from caxton.router.deployments import answer, carry_out, compiling, describe, let_go, needed_modules
+from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go
 from caxton.router.desk import Desk
 from caxton.router.jobs import UPDATE, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test_apart
-from caxton.router.snapshot_rules import check_shared
-from caxton.router.versions import agent_of_version, candidate, keep, plan_row, version_row
+from caxton.router.snapshots.rules import check_shared
+from caxton.router.versions import rollouts
+from caxton.router.versions.kept import agent_of_version, candidate, keep, no_version, plan_row, version_row
 from caxton.router.views import agent_view, agent_view_with, require_etag
 from caxton.store import Changes, VersionRow
 
@@ -103,8 +104,10 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
         _require_startable(desk, agent, order.strategy)
         await rollouts.settle(desk, agent.name, "another version is on its way")
         job.advance(0.85, "starting")
-        side = await _up(desk, agent, await _candidate(desk, agent, order))
-        return await _take_over(desk, job, side, order)
+        other = await _candidate(desk, agent, order)
+        counts = (await desk.read(desk.store.reader.ledger)).get(agent.name, Counts())
+        side = await _up(desk, agent, other)
+        return await _take_over(desk, job, side, order, counts)
 
 
 async def _candidate(desk: Desk, agent: Agent, order: Order) -> Agent:
@@ -128,16 +131,15 @@ async def _up(desk: Desk, agent: Agent, other: Agent, *, tested: bool = True) ->
         describe(other, await lanes.start(side))
         if tested and other.config.self_test is not None:
             await self_test_apart(lanes, side, other.config.self_test)
-    except BaseException:
+    except Exception:
         await lanes.retire(side, 0.0)
         raise
     return side
 
 
-async def _take_over(desk: Desk, job: Job, side: Box, order: Order) -> AgentView:
+async def _take_over(desk: Desk, job: Job, side: Box, order: Order, counts: Counts) -> AgentView:
     """From here to the commit nothing waits: what runs on the new version commits behind the row that names it."""
     agent = desk.registry.require(order.name)
-    counts = (await desk.read(desk.store.reader.ledger)).get(agent.name, Counts())
     before, after = agent.version, side.agent.version
     changes = Changes()
     if order.strategy is Strategy.CANARY:
@@ -150,7 +152,7 @@ async def _take_over(desk: Desk, job: Job, side: Box, order: Order) -> AgentView
         rollouts.begin(desk, side, row)
     view = agent_view_with(desk, agent, counts)
     await desk.jobs.finish(job, view, changes)
-    _discard(desk, gone)
+    discard_modules(desk, gone)
     if order.strategy is Strategy.ROLLING:
         await _let_the_old_end(desk, agent, side)
     kind = "agent.canary_started" if order.strategy is Strategy.CANARY else "agent.updated"
@@ -181,7 +183,7 @@ def _switch(desk: Desk, agent: Agent, side: Box, changes: Changes) -> set[str]:
 async def _let_the_old_end(desk: Desk, agent: Agent, side: Box) -> None:
     if agent.status is AgentStatus.STOPPED:
         await desk.core.drain(agent, 0.0)  # it was started to see that it can be; it stays stopped
-    elif not desk.core.is_open(agent.name):
+    elif agent.status is AgentStatus.RUNNING and not desk.core.is_open(agent.name):
         desk.core.attach(agent)  # it had failed
     desk.spawn(desk.core.lanes.retire(side))
 
@@ -212,7 +214,7 @@ async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
     side = await _up(desk, agent, other, tested=False)  # it was, when it was new; now it must be quick
     changes = Changes()
-    _discard(desk, _switch(desk, agent, side, changes))
+    discard_modules(desk, _switch(desk, agent, side, changes))
     await desk.core.commit(changes)
     await _let_the_old_end(desk, agent, side)
     desk.events.publish("agent.rolled_back", {"name": agent.name, "from_version": before, "version": agent.version})
@@ -224,14 +226,7 @@ def _chosen(rows: list[VersionRow], agent: Agent, number: int | None) -> Version
     if number is None:
         found = [row for row in rows if row.version < agent.version and row.returned is None][-1:]
     if not found:
-        missing = "earlier version" if number is None else f"version {number}"
-        raise CaxtonError(
-            Code.INVALID_REQUEST,
-            f"version: {agent.name!r} has no {missing}",
-            path="version",
-            found=number,
-            expected=[row.version for row in rows],
-        )
+        raise no_version(agent.name, number, [row.version for row in rows])
     return found[0]
 
 
@@ -276,13 +271,7 @@ def _require_change(args: Update) -> None:
 
 def _require_startable(desk: Desk, agent: Agent, strategy: Strategy) -> None:
     """A canary is ended before there is a third version; nothing is kept beside an agent that does not run."""
-    live = desk.rollouts.live(agent.name)
-    if live is not None and live.row.strategy is Strategy.CANARY:
-        raise CaxtonError(
-            Code.CONFLICT,
-            f"version {live.row.to_version} of {agent.name!r} is being tried; promote or abort that rollout first",
-            version=live.row.to_version,
-        )
+    desk.rollouts.require_alone(agent.name)
     if strategy is not Strategy.ROLLING and agent.status not in rollouts.RUNNING:
         raise CaxtonError(
             Code.AGENT_STOPPED,
@@ -290,9 +279,3 @@ def _require_startable(desk: Desk, agent: Agent, strategy: Strategy) -> None:
             name=agent.name,
             status=agent.status,
         )
-
-
-def _discard(desk: Desk, modules: set[str]) -> None:
-    needed = needed_modules(desk)
-    for sha256 in modules:
-        desk.modules.discard(sha256, needed)

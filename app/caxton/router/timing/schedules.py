@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from caxton.protocol.agents import Schedule
 from caxton.router.boxes import Box
-from caxton.router.calendar import due_times, jitter_of, next_due, to_send
 from caxton.router.commits import Commits
 from caxton.router.intake import DURABLE, Intake
 from caxton.router.replies import scheduled_message
+from caxton.router.timing.cron import due_times, jitter_of, next_due, to_send
 from caxton.store import ScheduleMark
 from caxton.store.reader import Reader
 

@@ -18,11 +18,11 @@ from caxton.protocol.operations import Named
 from caxton.protocol.talks import BidView, Select, TaskCreate, TaskListing, TaskView
 from caxton.protocol.views import Page
 from caxton.router.desk import Desk
-from caxton.router.ops_conversations import read_seq, write_seq
+from caxton.router.operations.conversations import read_seq, write_seq
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
-from caxton.router.tasks import CALLING, CANCELLED, STATES, conflict
-from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.router.talks.tasks import CALLING, CANCELLED, STATES, conflict
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
 from caxton.router.views import raw
 from caxton.store import BidRow, TaskRow
 

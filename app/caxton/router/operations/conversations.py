@@ -14,7 +14,7 @@ from caxton.protocol.talks import ConversationListing, ConversationView, TalkVie
 from caxton.protocol.views import Page
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, write_cursor
-from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
 from caxton.router.views import message_view
 from caxton.store import ConversationRow
 

@@ -12,7 +12,7 @@ from caxton.protocol.views import Page
 from caxton.protocol.views_supervision import HttpCallView, ScheduleView
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit
-from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
 from caxton.store import HttpCallRow
 
 

@@ -13,26 +13,22 @@ import msgspec
 
 from caxton.protocol.operations import OPERATIONS, Named
 from caxton.protocol.views import AgentView
-from caxton.router import (
-    deployments,
-    lifecycle,
-    ops_agents,
-    ops_capabilities,
-    ops_conversations,
-    ops_deadletters,
-    ops_gate,
-    ops_keys,
-    ops_messages,
-    ops_node,
-    ops_stats,
-    ops_supervision,
-    ops_tasks,
-    ops_topics,
-    rollouts,
-    updates,
-)
+from caxton.router import deployments, lifecycle
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
+from caxton.router.operations import agents as ops_agents
+from caxton.router.operations import capabilities as ops_capabilities
+from caxton.router.operations import conversations as ops_conversations
+from caxton.router.operations import deadletters as ops_deadletters
+from caxton.router.operations import gate as ops_gate
+from caxton.router.operations import keys as ops_keys
+from caxton.router.operations import messages as ops_messages
+from caxton.router.operations import node as ops_node
+from caxton.router.operations import stats as ops_stats
+from caxton.router.operations import supervision as ops_supervision
+from caxton.router.operations import tasks as ops_tasks
+from caxton.router.operations import topics as ops_topics
+from caxton.router.versions import rollouts, updates
 
 Answer = Callable[[Desk, Any], Awaitable[Any]]
 Stream = Callable[[Desk, Any, Sink], Awaitable[Any]]
