@@ -114,6 +114,7 @@ def _fresh(execution: Execution) -> Generator[None, None, Resident]:
     resident = yield from _instantiate(execution, _wasi_state(execution, b"") if execution.agent.uses_wasi else None)
     if execution.agent.spec.snapshot:
         if (yield from snapshots.restored(execution, resident)):
+            execution.starting = False
             return resident
         if resident.exports.get(START) is not None:
             yield from _call(resident.instance, resident.exports.get(START), results=0)

@@ -1,6 +1,6 @@
 """Snapshots of agents that left memory are made small: blocks go into their parts, compressed.
 
-Owns when that happens: off the way of any message, one agent at a time. Must never change what a snapshot holds;
+Owns when that happens: off the way of any message, a few agents at a time. Must never change what a snapshot holds;
 an agent that goes on meanwhile is left as it is and comes again.
 """
 
@@ -10,11 +10,18 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
+from typing import Final
 
+from caxton.protocol.agents import MEBI
 from caxton.protocol.memory_parts import folded
 from caxton.router.commits import Commits
 from caxton.store import Changes, SnapshotFold
 from caxton.store.reader import Reader
+
+_BATCH: Final = 64
+_BATCH_BYTES: Final = 8 * MEBI
+"""Agents, and about how many compressed bytes, that share a commit."""
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +52,32 @@ class Folding:
 
     async def _run(self) -> None:
         while self._waiting:
-            agent = next(iter(self._waiting))
-            del self._waiting[agent]
+            batch = list(islice(self._waiting, _BATCH))
             try:
-                await self._fold(agent)
-            except Exception:  # a snapshot stays right without it, only larger
-                log.exception("the snapshot of %s was not folded", agent)
+                done, folds = await self._loop.run_in_executor(self._threads, self._folded, batch)
+                for agent in batch[:done]:
+                    self._waiting.pop(agent, None)
+                if folds and self._commits.failed is None:
+                    await self._commits.apart(Changes(snapshot_folds=folds))
+            except Exception:  # snapshots stay right without it, only larger
+                log.exception("snapshots were not folded")
+                for agent in batch:
+                    self._waiting.pop(agent, None)
 
-    async def _fold(self, agent: str) -> None:
-        for part in await self._loop.run_in_executor(self._threads, self._reader.snapshots.unfolded_parts, agent):
-            fold = await self._loop.run_in_executor(self._threads, self._folded, agent, part)
-            if fold is not None and self._commits.failed is None:
-                await self._commits.apart(Changes(snapshot_folds=[fold]))
+    def _folded(self, agents: list[str]) -> tuple[int, list[SnapshotFold]]:
+        """In a thread: how many of the agents it got to, and their folds, which share a commit."""
+        folds: list[SnapshotFold] = []
+        for done, agent in enumerate(agents):
+            if sum(len(fold.data) for fold in folds) > _BATCH_BYTES:
+                return done, folds
+            folds += self._folds(agent)
+        return len(agents), folds
 
-    def _folded(self, agent: str, part: int) -> SnapshotFold | None:
-        stored = self._reader.snapshots.part(agent, part)
-        if stored is None or not stored.blocks:
-            return None
-        data = folded(part, stored.data, stored.blocks)
-        return SnapshotFold(agent, stored.info.agent_id, stored.info.generation, part, data)
+    def _folds(self, agent: str) -> list[SnapshotFold]:
+        found = []
+        for part in self._reader.snapshots.unfolded_parts(agent):
+            stored = self._reader.snapshots.part(agent, part)
+            if stored is not None and stored.blocks:
+                data = folded(part, stored.data, stored.blocks)
+                found.append(SnapshotFold(agent, stored.info.agent_id, stored.info.generation, part, data))
+        return found
