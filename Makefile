@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench examples lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run test lint format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -26,7 +26,7 @@ help: ## this list
 run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, show an exchange, stay up
 	@$(BIN)/python app/examples/run.py
 
-test: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## every test (or some: make test TESTS=tests/store)
+test: $(VENV)/.installed $(ANSIBLE_VENV)/.installed toolchains ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
 host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need
@@ -56,7 +56,7 @@ lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansi
 	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
-	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p lab
+	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p lab
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
 
@@ -68,8 +68,22 @@ bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables
 	cd app && $(BIN)/python -m bench $(BENCH)
 bench: export PYTHONPATH := $(abspath app):$(abspath tests)
 
-examples: $(VENV)/.installed ## build the example agents into app/examples/build
+soak: $(VENV)/.installed ## a million executions of every kind with kills, then 100,000 instances; an hour (less: SOAK="--executions N --instances N")
+	cd app && $(BIN)/python -m soak $(SOAK)
+soak: export PYTHONPATH := $(abspath app):$(abspath tests)
+
+examples: toolchains ## build the example agents into app/examples/build
 	$(BIN)/python app/examples/build.py
+
+toolchains: $(VENV)/.installed ## compilers of the examples that come from npm (C and Zig come with the environment, Rust from Debian)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(VENV)/npm/.installed; \
+	else echo "npm is missing: the AssemblyScript example is not built"; fi
+
+$(VENV)/npm/.installed: app/examples/package-lock.json
+	mkdir -p $(VENV)/npm
+	cp app/examples/package.json app/examples/package-lock.json $(VENV)/npm
+	cd $(VENV)/npm && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 lock: $(VENV)/.installed ## resolve the dependencies of app/pyproject.toml anew, with hashes
 	$(BIN)/python app/lock.py

@@ -26,6 +26,7 @@ EVERYTHING = {
     "runtime.executor_workers": 2,
     "runtime.wasm_features": ["threads", "gc"],
     "runtime.shareable_dirs": ["/srv/shared", '/srv/with "quotes" and \\ and ü'],
+    "runtime.egress_allow": ["10.1.0.0/16", "fd00::7"],
     "networking.tls_enabled": True,
     "networking.tls_cert_path": "/opt/caxton/config/server.crt",
     "networking.tls_key_path": "/opt/caxton/config/server.key",

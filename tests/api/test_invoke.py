@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -132,6 +133,18 @@ def test_the_same_key_takes_effect_once(http: httpx.Client, deploy: Deploy, deli
     problem(other, 409, "CONFLICT")
     fresh = http.post(f"/agents/{name}/invoke", json=body, headers={"Idempotency-Key": f"other-{name}"})
     assert fresh.json()["content"] == 2
+
+
+@BOTH_WAYS
+def test_an_id_in_the_body_counts_before_a_key(http: httpx.Client, deploy: Deploy) -> None:
+    name, chosen = deploy(wat.TALLY), str(uuid.uuid4())
+    headers = {"Idempotency-Key": f"both-{name}"}
+    body = {"message_id": chosen, "delivery": "durable"}
+    answers = [http.post(f"/agents/{name}/invoke", json=body, headers=headers).json() for _ in range(2)]
+    assert [(answer["message_id"], answer["content"]) for answer in answers] == [(chosen, 1)] * 2
+    assert http.get(f"/messages/{chosen}").json()["state"] == "done"
+    other = http.post(f"/agents/{name}/invoke", json={**body, "message_id": str(uuid.uuid4())}, headers=headers)
+    assert other.json()["content"] == 2
 
 
 @pytest.mark.parametrize("delivery", ["ephemeral", "durable"])

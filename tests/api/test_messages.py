@@ -95,6 +95,21 @@ def test_an_idempotency_key_counts_the_items(http: httpx.Client, deploy: Deploy)
 
 
 @BOTH_WAYS
+def test_an_id_in_the_body_counts_before_an_idempotency_key(http: httpx.Client, deploy: Deploy) -> None:
+    name, chosen = deploy(TALLY), str(uuid.uuid4())
+    headers = {"Idempotency-Key": f"both-{name}"}
+    unnamed = {"performative": "request", "receiver": name}
+    for _ in range(2):
+        answer = http.post("/messages", json=[{**unnamed, "message_id": chosen.upper()}, unnamed], headers=headers)
+        first, second = (item["message_id"] for item in answer.json()["items"])
+        assert first == chosen != second
+        for known in (first, second):
+            settle(http, f"/messages/{known}", "done")
+    assert http.post(f"/agents/{name}/invoke", json={}).json()["content"] == 3
+    problem(http.post("/messages", json={**unnamed, "message_id": "x"}, headers=headers), 400, "INVALID_REQUEST")
+
+
+@BOTH_WAYS
 def test_ten_thousand_are_accepted_and_one_more_is_not(http: httpx.Client, deploy: Deploy) -> None:
     message = {"performative": "inform", "receiver": deploy(SILENT)}
     answer = http.post("/messages", json=[message] * 10_000)
@@ -133,7 +148,8 @@ def test_field_names_may_be_written_with_a_dash_and_in_any_case(http: httpx.Clie
         ({"performative": None}, "performative"),
         ({"receiver": "No Agent"}, "receiver"),
         ({"receiver": "topic:"}, "receiver"),
-        ({"receiver": "capability:adding"}, "receiver"),
+        ({"receiver": "capability:No Name"}, "receiver"),
+        ({"receiver": "task:node"}, "receiver"),
         ({"priority": 0}, "priority"),
         ({"priority": "high"}, "priority"),
         ({"reply_by": "tomorrow"}, "reply_by"),

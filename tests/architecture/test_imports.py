@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "serve": {"protocol", "config", "telemetry"},
     "systemd": {"protocol", "config"},
     "doctor": {"protocol", "config", "store"},
+    "selftest": {"protocol"},
+    "dev": {"protocol", "config", "router", "serve"},  # the executor as a node starts it and as its router uses it
     "cli": {
         "serve",
         "doctor",
@@ -34,6 +36,8 @@ MAY_IMPORT = {
         "api",
         "executor",
         "backup",
+        "selftest",
+        "dev",
     },
 }
 ONLY_IN = {
@@ -46,8 +50,9 @@ ONLY_IN = {
     "flask": {"api"},
     "werkzeug": {"api"},
     "gevent": {"api"},
-    "asyncio": {"router", "executor", "cli"},
+    "asyncio": {"router", "executor", "cli", "dev"},
     "httpx": {"cli"},
+    "httpcore": {"router"},
     "click": {"cli"},
     "rich": {"cli"},
     "jwt": {"api", "cli"},

@@ -18,9 +18,11 @@ from wasmtime import wat2wasm
 
 from caxton.backup import probe
 from caxton.protocol.errors import Code
-from caxton.protocol.operations import Listing, Named
-from support.desk_node import RouterNode, deploy, invoke, refusal, submit, until
+from caxton.protocol.operations import Listing, Named, Submit
+from support import snapshot_agents
+from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 from support.node import running_node
+from support.router_agents import PICKY
 from support.router_client import RouterClient
 from support.served_node import ECHO, TRAP, ServedNode, run_cli
 
@@ -55,6 +57,22 @@ def furnish(node: RouterNode) -> list[str]:
         until(lambda: client.call("message.get", Named(done[-1]))["state"] == "done")
         client.call("node.pause")
         return submit(client, "other", WAITS)
+
+
+def test_a_restored_agent_goes_on_from_the_memory_that_its_backup_holds(node: RouterNode) -> None:
+    with node.client() as client:
+        deploy(client, "count", snapshot_agents.COUNTER, state="snapshot")
+        assert [invoke(client, "count")["content"] for _ in range(3)] == [1, 2, 3]
+        cli(node, "backup", "state")
+        assert invoke(client, "count")["content"] == 4  # gone with the machine
+    node.kill_router()
+    shutil.rmtree(node.data)
+    cli(node, "restore", "latest", "--yes")
+    node.start_router()
+    with node.client() as client:
+        assert invoke(client, "count")["content"] == 4
+        resources = client.call("agent.get", Named("count"))["resources"]
+        assert (resources["incarnation"], resources["wakes"]) == (1, 1)
 
 
 def test_a_node_on_a_machine_without_anything_goes_on_where_the_other_was(node: RouterNode) -> None:
@@ -166,6 +184,21 @@ def test_the_drill_proves_it_and_touches_nothing(node: RouterNode) -> None:
     assert {path.name for path in directory_of(node).iterdir() if path.is_dir()} == set()
     with node.client() as client:
         assert {client.call("message.get", Named(one))["state"] for one in waiting} == {"pending"}
+
+
+def test_the_drill_lets_no_quarantined_agent_take_a_message(node: RouterNode) -> None:
+    with node.client() as client:
+        budget = {"dead_letters": 1, "senders": 1, "pause_seconds": 1.0}
+        deploy(client, "picky", PICKY, supervision=budget, retry={"max_deliveries": 1})
+        client.call("submit", Submit([message("picky", b'"!"')]))
+        until(lambda: client.call("agent.get", Named("picky"))["status"] == "quarantined")
+        client.call("node.pause")
+        waiting = message("picky")
+        client.call("submit", Submit([waiting]))
+        cli(node, "backup", "state")
+        assert len(cli(node, "backup", "drill")["proof"]) == 32
+        client.call("node.resume")
+        until(lambda: client.call("message.get", Named(waiting.message_id))["state"] == "done")
 
 
 def test_drills_that_must_fail(node: RouterNode) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from backup.conftest import MakeDisk
 
@@ -19,10 +20,9 @@ from caxton.backup import back_up_state, find, list_backups, restore, verify
 from caxton.backup.files import only_one
 from caxton.backup.state import LOCK_FILE
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store import Changes
+from caxton.store import Changes, VersionRow
 from support.backup_world import (
     World,
-    accept,
     agent,
     commit,
     contents,
@@ -31,8 +31,8 @@ from support.backup_world import (
     make_world,
     message,
     put_module,
-    settle,
 )
+from support.commits import accept, settle
 
 APP = Path(__file__).resolve().parents[2] / "app"
 BACK_UP = (
@@ -155,6 +155,20 @@ def test_modules_of_jobs_that_have_not_ended_are_inside(world: World) -> None:
     commit(store, Changes(jobs=[JobRow(job_id="1", kind="deploy", state="running", created_at=1.0, result=order)]))
     store.close()
     assert back_up_state(world.config, world.backups).modules == 3
+
+
+def test_modules_of_kept_versions_are_inside_and_come_back(world: World) -> None:
+    earlier = b"the module of an earlier version"
+    put_module(world, earlier)
+    store = world.open()
+    row = msgspec.convert(msgspec.to_builtins(agent("one", earlier)), VersionRow)
+    commit(store, Changes(versions=[row]))
+    store.close()
+    made = back_up_state(world.config, world.backups)
+    assert made.modules == 3
+    (world.config.paths.modules / digest(earlier)).unlink()
+    restore(world.config, find(world.backups, "latest", "state"))
+    assert (world.config.paths.modules / digest(earlier)).read_bytes() == earlier
 
 
 def test_one_at_a_time(world: World) -> None:

@@ -70,7 +70,8 @@ class InProcess:
         """A deployed echo agent."""
         spec = AgentSpec("echo", 1, "", Shape.REACTOR, lifetime, Profile.STANDARD, EffectiveLimits(), "node1")
         agent = make_agent(1, spec, Scratch(Path(_NOWHERE), ScratchShare(0)))
-        agent.template, agent.exports = self._template, entry_points(self._module)
+        names = {item.name for item in self._module.exports}
+        agent.template, agent.exports = self._template, entry_points(names)
         return agent
 
     def execute(self, agent: Agent, encoded: bytes, count: int) -> None:

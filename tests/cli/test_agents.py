@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 from support.served_node import ServedNode, until
+from support.snapshot_agents import COUNTER, counter_and
 
 
 def test_deploy_says_what_runs_and_invoke_prints_the_reply(node: ServedNode, echo: str) -> None:
@@ -87,6 +88,24 @@ def test_validate_needs_no_node(node: ServedNode) -> None:
     assert limited.returncode == 1
 
 
+def test_snapshots_are_asked_for_shown_and_validated(node: ServedNode) -> None:
+    file = node.write("count.wat", COUNTER)
+    made = node.json("agent", "deploy", file, "--name", "keeper", "--state", "snapshot")
+    assert (made["config"]["state"], made["resources"]["snapshot"]) == ("snapshot", None)
+    assert node.json("agent", "invoke", "keeper")["content"] == 1
+    shown = node.json("agent", "show", "keeper")["resources"]
+    assert (shown["hibernated"], shown["snapshot"]["memory_bytes"]) == (False, 131_072)
+    assert shown["snapshot"]["stored_bytes"] > 0
+    assert "stored_bytes" in node.cli("agent", "show", "keeper").stdout
+    assert node.cli("agent", "remove", "keeper").returncode == 0
+    config = node.write("keeper.toml", 'state = "snapshot"')
+    assert node.cli("agent", "validate", file, "--config-file", config).returncode == 0
+    forgetful = node.write("drops.wat", counter_and("(data.drop 0)").replace("(memory", '(data "x") (memory', 1))
+    assert node.cli("agent", "validate", forgetful).returncode == 0
+    refused = node.cli("agent", "validate", forgetful, "--config-file", config)
+    assert (refused.returncode, "[INVALID_WASM]" in refused.stderr) == (1, True), refused.stderr
+
+
 def test_following_a_log_ends_with_an_interrupt_only(node: ServedNode, echo: str) -> None:
     import os
     import signal
@@ -116,3 +135,13 @@ def _connected(pid: int) -> bool:
         )
     except OSError:
         return False
+
+
+def test_schedules_and_outbound_calls_are_shown(node: ServedNode) -> None:
+    node.write("clock.toml", 'name = "clock"\n[[schedules]]\nname = "nightly"\ncron = "30 3 * * *"\n')
+    config = str(node.directory / "clock.toml")
+    assert node.cli("agent", "deploy", str(node.directory / "echo.wat"), "--config-file", config).returncode == 0
+    (shown,) = node.json("agent", "schedules", "clock")
+    assert (shown["name"], shown["next_due"][11:16]) == ("nightly", "03:30")
+    assert node.json("agent", "http-calls", "clock") == []
+    assert "nightly" in node.cli("agent", "schedules", "clock").stdout

@@ -64,3 +64,19 @@ def test_the_ledger_balances_and_is_shown(node: ServedNode, echo: str) -> None:
     assert ledger["node"]["imbalance"] == 0
     assert ledger["node"]["accepted"] >= 1
     assert "IMBALANCE" in node.cli("ledger").stdout
+
+
+def test_a_dead_letter_that_holds_its_conversation_is_edited_and_skipped(node: ServedNode) -> None:
+    node.write("hold.toml", 'name = "hold"\n[retry]\non_dead = "hold"\n')
+    config = str(node.directory / "hold.toml")
+    done = node.cli("agent", "deploy", str(node.directory / "trap.wat"), "--config-file", config)
+    assert done.returncode == 0, done.stderr
+    dead, behind = (node.json("message", "send", "hold", "1", "--conversation", "c")["message_id"] for _ in range(2))
+    until(lambda: state_of(node, dead) == "dead", "the message is dead")
+    assert node.json("dlq", "edit", dead, '{"n": 2}') == {"count": 1}
+    until(lambda: state_of(node, dead) == "dead", "the message is dead again")
+    assert node.json("message", "show", dead)["content"] == {"n": 2}
+    assert state_of(node, behind) == "pending"
+    assert node.cli("dlq", "edit", dead).returncode == 2
+    assert node.json("dlq", "skip", dead) == {"count": 1}
+    until(lambda: state_of(node, behind) == "dead", "the message behind it ran")

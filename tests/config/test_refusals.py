@@ -41,6 +41,8 @@ BAD_VALUES = [
     ("runtime", "agent_memory_reclaim", '"yes"'),
     ("runtime", "wasm_features", '["threads", "teleport"]'),
     ("runtime", "shareable_dirs", '["relative"]'),
+    ("runtime", "egress_allow", '["example.com"]'),
+    ("runtime", "egress_allow", '["10.0.0.1/8"]'),
     ("networking", "bind_address", '"8080"'),
     ("networking", "bind_address", '"127.0.0.1:0"'),
     ("networking", "bind_address", '"127.0.0.1:70000"'),

@@ -18,7 +18,7 @@ import pytest
 
 from caxton.config import load
 from caxton.doctor import Patient, Status, backups, examine, permissions, worst
-from support.served_node import SOURCE, ServedNode, run_cli
+from support.served_node import SOURCE, ServedNode, run_cli, until
 
 SECRET = "Vq1bTz9rW3kLmXs7YpGh2NdFc8JaEu5R"
 
@@ -132,6 +132,30 @@ def test_a_schema_of_another_release_fails(tmp_path: Path) -> None:
         code, found = examined(node)
         assert code == 1
         assert statuses(found, "schema") == ["fail"]
+    finally:
+        node.close()
+
+
+def test_a_router_that_waits_for_its_schema_says_its_version() -> None:
+    node = ServedNode()
+    try:
+        node.start()
+        node.stop()
+        with closing(sqlite3.connect(node.directory / "data" / "local.db")) as connection:
+            connection.execute("UPDATE schema_info SET version = 9, compat = 9")
+            connection.commit()
+        node.launch()
+        until(
+            lambda: statuses(found := examined(node)[1], "version of api") == ["ok"] and "ready" in found, "waiting"
+        )
+        code, found = examined(node)
+        assert code == 1
+        assert "schema" in found["ready"][0]["detail"]
+        assert statuses(found, "version of api") == statuses(found, "version of router") == ["ok"]
+        assert [(one["status"], one["hint"]) for one in found["version of executor"]] == [
+            ("warn", "caxton db status")
+        ]
+        assert "ledger" not in found
     finally:
         node.close()
 

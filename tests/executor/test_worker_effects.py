@@ -103,8 +103,8 @@ def test_without_its_grant_a_function_answers_denied_and_with_it_unavailable_if_
     wat = reactor(f"(call $answer {f'(i32.wrap_i64 {run})' if call == 'now' else run})")
     denied = {"kv": False, "send": [], "clocks": False, "random": False}
     assert worker.run(worker.load(wat, **denied)).reply == b"-1"
-    if call in ("http", "secret", "subscribe", "broadcast"):
-        granted = {"http": ["https://x"], "secrets": ["s"], "topics": ["t"]}
+    if call in ("secret", "subscribe", "broadcast"):
+        granted = {"secrets": ["s"], "topics": ["t"]}
         assert worker.run(worker.load(wat, **granted)).reply == b"-6"
 
 

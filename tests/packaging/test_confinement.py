@@ -26,7 +26,8 @@ UNITS = (
     "caxton-restore-drill.service",
 )
 Found = dict[str, Any]
-WITH_NETWORK = {"caxton.service", "caxton-admin.service"}
+WITH_ADDRESS = {"caxton.service", "caxton-admin.service"}
+WITH_NETWORK = {*WITH_ADDRESS, "caxton-router.service"}  # the router: agents' outbound HTTP
 COMPILES = {"caxton-executor.service", "caxton-restore-drill.service"}
 LOWERS_ITS_PRIORITY = {*COMPILES, "caxton-backup.service"}
 READS_THE_DATABASE = {"caxton-router.service", "caxton-backup.service"}
@@ -67,7 +68,7 @@ def run_in(node: InstalledNode, unit: str, probe: str) -> Found:
         f"ExecStart=/usr/lib/caxton/bin/python3 -I {probe} {node.address}",
         f"StandardOutput=truncate:/run/probe-{unit}",
     ]
-    if unit in WITH_NETWORK:  # the address is the service's alone; it would be waited for
+    if unit in WITH_ADDRESS:  # the address is the service's alone; it would be waited for
         lines += ["[Unit]", "Requires=", "Wants="]
     node.sh(f"mkdir -p {directory}; cat >{directory}/99-probe.conf", stdin="\n".join(lines) + "\n")
     try:

@@ -86,7 +86,7 @@ def test_dpkg_will_never_ask_about_the_configuration(package: Path) -> None:
 
 def test_it_belongs_to_one_python_and_needs_nothing_but_debians_base(package: Path, site: Path) -> None:
     depends = {part.split(" ")[0]: part for part in re.split(r", *", field(package, "Depends"))}
-    assert set(depends) == {"python3", "libc6", "libgcc-s1", "libstdc++6", "systemd"}
+    assert set(depends) == {"python3", "libc6", "libgcc-s1", "libstdc++6", "systemd", "tzdata"}
     major, minor = map(int, site.parent.name.removeprefix("python").split("."))
     assert f"python3 (>= {major}.{minor}~), python3 (<< {major}.{minor + 1}~)" in field(package, "Depends")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from caxton.config import Config
+from caxton.systemd import drop_ins, unit_settings
 from lab import requirements
 
 UNITS = Path(__file__).resolve().parents[2] / "packaging" / "units"
@@ -87,6 +90,36 @@ def test_only_what_compiles_may_make_memory_executable(unit: str) -> None:
 @pytest.mark.parametrize("unit", RUNNING)
 def test_nothing_starts_while_a_restore_runs(unit: str) -> None:
     assert "ConditionPathExists=!/opt/caxton/data/maintenance" in lines(unit)
+
+
+def test_the_executor_never_runs_without_its_limits() -> None:
+    unit, settings = "caxton-executor.service", "caxton-settings.service"
+    assert {f"Wants={settings}", f"After={settings}", "Restart=on-failure", "StartLimitIntervalSec=0"} <= set(
+        lines(unit)
+    )
+    assert "StartLimitIntervalSec=0" in lines(settings)
+    (before,) = [line.partition("=")[2] for line in lines(unit) if line.startswith("ExecStartPre=")]
+    command = [word.replace("$$", "$") for word in shlex.split(before)]
+    environment = dict(
+        line.removeprefix("Environment=").split("=", 1)
+        for line in drop_ins(unit_settings(Config()))[unit].splitlines()
+        if line.startswith("Environment=")
+    )
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
+    refused = subprocess.run(command, env={}, check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert settings.removesuffix(".service") in refused.stderr
+
+
+@pytest.mark.skipif(not Path("/usr/bin/systemd-analyze").exists(), reason="systemd-analyze is missing")
+def test_systemd_takes_every_unit(tmp_path: Path) -> None:
+    """Only the programs are not here; an installed node checks the rest of it too."""
+    for unit in UNITS.iterdir():
+        text = re.sub(r"(?<=[=+-])/usr/(lib/caxton|bin/caxton)\S*", "/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert not [line for line in said.stderr.splitlines() if "caxton" in line]
 
 
 @pytest.mark.parametrize("timer", ["caxton-backup.timer", "caxton-restore-drill.timer"])

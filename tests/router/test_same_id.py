@@ -153,8 +153,8 @@ def test_receivers_that_cannot_be_are_refused() -> None:
     async def run() -> None:
         async with running_node() as node:
             assert (await node.refused(message("nobody"))).code is Code.AGENT_NOT_FOUND
-            assert (await node.refused(message("topic:news"))).code is Code.INVALID_REQUEST
-            assert (await node.refused(message("capability:sum"))).code is Code.INVALID_REQUEST
+            assert (await node.refused(message("capability:sum"))).code is Code.AGENT_NOT_FOUND
+            assert (await node.refused(message("task:node"))).code is Code.INVALID_REQUEST
             with pytest.raises(CaxtonError) as caught:
                 await node.ask("nobody")
             assert caught.value.code is Code.AGENT_NOT_FOUND

@@ -15,13 +15,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from caxton import __version__
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import OPERATIONS, Submit
+from caxton.store import SCHEMA_VERSION
 from support import wat
 from support.desk_node import APP, RouterNode, deploy, invoke, message, refusal, until
 from support.manager import listening
 from support.node import make_node
 from support.router_modules import ECHO
+
+NEXT = SCHEMA_VERSION + 1
 
 
 @pytest.fixture
@@ -30,9 +34,10 @@ def next_release(tmp_path: Path) -> Path:
     shutil.copytree(APP / "caxton", tmp_path / "caxton", ignore=shutil.ignore_patterns("__pycache__"))
     schema = tmp_path / "caxton" / "store" / "schema.py"
     text = schema.read_text()
-    assert "SCHEMA_VERSION: Final = 1" in text
-    schema.write_text(text.replace("SCHEMA_VERSION: Final = 1", "SCHEMA_VERSION: Final = 2"))
-    (schema.parent / "migrations" / "0002_next.py").write_text(
+    ours = f"SCHEMA_VERSION: Final = {SCHEMA_VERSION}"
+    assert ours in text
+    schema.write_text(text.replace(ours, f"SCHEMA_VERSION: Final = {NEXT}"))
+    (schema.parent / "migrations" / f"{NEXT:04}_next.py").write_text(
         'def up(migrator, db):\n    """Adds a table."""\n    db.execute_sql("CREATE TABLE next (a INTEGER)")\n'
     )
     return tmp_path
@@ -69,12 +74,13 @@ def test_an_older_schema_is_waited_for_and_upgraded_beside_the_router(next_relea
             for op in ("stats", "ledger", "node.drain", "agent.list"):
                 refused = refusal(client, op, None if op != "agent.list" else OPERATIONS[op][0]())
                 assert refused.code is Code.NOT_READY
-                assert (refused.details["found"], refused.details["expected"]) == (1, 2)
+                assert (refused.details["found"], refused.details["expected"]) == (SCHEMA_VERSION, NEXT)
             assert refusal(client, "submit", Submit([message("echo")])).details["reasons"] == ["schema"]
+            assert refusal(client, "stats", None).details["versions"] == {"router": __version__}
         pid = node.router.pid if node.router else 0
         done = upgrade(node)
         assert done.returncode == 0, done.stderr
-        assert "0002_next" in done.stderr
+        assert f"{NEXT:04}_next" in done.stderr
         until(node.is_ready)
         assert node.router is not None
         assert node.router.pid == pid

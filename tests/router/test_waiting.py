@@ -55,7 +55,7 @@ def test_a_request_to_nobody_says_so_and_a_dead_one_gives_its_failure() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("ring", [("a",), ("a", "b"), ("a", "b", "c")])
+@pytest.mark.parametrize("ring", [("a",), ("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d", "e")])
 def test_agents_that_wait_for_each_other_are_found(ring: tuple[str, ...]) -> None:
     async def run() -> None:
         async with running_node() as node:
@@ -141,5 +141,51 @@ def test_a_timer_fires_once_and_survives_the_router() -> None:
             assert node.store.reader.timers() == []
             await node.assert_balanced()
             assert node.store.reader.ledger()["tick"].done == 6
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("wat", [agents.SPIN, agents.requester("slow")], ids=["running", "waiting"])
+def test_a_cancel_interrupts_what_runs_and_what_waits(wat: str) -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("slow", agents.sleeper(1))
+            await node.deploy("one", wat)
+            busy, behind = message("one"), message("one")
+            await node.send(busy)
+            await until(lambda: node.core.in_flight(busy.message_id))
+            await node.core.cancel(busy.message_id)
+            assert node.row(busy.message_id).state == "cancelled"
+            await node.send(behind)  # the agent is there for others
+            await until(lambda: node.core.in_flight(behind.message_id))
+            await node.core.cancel(behind.message_id)
+            assert node.key("one", "n") is None
+            await until(lambda: node.core.stats()["queued"] == 0)
+            await node.assert_balanced()
+            ledger = node.store.reader.ledger()["one"]
+            assert (ledger.accepted, ledger.cancelled) == (2, 2)
+
+    asyncio.run(run())
+
+
+def test_a_message_that_came_too_late_is_answered_by_a_failure() -> None:
+    async def run() -> None:
+        async with running_node() as node:
+            await node.deploy("slow", agents.COUNTER)
+            data = '{"performative":"request","receiver":"slow","content":1,"reply_by":"2026-01-01T00:00:00Z"}'
+            send = f"(drop (call $send (i32.const 0) (i32.const {len(data)}))) (i32.const 0)"
+            await node.deploy("ask", agents.reactor(send, data=data))
+            one = message("ask")
+            await node.send(one)
+            await node.settled(one.message_id)
+
+            def failures() -> list[bytes]:
+                rows = node.store.reader.messages(agent="ask").rows
+                return [row.message.content for row in rows if row.message.performative == "failure"]
+
+            await until(lambda: bool(failures()))
+            node.core.hold("paused")  # each failure makes it ask again
+            assert msgspec.json.decode(failures()[0])["code"] == "MESSAGE_EXPIRED"
+            assert node.key("slow", "n") is None
 
     asyncio.run(run())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from hashlib import blake2b
 
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
 from caxton.protocol.ids import new_id
-from caxton.protocol.messages import Message, Outcome, State
-from caxton.store import Accept, AgentRow, Changes, CommitResult, Retention, Settle, Store, Swept
-
-ANSWER_SECONDS = 30
+from caxton.protocol.messages import Message
+from caxton.store import AgentRow, Retention, Store, Swept
+from support.commits import ANSWER_SECONDS as ANSWER_SECONDS
+from support.commits import accept as accept
+from support.commits import commit as commit
+from support.commits import outcome as outcome
+from support.commits import settle as settle
 
 
 def message(message_id: str | None = None, receiver: str = "echo", **more: object) -> Message:
@@ -22,31 +24,6 @@ def message(message_id: str | None = None, receiver: str = "echo", **more: objec
         "conversation_id": message_id,
     } | more
     return Message(message_id=message_id, receiver=receiver, **values)  # type: ignore[arg-type]
-
-
-def accept(one: Message, at: float = 1_000.0, **more: object) -> Accept:
-    return Accept(one, at, blake2b(one.content, digest_size=16).digest(), **more)  # type: ignore[arg-type]
-
-
-def outcome(state: str = "done") -> Outcome:
-    return Outcome(State(state), "inform", b'"ok"')
-
-
-def settle(one: Message, state: str = "done", at: float = 1_001.0, attempts: int = 1) -> Settle:
-    return Settle(one.message_id, one.receiver, state, at, outcome(state), attempts)
-
-
-def commit(store: Store, changes: Changes) -> CommitResult:
-    answered = threading.Event()
-    results: list[CommitResult] = []
-
-    def done(result: CommitResult) -> None:
-        results.append(result)
-        answered.set()
-
-    store.writer.submit(changes, done)
-    assert answered.wait(ANSWER_SECONDS)
-    return results[0]
 
 
 def sweep(store: Store, policy: Retention, now: float) -> Swept:

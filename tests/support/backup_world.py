@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from caxton.config import Config, load
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
 from caxton.protocol.ids import new_id
-from caxton.protocol.messages import Message, Outcome, State
-from caxton.store import Accept, AgentRow, Changes, CommitResult, Settle, Store
-
-ANSWER_SECONDS = 60.0
+from caxton.protocol.messages import Message
+from caxton.store import AgentRow, Changes, Store
+from support import commits
+from support.commits import accept, settle
 
 
 @dataclass(frozen=True)
@@ -73,16 +71,7 @@ def make_world(root: Path, environ: Mapping[str, str] | None = None, **sections:
 
 def commit(store: Store, changes: Changes) -> None:
     """Makes the changes durable."""
-    answered = threading.Event()
-    results: list[CommitResult] = []
-
-    def done(result: CommitResult) -> None:
-        results.append(result)
-        answered.set()
-
-    store.writer.submit(changes, done)
-    assert answered.wait(ANSWER_SECONDS)
-    assert results[0].error is None
+    assert commits.commit(store, changes).error is None
 
 
 def message(receiver: str = "echo", size: int = 200) -> Message:
@@ -90,14 +79,6 @@ def message(receiver: str = "echo", size: int = 200) -> Message:
     message_id = new_id()
     content = b'"' + os.urandom(size // 2).hex().encode() + b'"'
     return Message(message_id, "request", "client:test", receiver, content, message_id)
-
-
-def accept(one: Message) -> Accept:
-    return Accept(one, 1_000.0, blake2b(one.content, digest_size=16).digest())
-
-
-def settle(one: Message) -> Settle:
-    return Settle(one.message_id, one.receiver, "done", 1_001.0, Outcome(State.DONE, "inform", b'"ok"'), 1)
 
 
 def agent(name: str, module: bytes) -> AgentRow:

@@ -79,8 +79,9 @@ class Node:
             commit_window=self.config.messaging.commit_window,
         )
         self.registry = Registry()
+        snapshots = self.store.reader.snapshots.infos()
         for row in self.store.reader.agents():
-            self.registry.add(agent_of(row, self.store.reader.state_bytes(row.name)))
+            self.registry.add(agent_of(row, self.store.reader.state_bytes(row.name), snapshots.get(row.name)))
         self.core = Core(self.config, self.store, self.registry, lambda name, data: self.events.append((name, data)))
         await self.core.start()
         for agent in self.registry:
@@ -92,6 +93,7 @@ class Node:
         self.core._executor._changed = lambda: None
         self.core._scheduler.hold(FAILED)
         self.core._timers.stop()
+        self.core.schedules.stop()
         if self.core._housekeeping is not None:
             self.core._housekeeping.cancel()
         for box in self.core._boxes:
@@ -101,7 +103,7 @@ class Node:
 
     async def _prepare(self, digest: str, config: AgentConfig) -> Any:
         path = self.config.paths.modules / digest
-        return await self.core.prepare(digest, config.profile, path, lambda used: None)
+        return await self.core.prepare(config, digest, path, lambda used: None)
 
     async def deploy(self, name: str, wat: str, start: bool = True, **fields: Any) -> Agent:
         """Deploys a module in text form."""

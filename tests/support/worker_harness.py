@@ -20,6 +20,7 @@ import msgspec
 from wasmtime import Module, wat2wasm
 
 from caxton.executor.engine import make_engine
+from caxton.executor.inspect import capturable, inspect_module
 from caxton.executor.pulse import Pulse, create_pulse
 from caxton.executor.settings import WorkerSettings
 from caxton.protocol.agents import EffectiveLimits, Instance, Profile, Shape
@@ -32,13 +33,16 @@ from caxton.protocol.messages import Message
 APP = Path(__file__).resolve().parents[2] / "app"
 STACK_BYTES = 1_000_000
 _encode = msgspec.msgpack.encode
-_artifacts: dict[tuple[str, Profile, tuple[str, ...]], bytes] = {}
+_artifacts: dict[tuple[str, Profile, tuple[str, ...], bool], bytes] = {}
 
 
-def artifact(wat: str, profile: Profile, features: tuple[str, ...] = ()) -> bytes:
-    key = (wat, profile, features)
+def artifact(wat: str, profile: Profile, features: tuple[str, ...] = (), *, snapshot: bool = False) -> bytes:
+    key = (wat, profile, features, snapshot)
     if key not in _artifacts:
-        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features), bytes(wat2wasm(wat))).serialize())
+        code = bytes(wat2wasm(wat))
+        if snapshot:
+            code = capturable(code, *inspect_module(code))
+        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features), code).serialize())
     return _artifacts[key]
 
 
@@ -118,7 +122,7 @@ class Harness:
         fetch = self._control_frame(Fetch)
         self.fetches += 1
         data = self.modules.get(fetch.sha256)
-        frame = encode_frame(Artifact(fetch.sha256, fetch.profile, data is None))
+        frame = encode_frame(Artifact(fetch.sha256, fetch.profile, data is None, fetch.snapshot))
         if data is None:
             self.control.sendall(frame)
             return
@@ -135,12 +139,13 @@ class Harness:
         handle = next(self._ids)
         values: dict[str, Any] = {
             "name": f"agent{handle}", "version": 1, "shape": Shape.REACTOR, "instance": Instance.PERSISTENT,
-            "profile": Profile.STANDARD, "node": "node1", "module_sha256": f"{hash((wat, fields.get('profile'))):x}",
+            "profile": Profile.STANDARD, "node": "node1",
+            "module_sha256": f"{hash((wat, fields.get('profile'), fields.get('snapshot'))):x}",
             "limits": EffectiveLimits(**{"execution_timeout_seconds": 10.0, **(limits or {})}),
         }  # fmt: skip
         spec = AgentSpec(**{**values, **fields})
         fresh = spec.module_sha256 not in self.modules
-        self.modules[spec.module_sha256] = artifact(wat, spec.profile, self.features)
+        self.modules[spec.module_sha256] = artifact(wat, spec.profile, self.features, snapshot=spec.snapshot)
         self.send(Load(handle, spec))
         if fetch and fresh:
             self.prefetch(handle)

@@ -623,6 +623,7 @@ PROOFS: dict[str, Proof] = {
     "runtime.temp_storage_limit": temp_storage_limit,
     "runtime.wasm_features": wasm_features,
     "runtime.shareable_dirs": shareable_dirs,
+    "runtime.egress_allow": "router/test_egress.py::test_a_redirect_is_checked_like_a_request",
     "runtime.cpu_quota": warned("runtime.cpu_quota"),
     "runtime.memory_limit": warned("runtime.memory_limit"),
     "networking.bind_address": bind_address,

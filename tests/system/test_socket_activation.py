@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import signal
 import socket
@@ -140,18 +141,60 @@ def stopping(node: ActivatedApi) -> bool:
             return True
 
 
-def test_a_bad_file_or_another_address_changes_nothing_at_a_reload(node: ActivatedApi) -> None:
+def test_a_worker_that_ends_waits_for_requests_that_are_on_their_way(node: ActivatedApi) -> None:
+    """Whoever has connected before the reload is answered: who says nothing at first, and who has said a half."""
+    head = f"POST {INVOKE} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
+    request = head.encode() + b"\r\n" + BODY
+    with contextlib.ExitStack() as held:
+        connections = [held.enter_context(socket.create_connection(("127.0.0.1", node.port), 30)) for _ in range(20)]
+        silent, begun, served = connections[:6], connections[6:12], connections[12:]
+        for connection in begun:
+            connection.sendall(request[:20])
+        for connection in served:  # whoever is answered came after the others: workers have all of them
+            connection.sendall(request)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        reload = threading.Thread(target=node.reload_api, args=(node.apis[-1],))
+        reload.start()
+        for connection in served:
+            assert connection.recv(1) == b""  # those that are merely idle are ended first
+        for connection, sent in [*((one, 0) for one in silent), *((one, 20) for one in begun)]:
+            connection.sendall(request[sent:])
+        for connection in silent + begun:
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"\r\nConnection: close\r\n" in answer
+        reload.join()
+
+
+def test_a_reload_with_a_bad_file_ends_nobodys_connection(node: ActivatedApi) -> None:
     master, text = node.apis[-1], node.config.read_text()
+    workers, begun = node.workers(master), node.log.count("reload refused")
+    with clients(node, kept=4, fresh=4) as (answers, failures), socket.create_connection(("127.0.0.1", node.port)):
+        try:
+            node.config.write_text("nonsense [")
+            for number in range(1, 9):
+                go_on(answers, 50)
+                master.send_signal(signal.SIGHUP)
+                until(lambda known=begun + number: node.log.count("reload refused") == known)  # type: ignore[misc]
+            go_on(answers)
+        finally:
+            node.config.write_text(text)
+    assert failures == []
+    assert set(answers) == {200}
+    assert node.workers(master) == workers
+
+
+def test_another_address_changes_nothing_at_a_reload(node: ActivatedApi) -> None:
+    master, text = node.apis[-1], node.config.read_text()
+    other = text.replace(f":{node.port}", f":{free_port()}")
+    assert other != text
     try:
-        for other in ("nonsense [", text.replace(f":{node.port}", f":{free_port()}")):
-            assert other != text
-            node.config.write_text(other)
-            node.reload_api(master)
-            assert node.api_answers()
-            assert master.poll() is None
+        node.config.write_text(other)
+        node.reload_api(master)
+        assert node.api_answers()
+        assert master.poll() is None
     finally:
         node.config.write_text(text)
-    assert "reload refused" in node.log
 
 
 def test_the_admin_server_leaves_the_socket_alone(node: ActivatedApi) -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caxton.cli.root import run as caxton
 from caxton.config import Config, Runtime, load
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.systemd import drop_ins, unit_settings, write
+from caxton.systemd import drop_ins, mark_read, unit_settings, write
 from support.served_node import run_cli
 
 CORES = len(os.sched_getaffinity(0))
@@ -160,7 +161,8 @@ def test_only_what_changed_is_written_and_what_is_stale_goes(tmp_path: Path) -> 
     own = tmp_path / "caxton.service.d" / "50-settings.conf"
     assert own.stat().st_mode & 0o777 == 0o644
     before = own.stat().st_ino
-    assert not write(tmp_path, {"caxton.service": "a", "caxton-router.service": "b"})
+    again = write(tmp_path, {"caxton.service": "a", "caxton-router.service": "b"})
+    assert (again.changed, again.removed) == ([], [])
     assert own.stat().st_ino == before
     last = write(tmp_path, {"caxton.service": "c"})
     assert (last.changed, last.removed) == (["caxton.service"], ["caxton-router.service"])
@@ -171,6 +173,45 @@ def test_only_what_changed_is_written_and_what_is_stale_goes(tmp_path: Path) -> 
     assert not (tmp_path / "caxton-router.service.d").exists()
     write(tmp_path, {})
     assert foreign.read_text() == "mine"
+
+
+def test_what_was_written_is_unread_until_somebody_says_otherwise(tmp_path: Path) -> None:
+    texts = {"caxton.service": "a"}
+    assert write(tmp_path / "units", texts).unread
+    assert write(tmp_path / "units", texts).unread
+    mark_read(tmp_path / "units")
+    assert not write(tmp_path / "units", texts).unread
+    assert write(tmp_path / "units", {}).unread
+    mark_read(tmp_path / "units")
+    assert list((tmp_path / "units").iterdir()) == []
+
+
+def test_a_failure_half_way_leaves_it_unread(tmp_path: Path) -> None:
+    (tmp_path / "caxton.socket.d").write_text("not a directory")
+    texts = {"caxton.service": "a", "caxton.socket": "b"}
+    with pytest.raises(OSError):
+        write(tmp_path, texts)
+    (tmp_path / "caxton.socket.d").unlink()
+    del texts["caxton.socket"]
+    assert write(tmp_path, texts).unread
+
+
+def test_systemd_is_told_again_when_it_did_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "programs").mkdir()
+    systemctl, calls = tmp_path / "programs" / "systemctl", tmp_path / "calls"
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{os.environ['PATH']}")
+    monkeypatch.setattr("caxton.cli.unit_verbs._MANAGED", (tmp_path,))
+
+    def told(status: int) -> int:
+        systemctl.write_text(f'#!/bin/sh\necho "$@" >>{calls}\nexit {status}\n')
+        systemctl.chmod(0o755)
+        return caxton(["unit-settings", "--write", str(tmp_path)])
+
+    assert told(status=1) == 1
+    assert (tmp_path / "caxton-executor.service.d" / "50-settings.conf").exists()
+    assert told(status=0) == 0
+    assert told(status=0) == 0
+    assert calls.read_text().splitlines() == ["daemon-reload"] * 2  # and not once more when it had read them
 
 
 def test_the_verb_needs_no_secret_and_refuses_a_wrong_file(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Agents over HTTP: list, show, stop, start, remove, and what belongs to one of them.
 
-Owns the routes below /agents but deployment. Must never know how an agent runs.
+Owns the routes below /agents but deployment and versions. Must never know how an agent runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from caxton.api import body, etags, hot, streams
-from caxton.api.answers import AgentPage, ExecutionPage, LogPage, MessagePage, StatePage, VersionPage, VersionView
+from caxton.api.answers import AgentPage, ExecutionPage, LogPage, MessagePage, StatePage
 from caxton.api.gateway import ask, gateway
 from caxton.api.operation import Operation, answer, operation, query
 from caxton.api.queries import AgentsQuery, LogsQuery, MailboxQuery, NoQuery, PageQuery, RemoveQuery
@@ -21,7 +21,6 @@ from caxton.protocol.views import AgentView, InvokeView, JobView
 
 blueprint = Blueprint("agents", __name__)
 _stop_decoder = msgspec.json.Decoder(StopBody)
-_version_decoder = msgspec.json.Decoder(VersionView)
 _MISSING = (Code.AGENT_NOT_FOUND,)
 _CHANGE = (Code.AGENT_NOT_FOUND, Code.CONFLICT, Code.DRAINING)
 EXECUTION_ERRORS = (
@@ -37,6 +36,7 @@ EXECUTION_ERRORS = (
     Code.MESSAGE_CANCELLED,
     Code.MESSAGE_EXPIRED,
     Code.OUTPUT_LIMIT,
+    Code.SNAPSHOT_REFUSED,
     Code.STACK_OVERFLOW,
 )
 
@@ -129,14 +129,6 @@ def executions(name: str) -> Response:
     """Newest first; only the most recent ones are kept."""
     asked = query(PageQuery)
     return answer(ask("agent.executions", Listing(name=name, limit=asked.limit, cursor=asked.cursor)))
-
-
-@blueprint.get("/agents/<agent:name>/versions")
-@operation(Operation("List an agent's versions", {200: VersionPage}, query=NoQuery, errors=_MISSING))
-def versions(name: str) -> Response:
-    """The version that is deployed."""
-    query(NoQuery)
-    return answer(msgspec.json.encode(VersionPage([_version_decoder.decode(ask("agent.get", Named(name)))])))
 
 
 @blueprint.post("/agents/<agent:name>/invoke")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Affected
+from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
+from caxton.protocol.versions import VersionView
 from caxton.protocol.views import (
     AgentView,
     ExecutionView,
@@ -24,16 +25,6 @@ class Health(msgspec.Struct, frozen=True):
     """Answer of GET /health."""
 
     status: str = "ok"
-
-
-class VersionView(msgspec.Struct, frozen=True):
-    """One version of an agent."""
-
-    version: int
-    status: AgentStatus
-    module_sha256: str
-    module_bytes: int
-    deployed_at: str
 
 
 class Items(msgspec.Struct, frozen=True):
@@ -91,6 +82,34 @@ class KeyPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class ConversationPage(msgspec.Struct, frozen=True):
+    """One page of conversations that follow a protocol."""
+
+    items: list[TalkView]
+    next_cursor: str | None = None
+
+
+class CapabilityPage(msgspec.Struct, frozen=True):
+    """One page of capabilities."""
+
+    items: list[CapabilityView]
+    next_cursor: str | None = None
+
+
+class TopicPage(msgspec.Struct, frozen=True):
+    """One page of topics."""
+
+    items: list[TopicView]
+    next_cursor: str | None = None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """One page of tasks."""
+
+    items: list[TaskView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
     """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
 
@@ -98,9 +117,18 @@ class DeployForm(msgspec.Struct, frozen=True):
     config: str
 
 
+class UpdateForm(msgspec.Struct, frozen=True):
+    """The parts of a multipart update: either, or both."""
+
+    wasm: bytes | None = None
+    config: str | None = None
+
+
 __all__ = [
     "Affected",
     "AgentPage",
+    "CapabilityPage",
+    "ConversationPage",
     "DeployForm",
     "ExecutionPage",
     "Health",
@@ -109,6 +137,8 @@ __all__ = [
     "LogPage",
     "MessagePage",
     "StatePage",
+    "TaskPage",
+    "TopicPage",
+    "UpdateForm",
     "VersionPage",
-    "VersionView",
 ]

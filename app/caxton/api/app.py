@@ -10,15 +10,43 @@ from typing import Any, Final
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from caxton.api import admin, agents, dead_letters, deployments, documents, messages, metrics, node, traffic
-from caxton.api.converters import AgentName, MessageId
+from caxton.api import (
+    admin,
+    agents,
+    capabilities,
+    conversations,
+    dead_letters,
+    deployments,
+    documents,
+    messages,
+    metrics,
+    node,
+    supervision,
+    tasks,
+    topics,
+    traffic,
+    versions,
+)
+from caxton.api.converters import AgentName, MessageId, TopicName
 from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, trace
 from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 
-_PUBLIC: Final = (agents, deployments, messages, dead_letters, documents)
+_PUBLIC: Final = (
+    agents,
+    deployments,
+    versions,
+    messages,
+    dead_letters,
+    supervision,
+    documents,
+    conversations,
+    capabilities,
+    topics,
+    tasks,
+)
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
     404: Code.NOT_FOUND,
@@ -65,7 +93,7 @@ def create_admin_app(config: Config) -> Front:
 def _bare(config: Config) -> Flask:
     app = Flask("caxton.api", static_folder=None)
     app.extensions[EXTENSION] = Gateway(config)
-    app.url_map.converters |= {"agent": AgentName, "message": MessageId}
+    app.url_map.converters |= {"agent": AgentName, "message": MessageId, "topic": TopicName}
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, _refused)

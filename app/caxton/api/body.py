@@ -86,6 +86,15 @@ def read_json(environ: dict[str, Any], limit: int = SMALL_BYTES, *, optional: bo
 
 def read_form(environ: dict[str, Any]) -> Form:
     """The parts `wasm` and `config` of a multipart body."""
+    parts = read_parts(environ)
+    for name in ("config", "wasm"):
+        if name not in parts:
+            raise CaxtonError(Code.INVALID_REQUEST, f"{name}: this part is required", path=name, expected="a part")
+    return Form(parts["config"], parts["wasm"])
+
+
+def read_parts(environ: dict[str, Any]) -> dict[str, bytes]:
+    """Those of the parts `wasm` and `config` that a multipart body has."""
     data = read(environ, MODULE_BYTES + SMALL_BYTES)
     _, options = parse_options_header(environ.get("CONTENT_TYPE"))
     parser = FormDataParser(
@@ -107,11 +116,7 @@ def read_form(environ: dict[str, Any]) -> Form:
             Code.INVALID_REQUEST, f"{name}: there is no such part", path=name, expected=["wasm", "config"]
         )
     parts = {name: part.read() for name, part in files.items()}
-    parts |= {name: text.encode() for name, text in fields.items()}
-    for name in ("config", "wasm"):
-        if name not in parts:
-            raise CaxtonError(Code.INVALID_REQUEST, f"{name}: this part is required", path=name, expected="a part")
-    return Form(parts["config"], parts["wasm"])
+    return parts | {name: text.encode() for name, text in fields.items()}
 
 
 def _close_after(environ: dict[str, Any]) -> None:

@@ -10,7 +10,20 @@ from typing import Final
 from werkzeug.routing import BaseConverter
 
 RESERVED: Final = frozenset(
-    ("executions", "invoke", "logs", "messages", "rollback", "start", "state", "stop", "versions")
+    (
+        "executions",
+        "http-calls",
+        "invoke",
+        "logs",
+        "messages",
+        "rollback",
+        "rollout",
+        "schedules",
+        "start",
+        "state",
+        "stop",
+        "versions",
+    )
 )
 """What follows an agent's name in a path; no agent may have it as the second part of its name."""
 
@@ -19,6 +32,13 @@ class AgentName(BaseConverter):
     """`name` or `team/name`; anything else is answered 404 by the routing itself."""
 
     regex = rf"[^/]+(?:/(?!(?:{'|'.join(sorted(RESERVED))})$)[^/]+)?"
+    part_isolating = False
+
+
+class TopicName(BaseConverter):
+    """As an agent's name; its second part is no verb of a topic."""
+
+    regex = r"[^/]+(?:/(?!(?:subscribe|unsubscribe)$)[^/]+)?"
     part_isolating = False
 
 

@@ -64,7 +64,7 @@ def deploy() -> Response:
     config, module = _parse()
     wait = 0.0 if hot.prefers_job(request.environ) else WAIT_SECONDS
     result = ask("agent.deploy", Deploy(config, module, wait), timeout=gateway().timeout)
-    return _answer(msgspec.json.decode(result, type=_Deployed), config.name)
+    return deployed(result, config.name)
 
 
 def _parse() -> tuple[AgentConfig, bytes]:
@@ -74,7 +74,7 @@ def _parse() -> tuple[AgentConfig, bytes]:
         config, module = decode(form.config, _config_decoder), form.module
     else:
         given = decode(body.read(environ, JSON_BYTES), _body_decoder)
-        config, module = _config_of(given), _module_of(given)
+        config, module = _config_of(given), module_of(given.wasm_module, given.wat) or b""
     require_agent_name(config.name)
     if config.name.partition("/")[2] in RESERVED:
         raise CaxtonError(
@@ -90,24 +90,29 @@ def _config_of(given: DeployBody) -> AgentConfig:
     return AgentConfig(**{name: getattr(given, name) for name in AgentConfig.__struct_fields__})
 
 
-def _module_of(given: DeployBody) -> bytes:
-    if (given.wasm_module is None) == (given.wat is None):
+def module_of(wasm_module: str | None, wat: str | None, *, optional: bool = False) -> bytes | None:
+    """The bytes of whichever is given; `INVALID_REQUEST` for both, and for neither unless it is optional."""
+    if optional and wasm_module is None and wat is None:
+        return None
+    if (wasm_module is None) == (wat is None):
         raise CaxtonError(
             Code.INVALID_REQUEST,
             "wasm_module: exactly one of wasm_module and wat is needed",
             path="wasm_module",
             expected="wasm_module (base64) or wat (text)",
         )
-    return given.wat.encode() if given.wat is not None else module_from_base64(given.wasm_module or "")
+    return wat.encode() if wat is not None else module_from_base64(wasm_module or "")
 
 
-def _answer(deployed: _Deployed, name: str) -> Response:
-    if bytes(deployed.agent):
-        response = etags.tagged(bytes(deployed.agent))
+def deployed(result: bytes, name: str) -> Response:
+    """The router's `Deployed` as 201 with the agent, or as 202 with the job."""
+    found = msgspec.json.decode(result, type=_Deployed)
+    if bytes(found.agent):
+        response = etags.tagged(bytes(found.agent))
         response.status_code = 201
         response.headers["Location"] = f"/api/v1/agents/{name}"
         return response
-    if not bytes(deployed.job):
+    if not bytes(found.job):
         raise CaxtonError(Code.INTERNAL_ERROR, "the router answered neither an agent nor a job")
-    text = bytes(deployed.job)
+    text = bytes(found.job)
     return answer(text, 202, Location=f"/api/v1/jobs/{msgspec.json.decode(text, type=_Job).job_id}")

@@ -61,7 +61,7 @@ def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
     subject = here.authenticator.subject(environ)
     require_agent_name(name)
     request = decode(body.read_json(environ, here.max_content + body.ENVELOPE_BYTES), _invoke_decoder)
-    key = _idempotency_key(environ)
+    key = idempotency_key(environ)
     message = invoke_message(
         request,
         receiver=name,
@@ -109,7 +109,8 @@ def _job_answer(invoked: _Invoked) -> JsonAnswer:
     return 202, text, f"/api/v1/jobs/{msgspec.json.decode(text, type=_Job).job_id}"
 
 
-def _idempotency_key(environ: dict[str, Any]) -> str | None:
+def idempotency_key(environ: dict[str, Any]) -> str | None:
+    """The header, or `INVALID_REQUEST` for one that is none."""
     key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None or _IDEMPOTENCY_KEY.fullmatch(key):
         return key
@@ -147,7 +148,7 @@ def _bounded(texts: list[bytes]) -> list[bytes]:
 
 
 def _accept(here: Gateway, environ: dict[str, Any], subject: str, texts: list[bytes]) -> Accepted:
-    key = _idempotency_key(environ)
+    key = idempotency_key(environ)
     parse = _parser(here, environ, subject)
     messages: list[Message] = []
     refused: dict[int, ItemView] = {}

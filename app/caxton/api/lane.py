@@ -7,12 +7,10 @@ byte for byte. Must never know a route: the application says which paths it take
 from __future__ import annotations
 
 import io
-import socket
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from gevent.hub import get_hub
 from gunicorn.http.parser import RequestParser
 
 from caxton.api.plain import Environ, Head, path_of, read_head
@@ -21,9 +19,6 @@ from caxton.api.unreader import DeadlineUnreader
 READ_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 0.2
 """How long the rest of a body is waited for before gunicorn takes over, with its deadline."""
-ABOUT_TO_ASK_SECONDS: Final = 1.0
-"""A worker that ends has accepted connections whose first request is still on its way."""
-_READ: Final = 1
 Headers = list[tuple[str, str]]
 Answer = tuple[str, Headers, bytes]
 """Status line, headers, body."""
@@ -33,33 +28,6 @@ Takes = Callable[[bytes], "Answerer | None"]
 ENDLESS: Final = 1 << 62
 _KEPT: Final = "Connection: keep-alive\r\n"
 _CLOSED: Final = "Connection: close\r\n"
-
-
-class IdleClients:
-    """Connections that ask nothing of this worker now, and until when each may go on like that."""
-
-    def __init__(self) -> None:
-        self._idle: dict[Any, tuple[float, float]] = {}
-
-    def add(self, client: Any, seconds: float) -> None:
-        """The client may be idle for this long."""
-        now = time.monotonic()
-        self._idle[client] = now, now + seconds
-
-    def remove(self, client: Any) -> None:
-        """The client asks something."""
-        del self._idle[client]
-
-    def shut(self, *, everyone: bool) -> None:
-        """Ends those whose time is up, or all but those who have only just come: they are about to ask."""
-        now = time.monotonic()
-        ended = [
-            client
-            for client, (since, until) in self._idle.items()
-            if until < now or (everyone and since < now - ABOUT_TO_ASK_SECONDS)
-        ]
-        for client in ended:
-            client.shutdown(socket.SHUT_RD)  # a request that has arrived already is still answered
 
 
 class Lane:
@@ -72,13 +40,6 @@ class Lane:
         self._peer = peer
         self._parser = parser
         self._unreader: DeadlineUnreader = parser.unreader
-        self._idle: IdleClients = worker.idle_clients
-        self._hub = get_hub()
-        self._readable = self._hub.loop.io(client.fileno(), _READ)
-
-    def close(self) -> None:
-        """To be called before the socket is closed."""
-        self._readable.close()
 
     def serve(self) -> None:
         """Answers plain requests until one comes that is not: that one waits in the unreader then.
@@ -102,12 +63,9 @@ class Lane:
             self._unreader.idle = self._unreader.keepalive
 
     def _wait(self) -> bytes:
-        """The first bytes of a request. No timer: the worker looks after idle clients once a second."""
-        self._idle.add(self._client, self._unreader.idle)
-        try:
-            self._hub.wait(self._readable)
-        finally:
-            self._idle.remove(self._client)
+        """The first bytes of a request."""
+        if not self._unreader.wait():
+            raise StopIteration
         data: bytes = self._client.recv(READ_BYTES)
         if not data:
             raise StopIteration

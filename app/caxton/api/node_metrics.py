@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from caxton import __version__
 from caxton.api.gateway import Gateway
+from caxton.api.snapshot_metrics import snapshot_metrics
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Nothing
 
@@ -64,6 +65,18 @@ class NodeCollector:
         )
         yield self._counter("execution_cpu_seconds", "CPU time of executions", meters["cpu_seconds"])
         yield self._counted("worker_ends", "Ended workers by reason", "reason", meters["worker_ends"])
+        yield from snapshot_metrics(self._prefix, meters["snapshots"])
+        yield self._counted("modules_prepared", "Modules made ready, by source", "source", meters["prepared"])
+        yield self._counted("rollouts", "Rollouts by how they ended", "outcome", meters["rollouts"])
+        egress = meters["egress"]
+        yield self._counted("egress_requests", "Outbound HTTP requests by outcome", "outcome", egress["requests"])
+        yield self._counted("egress_bytes", "Bytes of bodies sent and received", "direction", egress["bytes"])
+        yield self._counter("egress_seconds", "Time that outbound requests took", egress["seconds"])
+        yield self._counted("quarantines", "Steps of quarantines", "step", meters["quarantines"])
+        yield self._counted("schedule_messages", "Due times of schedules", "outcome", meters["schedules"])
+        violations, expired = meters["protocol_violations"], meters["conversations_expired"]
+        yield self._counter("protocol_violations", "Messages that their conversation's protocol refused", violations)
+        yield self._counter("conversations_expired", "Conversations that ended at a deadline", expired)
         yield self._counter("store_commits", "Transactions of the store", meters["commits"]["count"])
         yield self._counter("store_commit_seconds", "Time spent in transactions", meters["commits"]["seconds"])
 

@@ -37,6 +37,7 @@ _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
 _PATH_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "agent": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
+    "topic": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
     "message": {"type": "string", "format": "uuid"},
 }
 _HEADER_SCHEMAS: Final[dict[str, dict[str, Any]]] = {

@@ -70,5 +70,21 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     last_event_id: Annotated[int, Meta(ge=0, lt=10**18)] | None = None
 
 
+class ConversationsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /conversations; `agent` is either party."""
+
+    protocol: Filter | None = None
+    state: Filter | None = None
+    agent: Filter | None = None
+    open: bool = False
+
+
+class TasksQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /tasks."""
+
+    state: Annotated[str, Meta(pattern="^(?:calling|choosing|awarded|done|failed|cancelled)$")] | None = None
+    capability: Filter | None = None
+
+
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
 from caxton import config as configuration
 from caxton.api.app import create_admin_app, create_app
@@ -61,28 +62,45 @@ def settings(config: Config, *, admin: bool) -> dict[str, Any]:
     }
 
 
+class Master(Arbiter):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
+    """Gunicorn's master, which replaces its workers only by workers that have another configuration to serve."""
+
+    def handle_hup(self) -> None:
+        """A configuration that does not hold changes nothing, and so ends nobody's connection."""
+        if self.app.prepare():
+            super().handle_hup()
+
+
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
-    """One gunicorn master. On HUP it reads the configuration again and replaces its workers."""
+    """One gunicorn master. On HUP it reads the configuration again and replaces its workers, if that holds."""
 
     def __init__(self, path: Path | None, *, admin: bool) -> None:
         self._path = path
         self._admin = admin
         self._config: Config | None = None
+        self._prepared: Config | None = None
         super().__init__()
 
-    def load_config(self) -> None:
-        """Called at start and on HUP. A file that does not hold ends a start; a reload goes on with what held."""
+    def run(self) -> None:
+        """Until the master ends."""
+        Master(self).run()
+
+    def prepare(self) -> bool:
+        """Whether the configuration, read again, holds; `load_config` takes it then."""
+        assert self._config is not None
         try:
-            self._take(configuration.load(self._path, os.environ).config)
+            fresh = configuration.load(self._path, os.environ).config
         except CaxtonError as error:
-            if self._config is None:
-                raise
             event("reload refused, the configuration stays as it was", logging.ERROR, reason=error.message)
-            self._take(self._config)
+            return False
+        self._prepared = _where_it_listens(self._config, fresh)
+        return True
+
+    def load_config(self) -> None:
+        """Called at start, and on HUP after `prepare`. A file that does not hold ends a start."""
+        self._take(self._prepared or configuration.load(self._path, os.environ).config)
 
     def _take(self, config: Config) -> None:
-        if self._config is not None:
-            config = _where_it_listens(self._config, config)
         self._config = config
         set_up_logging(config.observability, "admin" if self._admin else "api")
         self.callable = None

@@ -6,10 +6,15 @@ Owns the bytes that were read and not used yet. Must never know what they mean.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
+from gevent.hub import get_hub
 from gunicorn.http.errors import ParseException
 from gunicorn.http.unreader import SocketUnreader
+
+from caxton.api.idle import IdleClients
+
+_READ: Final = 1
 
 
 class TooSlowError(ParseException):  # type: ignore[misc]  # gunicorn ships no types
@@ -19,12 +24,27 @@ class TooSlowError(ParseException):  # type: ignore[misc]  # gunicorn ships no t
 class DeadlineUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no types
     """Reads under a deadline: `idle` seconds for a first byte, then what `deadline` leaves."""
 
-    def __init__(self, sock: Any, header_seconds: float, keepalive: float) -> None:
+    def __init__(self, sock: Any, clients: IdleClients, header_seconds: float, keepalive: float) -> None:
         super().__init__(sock)
         self.idle = header_seconds
         self.header_seconds = header_seconds
         self.keepalive = keepalive
         self.deadline: float | None = None
+        self._clients = clients
+        self._used = False
+        self._readable = get_hub().loop.io(sock.fileno(), _READ)
+
+    def close(self) -> None:
+        """To be called before the socket is closed."""
+        self._readable.close()
+
+    def wait(self) -> bool:
+        """Waits for the first bytes of a request; False when the connection is to end without one."""
+        decrypted = getattr(self.sock, "pending", None)
+        if decrypted is not None and decrypted():
+            return True
+        used, self._used = self._used, True
+        return self._clients.wait(self._readable, self.idle, used=used)
 
     @property
     def is_empty(self) -> bool:
@@ -42,17 +62,16 @@ class DeadlineUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships 
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """The next piece from the socket, or `TooSlowError`; b"" when an idle connection ends."""
-        waiting_for_request = self.deadline is None
-        left = self.idle if self.deadline is None else self.deadline - time.monotonic()
+        if self.deadline is None:
+            if not self.wait():
+                return b""
+            self.deadline = time.monotonic() + self.header_seconds
+        left = self.deadline - time.monotonic()
         if left <= 0:
             raise TooSlowError
         self.sock.settimeout(left)
         try:
             data: bytes = super().chunk(size_hint)
         except TimeoutError:
-            if waiting_for_request:
-                return b""
             raise TooSlowError from None
-        if waiting_for_request:
-            self.deadline = time.monotonic() + self.header_seconds
         return data

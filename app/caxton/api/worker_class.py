@@ -17,7 +17,8 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
-from caxton.api.lane import IdleClients, Lane, unread_bytes
+from caxton.api.idle import IdleClients
+from caxton.api.lane import Lane, unread_bytes
 from caxton.api.unreader import DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -28,8 +29,9 @@ ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 2.0
-GUNICORN_IDLE_SECONDS: Final = float("inf")
-"""What gunicorn reads has a deadline of its own."""
+"""How long a worker that ends waits for the next request of a connection that has been used."""
+FIRST_REQUEST_SECONDS: Final = 5.0
+"""As above, of one that never was: on a busy host the first request comes long after its connection."""
 LINGER_BYTES: Final = 64 * 1024 * 1024
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
@@ -62,13 +64,15 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         now = time.monotonic()
         if not self.alive and self._ending_since is None:
             self._ending_since = now
-        ended = self._ending_since is not None and now - self._ending_since >= PARTING_SECONDS
-        self.idle_clients.shut(everyone=ended)
+        ending = 0.0 if self._ending_since is None else now - self._ending_since
+        self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection: requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
-        parser.unreader = unreader = DeadlineUnreader(client, self.connection_seconds, float(self.cfg.keepalive))
+        parser.unreader = unreader = DeadlineUnreader(
+            client, self.idle_clients, self.connection_seconds, float(self.cfg.keepalive)
+        )
         lane = self._lane(client, parser, addr)
         request = None
         try:
@@ -89,8 +93,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             # An answer broke while it was sent: all that is left is to end the connection.
             self.log.exception("an answer failed")
         finally:
-            if lane is not None:
-                lane.close()
+            unreader.close()
             if request is None or request.must_close:
                 _linger(client)
             util.close(client)
@@ -103,11 +106,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         return Lane(takes, client, parser, self, addr[0] if isinstance(addr, tuple) else "")
 
     def _serve_one(self, client: Any, addr: Any, parser: RequestParser) -> bool:
-        self.idle_clients.add(client, GUNICORN_IDLE_SECONDS)
-        try:
-            request: Request = next(parser)
-        finally:
-            self.idle_clients.remove(client)
+        request: Request = next(parser)
         parser.unreader.deadline = time.monotonic() + self.request_seconds
         client.settimeout(self.request_seconds)
         self.nr += 1

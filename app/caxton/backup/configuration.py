@@ -29,6 +29,7 @@ from caxton.backup.state import LOCK_FILE, MadeBackup
 from caxton.config import Config
 from caxton.protocol.backup_status import Check, Made, Status
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.store import sync_directory
 
 MAX_FILE_BYTES: Final = 16_000_000
 AGE_SECONDS: Final = 60.0
@@ -86,7 +87,7 @@ def _back_up(config: Config, source: Path, directory: Path) -> MadeBackup:
         files.give_to_owner(work, directory)
         path = archive.rename(directory / archive.name)
         beside.rename(directory / beside.name)
-        files.sync_directory(directory)
+        sync_directory(directory)
     made = Made(path.name, taken_at, time.monotonic() - started, path.stat().st_size)
     status.update(directory, lambda old: _noted(old, made))
     return MadeBackup(

@@ -124,6 +124,9 @@ def _prove(node: _Node, restored: Restored) -> tuple[int, str]:
     _require(before["imbalance"] == 0, f"the ledger of the restored node is out of balance by {before['imbalance']}")
     node.processes.start("executor")
     node.until_executor()
+    for name, state in restored.agents.items():
+        if state == "quarantined":  # it would take a message for its probe
+            node.ask("agent.stop", Stop(name, 0.0))
     started = [name for name, state in restored.agents.items() if state == "running" and _start_once(node, name)]
     proof = _run_probe(node)
     after = node.ask("ledger", Nothing())["node"]

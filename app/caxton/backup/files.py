@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store import disk_free
+from caxton.store import disk_free, sync_directory
 
 FILE_MODE: Final = 0o640
 DIRECTORY_MODE: Final = 0o750
@@ -91,15 +91,6 @@ def replace(path: Path, content: bytes) -> None:
 def sync(path: Path) -> None:
     """What was written to the file is on disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(path: Path) -> None:
-    """The directory's names are on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

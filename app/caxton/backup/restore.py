@@ -24,7 +24,7 @@ from caxton.backup.verify import Opened, open_state
 from caxton.config import Config, Paths
 from caxton.protocol.errors import Code
 from caxton.protocol.views import Counts
-from caxton.store import SCHEMA_VERSION, Archive, datalock
+from caxton.store import SCHEMA_VERSION, Archive, datalock, sync_directory
 
 PAUSED_FILE: Final = "paused"
 """While it exists the router starts with scheduling paused; `caxton resume` removes it."""
@@ -132,7 +132,7 @@ def _maintenance(data: Path) -> Iterator[None]:
         yield
     finally:
         flag.unlink(missing_ok=True)
-        files.sync_directory(data)
+        sync_directory(data)
 
 
 def _take_out(archive: Archive, manifest: StateManifest, target: Path, source: Path) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from caxton.backup import files, layout
+from caxton.backup import layout
 from caxton.backup.layout import Entry
 from caxton.backup.manifest import parse
 from caxton.backup.packing import sums
 from caxton.config import Backup
 from caxton.protocol.errors import CaxtonError
+from caxton.store import sync_directory
 
 DAY_SECONDS: Final = 86_400.0
 
@@ -28,7 +29,7 @@ def apply(directory: Path, kind: str, policy: Backup) -> list[str]:
         entry.path.unlink(missing_ok=True)  # first the backup: a manifest alone is an orphan, and goes next time
     for manifest in layout.orphans(directory):
         manifest.unlink(missing_ok=True)
-    files.sync_directory(directory)
+    sync_directory(directory)
     return [entry.path.name for entry in gone]
 
 

@@ -22,7 +22,7 @@ from caxton.backup.verify import verify_state
 from caxton.config import Config
 from caxton.protocol.backup_status import Check, Made, Status
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.store import Archive, copy_bytes, copy_database, db_status, modules_needed
+from caxton.store import Archive, copy_bytes, copy_database, db_status, modules_needed, sync_directory
 
 LOCK_FILE: Final = ".lock"
 PEAK: Final = 1.5
@@ -169,7 +169,7 @@ def _name(directory: Path, packed: Path) -> Path:
     beside = work / f"{packed.name.removesuffix('.db.gz')}{layout.MANIFEST}"
     packed.rename(path)
     beside.rename(directory / beside.name)
-    files.sync_directory(directory)
+    sync_directory(directory)
     return path
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from caxton.backup import files
 from caxton.config import Paths
-from caxton.store import fold_log
+from caxton.store import fold_log, sync_directory
 
 BEFORE: Final = "before-restore-"
 _LOGS: Final = ("-wal", "-shm", "-journal")
@@ -37,12 +37,12 @@ def swap(paths: Paths, database: Path, modules: Path) -> Path | None:
     files.make_directory(paths.modules)
     for module in modules.iterdir():
         module.rename(paths.modules / module.name)
-    files.sync_directory(paths.modules)
+    sync_directory(paths.modules)
     if not whole:  # there is none, or it is damaged: its log is kept in `before`, and must not stay here
         _remove_logs(paths.database)
-        files.sync_directory(paths.data)
+        sync_directory(paths.data)
     database.rename(paths.database)
-    files.sync_directory(paths.data)
+    sync_directory(paths.data)
     _remove_logs(paths.database)
     return before
 
@@ -95,7 +95,7 @@ def _put_aside(paths: Paths) -> tuple[Path | None, bool]:
         _sync_tree(aside)
         before = _free_name(paths.data)
         aside.rename(before)
-    files.sync_directory(paths.data)
+    sync_directory(paths.data)
     return before, whole
 
 
@@ -126,5 +126,5 @@ def _remove_logs(database: Path) -> None:
 def _sync_tree(directory: Path) -> None:
     for path in directory.rglob("*"):
         if path.is_dir():
-            files.sync_directory(path)
-    files.sync_directory(directory)
+            sync_directory(path)
+    sync_directory(directory)

@@ -1,4 +1,4 @@
-"""`caxton agent …`: everything about agents but the call of one.
+"""`caxton agent …`: everything about agents but the call of one, and their versions.
 
 Owns the verbs of agents. Must never know how a node keeps them.
 """
@@ -10,13 +10,15 @@ from typing import Any
 import click
 import msgspec
 
+from caxton.cli.agent_lists import http_calls, schedules
 from caxton.cli.agent_use import invoke, logs
 from caxton.cli.client import connect, segment
-from caxton.cli.deployment import assemble, deploy, read_config
+from caxton.cli.deployment import assemble, config_options, deploy, read_config
 from caxton.cli.render import emit_json, emit_one, emit_rows, note, progress
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.validation import inspect
 from caxton.cli.values import Duration, read_file
+from caxton.cli.version_verbs import rollback, rollout, update, versions
 
 COLUMNS = {
     "NAME": "name",
@@ -33,9 +35,11 @@ DETAILS = {
     "id": "agent_id",
     "status": "status",
     "reason": "status_reason",
+    "next probe": "quarantine.probe_at",
     "shape": "shape",
     "instance": "instance",
     "version": "version",
+    "rollout": "rollout",
     "node": "node",
     "module": "module_sha256",
     "module bytes": "module_bytes",
@@ -56,24 +60,14 @@ def agent() -> None:
     """Deploy and use agents."""
 
 
-agent.add_command(invoke)
-agent.add_command(logs)
+for verb in (invoke, logs, schedules, http_calls, update, rollback, rollout, versions):
+    agent.add_command(verb)
 
 
 @agent.command("deploy")
 @click.argument("file")
 @click.option("--name", help="The agent's name (default: the file's).")
-@click.option("--config-file", help="agent.toml or agent.json with the fields of a deployment.")
-@click.option("--shape", type=click.Choice(["command", "reactor"]), help="Default: what the exports say.")
-@click.option("--instance", type=click.Choice(["persistent", "per_message"]))
-@click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"]))
-@click.option("--max-concurrency", type=click.IntRange(1, 1024))
-@click.option("--grant", "grants", multiple=True, help="scratch, kv=no, send=a*,b, dir=HOST:GUEST[:rw] …")
-@click.option("--limit", "limits", multiple=True, help="memory=64MB, execution_timeout=5s, fuel=100000 …")
-@click.option("--arg", "args", multiple=True, help="An argument of a command agent.")
-@click.option("--env", "env", multiple=True, help="KEY=VALUE of the agent's environment.")
-@click.option("--set", "settings", multiple=True, help="KEY=VALUE of the agent's config table.")
-@click.option("--capability", "capabilities", multiple=True)
+@config_options
 @output_options
 @pass_state
 def deploy_verb(state: State, file: str, config_file: str | None, **options: Any) -> None:
@@ -159,7 +153,7 @@ def remove(state: State, name: str, purge: bool, yes: bool) -> None:
 
 @agent.command()
 @click.argument("file")
-@click.option("--config-file", help="agent.toml or agent.json: profile and limits count.")
+@click.option("--config-file", help="agent.toml or agent.json: profile, state and limits count.")
 @click.option("--file", "node_file", type=click.Path(), help="The node's TOML file: its limits and features count.")
 @output_options
 @pass_state

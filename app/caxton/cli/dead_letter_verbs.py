@@ -13,6 +13,7 @@ from caxton.cli.client import connect, segment
 from caxton.cli.message_verbs import COLUMNS, DETAILS
 from caxton.cli.render import emit_json, emit_one, emit_rows, note
 from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.values import content_of
 
 
 @click.group()
@@ -47,16 +48,48 @@ def show(state: State, message_id: str) -> None:
 @click.argument("message_ids", nargs=-1)
 @click.option("--agent", help="All of this agent.")
 @click.option("--to", help="Into this agent's mailbox instead.")
+@click.option("--version", type=click.IntRange(1), help="This kept version of their agent handles them.")
 @output_options
 @pass_state
-def replay(state: State, message_ids: tuple[str, ...], agent: str | None, to: str | None) -> None:
+def replay(
+    state: State, message_ids: tuple[str, ...], agent: str | None, to: str | None, version: int | None
+) -> None:
     """Put dead letters back into their mailboxes."""
     if bool(message_ids) == (agent is not None):
         raise click.UsageError("give ids of messages, or --agent NAME")
-    body = {"message_ids": list(message_ids), "agent": agent, "to": to}
+    body = {"message_ids": list(message_ids), "agent": agent, "to": to, "version": version}
     with connect(state) as client:
         answer = client.post("/dead-letters/replay", {key: value for key, value in body.items() if value})
     _count(state, answer, "replayed")
+
+
+@dlq.command()
+@click.argument("message_id")
+@click.argument("content", required=False)
+@click.option("--file", help="Take the content from a file (- is stdin).")
+@click.option("--text", is_flag=True, help="The content is text, even if it could be JSON.")
+@click.option("--to", help="Into this agent's mailbox instead.")
+@output_options
+@pass_state
+def edit(state: State, message_id: str, content: str | None, file: str | None, text: bool, to: str | None) -> None:
+    """Put one dead letter back with other CONTENT (JSON, else text)."""
+    if content is None and file is None:
+        raise click.UsageError("give the new content, or --file; `caxton dlq replay` tries the old one again")
+    body = {"content": content_of(content, file, text)} | ({"to": to} if to else {})
+    with connect(state) as client:
+        answer = client.post(f"/dead-letters/{segment(message_id)}/replay", body)
+    _count(state, answer, "replayed")
+
+
+@dlq.command()
+@click.argument("message_id")
+@output_options
+@pass_state
+def skip(state: State, message_id: str) -> None:
+    """Let the conversation go on that waits for a dead letter."""
+    with connect(state) as client:
+        answer = client.post(f"/dead-letters/{segment(message_id)}/skip")
+    _count(state, answer, "skipped")
 
 
 @dlq.command()

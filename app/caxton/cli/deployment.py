@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -21,6 +22,32 @@ from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 POLL_SECONDS: Final = 0.2
 DEPLOY_SECONDS: Final = 300.0
 """Upload and answer; compilation goes on as a job."""
+
+
+_OPTIONS: Final = (
+    click.option("--config-file", help="agent.toml or agent.json with the fields of a deployment."),
+    click.option("--shape", type=click.Choice(["command", "reactor"]), help="Default: what the exports say."),
+    click.option("--instance", type=click.Choice(["persistent", "per_message"])),
+    click.option(
+        "--state", "memory_state", type=click.Choice(["memory", "snapshot"]), help="snapshot: memory survives."
+    ),
+    click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"])),
+    click.option("--max-concurrency", type=click.IntRange(1, 1024)),
+    click.option("--grant", "grants", multiple=True, help="scratch, kv=no, send=a*,b, dir=HOST:GUEST[:rw] …"),
+    click.option("--limit", "limits", multiple=True, help="memory=64MB, execution_timeout=5s, fuel=100000 …"),
+    click.option("--arg", "args", multiple=True, help="An argument of a command agent."),
+    click.option("--env", "env", multiple=True, help="KEY=VALUE of the agent's environment."),
+    click.option("--set", "settings", multiple=True, help="KEY=VALUE of the agent's config table."),
+    click.option("--capability", "capabilities", multiple=True),
+)
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def config_options(verb: Verb) -> Verb:
+    """The options that make up a configuration, for every verb that sends one."""
+    for option in reversed(_OPTIONS):
+        verb = option(verb)
+    return verb
 
 
 def read_config(path: str | None) -> dict[str, Any]:
@@ -43,6 +70,8 @@ def assemble(file: str, config: dict[str, Any], options: dict[str, Any]) -> dict
     for key in ("name", "shape", "instance", "profile", "max_concurrency"):
         if options.get(key) is not None:
             made[key] = options[key]
+    if options.get("memory_state") is not None:  # `state` is the command's own
+        made["state"] = options["memory_state"]
     made.setdefault("name", Path(file).name.split(".")[0].lower().replace("_", "-"))
     if options["limits"]:
         made["limits"] = {**made.get("limits", {}), **dict(map(limit, options["limits"]))}

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from caxton.cli.client import connect, segment
+from caxton.cli.conversation_verbs import show_timeline
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.render import emit_json, emit_one, emit_rows, note
 from caxton.cli.state import State, output_options, pass_state
@@ -40,6 +41,7 @@ DETAILS = {
     "replied": "reply.performative",
     "error": "error.code",
     "why": "error.message",
+    "holds": "holds_conversation",
     "attempts": "attempts",
 }
 
@@ -61,6 +63,7 @@ def message() -> None:
 @click.option("--in-reply-to")
 @click.option("--reply-by", help="RFC 3339: not run after that.")
 @click.option("--priority", type=click.IntRange(1, 10))
+@click.option("--protocol", help="fipa-request, fipa-query, fipa-contract-net, fipa-subscribe: checked by the node.")
 @click.option("--language", help="bytes: the content is base64.")
 @click.option("--idempotency-key", help="The same key again is the same message.")
 @output_options
@@ -132,6 +135,17 @@ def cancel(state: State, message_id: str) -> None:
         emit_json(answer)
     else:
         note(state, f"{answer['message_id']} is {answer['state']}")
+
+
+@message.command()
+@click.argument("message_id")
+@output_options
+@pass_state
+def trace(state: State, message_id: str) -> None:
+    """Show the whole conversation that a message belongs to."""
+    with connect(state) as client:
+        found = client.get(f"/messages/{segment(message_id)}")
+        show_timeline(state, client.get(f"/conversations/{segment(found['conversation_id'])}", limit=200))
 
 
 def _send_batch(state: State, data: bytes, headers: dict[str, str]) -> int:

@@ -22,6 +22,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "config": ("caxton.cli.config_verbs:config", "Check or show the configuration"),
     "agent": ("caxton.cli.agent_verbs:agent", "Deploy and use agents"),
     "message": ("caxton.cli.message_verbs:message", "Send and follow messages"),
+    "conversation": ("caxton.cli.conversation_verbs:conversation", "Follow conversations and their protocols"),
+    "capability": ("caxton.cli.capability_verbs:capability", "See and register who offers what"),
+    "topic": ("caxton.cli.topic_verbs:topic", "See and change who subscribed to what"),
+    "task": ("caxton.cli.task_verbs:task", "Have work done by the best bidder"),
     "dlq": ("caxton.cli.dead_letter_verbs:dlq", "Look after dead letters"),
     "ledger": ("caxton.cli.ledger_verb:ledger", "Account for every message"),
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
@@ -33,8 +37,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
     "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
     "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
+    "selftest": ("caxton.cli.selftest_verb:selftest", "Attack every limit of a node and see whether it holds"),
     "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
+    "dev": ("caxton.cli.dev_verbs:dev", "Run an agent here, without a node"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }
 
@@ -54,7 +60,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 node not reachable.
 @click.group(
     cls=LazyGroup,
     verbs=VERBS,
-    aliases={"agents": "agent", "messages": "message", "dead-letters": "dlq"},
+    aliases={"agents": "agent", "messages": "message", "conversations": "conversation", "dead-letters": "dlq"},
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=EPILOG,

@@ -32,8 +32,8 @@ _RELOAD_SECONDS: Final = 60.0
 def unit_settings(state: State, directory: Path | None) -> None:
     """Print the drop-ins that follow from the configuration, or write those that changed.
 
-    Written where systemd looks (/run/systemd/system), it is told to read its units again, if something changed.
-    Nothing is restarted: limits hold from a unit's next start.
+    Written where systemd looks (/run/systemd/system), it is told to read its units again, if something changed now or
+    was not read the last time. Nothing is restarted: limits hold from a unit's next start.
     """
     from caxton import systemd
 
@@ -46,11 +46,12 @@ def unit_settings(state: State, directory: Path | None) -> None:
         return
     try:
         written = systemd.write(directory, texts)
+        reloaded = written.unread and _reload(directory)
+        systemd.mark_read(directory)
     except OSError as error:
         raise CaxtonError(
             Code.INTERNAL_ERROR, f"cannot write below {directory}: {error.strerror or error}", path=str(directory)
         ) from error
-    reloaded = bool(written) and _reload(directory)
     if state.as_json:
         emit_json({"changed": written.changed, "removed": written.removed, "reloaded": reloaded})
         return

@@ -19,6 +19,7 @@ from caxton.cli.state import State
 from caxton.config import load
 from caxton.protocol.agents import AgentConfig, ModuleInfo, Profile
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.snapshots import STATE
 
 EXPECTED_SECONDS = 10.0
 """The bar is full after that much CPU time; nobody knows how long a compilation takes."""
@@ -28,6 +29,7 @@ EXPECTED_SECONDS = 10.0
 class _Wanted:
     profile: Profile
     memory_bytes: int
+    snapshot: bool
 
 
 def inspect(state: State, module: bytes, config: dict[str, Any], node_file: str | None) -> ModuleInfo:
@@ -35,9 +37,7 @@ def inspect(state: State, module: bytes, config: dict[str, Any], node_file: str 
     node = load(Path(node_file) if node_file else state.config_file, os.environ).config
     wanted = _wanted(config, node.runtime.wasm_memory_limit)
     with progress(state, "inspecting") as show:
-        found = asyncio.run(
-            _compile(module, wanted.profile, node.runtime.wasm_stack_limit, node.runtime.wasm_features, show)
-        )
+        found = asyncio.run(_compile(module, wanted, node.runtime.wasm_stack_limit, node.runtime.wasm_features, show))
     if found.memory_min_bytes > wanted.memory_bytes:
         raise CaxtonError(
             Code.INVALID_WASM,
@@ -53,11 +53,11 @@ def _wanted(config: dict[str, Any], default_memory: int) -> _Wanted:
         agent = msgspec.convert({"name": "validated", **config}, AgentConfig)
     except msgspec.ValidationError as error:
         raise CaxtonError(Code.INVALID_REQUEST, f"the agent's configuration: {error}") from None
-    return _Wanted(agent.profile, agent.limits.memory_bytes or default_memory)
+    return _Wanted(agent.profile, agent.limits.memory_bytes or default_memory, agent.state == STATE)
 
 
 async def _compile(
-    module: bytes, profile: Profile, stack_bytes: int, features: tuple[str, ...], show: Progress
+    module: bytes, wanted: _Wanted, stack_bytes: int, features: tuple[str, ...], show: Progress
 ) -> ModuleInfo:
     from caxton.executor.compiler.run import compile_module, order_for
 
@@ -65,7 +65,8 @@ async def _compile(
     try:
         with open(module_fd, "wb", closefd=False) as file:
             file.write(module)
-        order = order_for(sha256(module).hexdigest(), profile, stack_bytes, list(features), module_fd)
+        digest = sha256(module).hexdigest()
+        order = order_for(digest, wanted.profile, stack_bytes, list(features), module_fd, snapshot=wanted.snapshot)
         try:
             return await compile_module(order, lambda used: show(min(used / EXPECTED_SECONDS, 0.99)))
         finally:

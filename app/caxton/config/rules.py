@@ -44,6 +44,7 @@ def check(config: Config) -> list[Problem]:
         *_cluster(config),
         *_tracing(config),
         *_sockets(config),
+        *_egress(config),
     ]
 
 
@@ -158,6 +159,16 @@ def _tls(config: Config) -> list[Problem]:
         for name in needed
         if getattr(config.networking, name) is None
     ]
+
+
+def _egress(config: Config) -> list[Problem]:
+    problems: list[Problem] = []
+    for text in config.runtime.egress_allow:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            problems.append(Problem("runtime.egress_allow", str(error), "addresses and networks such as 10.1.0.0/16"))
+    return problems
 
 
 def _cluster(config: Config) -> list[Problem]:

@@ -31,6 +31,7 @@ from caxton.config.paths import Paths, make_paths
 
 _PATH: Final = r"[^\0]{1,4096}"
 _ABSOLUTE: Final = r"/[^\0]{0,4095}"
+_NETWORK: Final = r"[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?"
 _HOST_PORT: Final = r"[^\s:]{1,253}:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MOST_GRACEFUL_SECONDS: Final = 30
@@ -62,6 +63,7 @@ class Runtime:
         "one of threads, memory64, tail_call, relaxed_simd, multi_memory, gc",
     )
     shareable_dirs: tuple[str, ...] = words((), _ABSOLUTE, "an absolute directory")
+    egress_allow: tuple[str, ...] = words((), _NETWORK, "an address or network such as 10.1.0.0/16", reload=True)
 
 
 @dataclass(frozen=True)

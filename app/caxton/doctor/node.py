@@ -6,14 +6,13 @@ Owns these findings. Must never wait longer than a few seconds.
 from __future__ import annotations
 
 import http.client
-import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from caxton import __version__
-from caxton.config import Config, reachable, split_address
+from caxton.config import Config, public_connection
 from caxton.doctor.model import Check, Patient, Status
 from caxton.protocol.errors import CaxtonError
 
@@ -40,10 +39,16 @@ def examine(patient: Patient) -> Iterator[Check]:
     """The router's findings; without it only what the API says."""
     yield from _readiness(patient)
     stats = patient.stats
-    known = stats if isinstance(stats, dict) else {}
-    yield from _versions(known.get("versions", {}), _api_version(patient.config))
-    if known:
-        yield _ledger(known)
+    api = _api_version(patient.config)
+    if isinstance(stats, dict):
+        yield from _versions({"api": api, **stats["versions"]})
+        yield _ledger(stats)
+        return
+    known = {"executor": None, "router": None, **stats.details.get("versions", {})}
+    if "schema" in stats.details.get("reasons", ()):  # the router waits, and has no executor yet that it could ask
+        yield from _versions({"api": api, **known}, "the router asks it when the schema fits", _HINTS["schema"])
+    else:
+        yield from _versions({"api": api, **known})
 
 
 def _readiness(patient: Patient) -> Iterator[Check]:
@@ -62,14 +67,16 @@ def _readiness(patient: Patient) -> Iterator[Check]:
         yield Check("ready", Status.OK, "the node takes work")
 
 
-def _versions(running: dict[str, str | None], api: str | None) -> Iterator[Check]:
-    """What was installed and not started yet is the commonest half of an upgrade."""
-    for component, version in {"api": api, **{name: running.get(name) for name in ("router", "executor")}}.items():
+def _versions(
+    running: Mapping[str, str | None], unknown: str = "it does not say", hint: str = _RESTART
+) -> Iterator[Check]:
+    """What was installed and not started yet is the commonest half of an upgrade. `unknown`: why one is None."""
+    for component, version in sorted(running.items()):
         name = f"version of {component}"
         if version == __version__:
             yield Check(name, Status.OK, version)
         elif not version:
-            yield Check(name, Status.WARN, f"unknown: it does not say; installed is {__version__}", _RESTART)
+            yield Check(name, Status.WARN, f"unknown: {unknown}; installed is {__version__}", hint)
         else:
             yield Check(name, Status.FAIL, f"{version} runs, installed is {__version__}", _RESTART)
 
@@ -83,14 +90,7 @@ def _ledger(stats: dict[str, Any]) -> Check:
 
 def _api_version(config: Config) -> str | None:
     """What the public API says of itself in its own description."""
-    host, port = split_address(reachable(config.networking.bind_address))
-    connection: http.client.HTTPConnection
-    if config.networking.tls_enabled:
-        # Only what our own process says: its certificate names the public address, not this one.
-        context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+    connection = public_connection(config, _SECONDS)
     try:
         connection.request("GET", "/api/v1/openapi.json")
         return msgspec.json.decode(connection.getresponse().read(), type=_Document).info.version

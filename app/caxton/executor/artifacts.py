@@ -74,9 +74,9 @@ class ArtifactCache:
         while self._open:
             os.close(self._open.popitem()[1].fd)
 
-    async def load(self, sha256: str, profile: Profile) -> Loaded | None:
+    async def load(self, sha256: str, profile: Profile, *, snapshot: bool = False) -> Loaded | None:
         """The artifact, verified; None when there is none or what is there is not ours (it is deleted)."""
-        name = self._name(sha256, profile)
+        name = self._name(sha256, profile, snapshot)
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
@@ -95,12 +95,12 @@ class ArtifactCache:
             os.close(source)
         return self._keep(name, loaded)
 
-    async def store(self, profile: Profile, artifact: int, info: ModuleInfo) -> Loaded:
+    async def store(self, profile: Profile, artifact: int, info: ModuleInfo, *, snapshot: bool = False) -> Loaded:
         """Seals the memfd `artifact`, which is the cache's from now on, and writes it to the disk.
 
         A disk that takes no more costs only the next compilation: the sealed memfd serves meanwhile.
         """
-        name = self._name(info.sha256, profile)
+        name = self._name(info.sha256, profile, snapshot)
         try:
             fcntl.fcntl(artifact, fcntl.F_ADD_SEALS, _SEALS)
             loaded = Loaded(artifact, info, os.fstat(artifact).st_size)
@@ -115,8 +115,9 @@ class ArtifactCache:
             raise
         return self._keep(name, loaded)
 
-    def _name(self, sha256: str, profile: Profile) -> str:
-        return f"{sha256}-{profile}-{self.engine_key}{SUFFIX}"
+    def _name(self, sha256: str, profile: Profile, snapshot: bool) -> str:
+        form = f"{profile}-snapshot" if snapshot else profile  # rewritten, so it is other code
+        return f"{sha256}-{form}-{self.engine_key}{SUFFIX}"
 
     def _keep(self, name: str, loaded: Loaded) -> Loaded:
         earlier = self._open.pop(name, None)
@@ -242,6 +243,7 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
+    """As the store's: the executor has no store to import it from."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

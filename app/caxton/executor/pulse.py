@@ -41,6 +41,10 @@ class Pulse:
         self._page = mmap.mmap(fd, PAGE_BYTES)
         self._sequence = 0
 
+    def close(self) -> None:
+        """Unmaps the page, and closes the descriptor that the mapping keeps; nothing else may be called after."""
+        self._page.close()
+
     def enter(self, exec_id: int, now: float, leave_by: float) -> None:
         """Worker: from now on this execution has the thread, and must give it back by `leave_by`."""
         self._sequence += 1

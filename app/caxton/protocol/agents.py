@@ -14,6 +14,7 @@ from msgspec import Meta
 MAX_INT: Final = 2**63 - 1
 Positive = Annotated[int, Meta(gt=0, le=MAX_INT)]
 Seconds = Annotated[float, Meta(gt=0)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 MEBI: Final = 1024 * 1024
 WASM_PAGE_BYTES: Final = 65536
@@ -111,11 +112,60 @@ class Grants(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Retry policy; `None` = `[messaging]`."""
+    """Retry policy; `None` = `[messaging]`. `jitter`: the part of a pause that chance adds or takes.
+
+    `on_dead`: whether the conversation of a dead letter goes on (`continue`), or waits until somebody replays, skips
+    or purges it (`hold`).
+    """
 
     max_deliveries: Annotated[int, Meta(ge=1, le=100)] | None = None
     delay_seconds: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     backoff: Annotated[float, Meta(ge=1, le=100)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.25
+    on_dead: Annotated[str, Meta(pattern="^(continue|hold)$")] = "continue"
+
+
+class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When an agent is quarantined: `dead_letters` within `window_seconds`, from at least `senders` different ones.
+
+    A probe is tried after `pause_seconds`; each that fails doubles the pause, up to `max_pause_seconds`.
+    """
+
+    dead_letters: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    window_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
+    senders: Annotated[int, Meta(ge=1, le=1_000)] = 2
+    pause_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
+    max_pause_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+
+
+class Misfire(StrEnum):
+    """What becomes of due times that passed while nothing could be sent."""
+
+    SKIP = "skip"
+    ONCE = "once"
+    ALL = "all"
+
+
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A message that comes by the calendar, from `timer:NAME`. `cron`: five fields, in `time_zone` (IANA).
+
+    Without `content` it carries the schedule's name and the due time.
+    """
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+    cron: Annotated[str, Meta(min_length=9, max_length=200)]
+    time_zone: Annotated[str, Meta(min_length=1, max_length=64)] = "UTC"
+    jitter_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    misfire: Misfire = Misfire.ONCE
+    content: Any = msgspec.UNSET
+
+
+class Quarantine(msgspec.Struct, frozen=True):
+    """A quarantine that holds: since when, and when the next probe is due. Seconds (since the epoch)."""
+
+    since: float
+    pause_seconds: float
+    probe_at: float
 
 
 class SelfTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,6 +182,9 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: Shape | None = None
     instance: Instance | None = None
     state: Annotated[str, Meta(pattern="^(memory|snapshot)$")] = "memory"
+    snapshot_from: list[Sha256] | msgspec.UnsetType = msgspec.UNSET
+    """Modules (SHA-256) besides its own whose snapshots this one can go on from. Not stored where it is not given:
+    an older release, to which a node may go back, refuses fields that it does not know."""
     input: Annotated[str, Meta(pattern="^(content|message)$")] = "content"
     output: Annotated[str, Meta(pattern="^(auto|text|json|bytes)$")] = "auto"
     args: list[str] = []
@@ -143,10 +196,11 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Profile = Profile.STANDARD
     max_concurrency: Annotated[int, Meta(ge=1, le=1024)] | None = None
     retry: Retry = Retry()
-    supervision: dict[str, Any] = {}
+    supervision: Supervision = Supervision()
     replicas: int | str = 1
     node: str | None = None
     self_test: SelfTest | None = None
+    schedules: Annotated[list[Schedule], Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModuleInfo(msgspec.Struct, frozen=True):

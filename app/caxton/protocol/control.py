@@ -28,6 +28,8 @@ class Prepare(msgspec.Struct, array_like=True, frozen=True, tag=2):
     request_id: int
     sha256: str
     profile: Profile
+    snapshot: bool = False
+    """Rewrite it first, so that all state of an instance can be captured; refused where that is impossible."""
 
 
 class SpawnWorker(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -111,6 +113,7 @@ class Fetch(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
     sha256: str
     profile: Profile
+    snapshot: bool = False
 
 
 class Artifact(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -119,6 +122,7 @@ class Artifact(msgspec.Struct, array_like=True, frozen=True, tag=2):
     sha256: str
     profile: Profile
     missing: bool = False
+    snapshot: bool = False
 
 
 class Ready(msgspec.Struct, array_like=True, frozen=True, tag=3):

@@ -12,6 +12,7 @@ import msgspec
 
 from caxton.protocol.agents import DirGrant, EffectiveLimits, Instance, Profile, Shape
 from caxton.protocol.messages import Message
+from caxton.protocol.snapshots import Snapshot
 
 
 class AgentSpec(msgspec.Struct, frozen=True):
@@ -44,6 +45,8 @@ class AgentSpec(msgspec.Struct, frozen=True):
     """How many memories the module has; they share `limits.memory_bytes` equally."""
     startup_timeout_seconds: float = 10.0
     shutdown_timeout_seconds: float = 5.0
+    snapshot: bool = False
+    """Its memory is captured after every execution, and a fresh instance goes on from the last commit."""
 
 
 # ---- router → worker -------------------------------------------------------------------------------
@@ -82,7 +85,7 @@ class HostReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value.
 
     For `load` the key's bytes; for `request` the reply, an encoded `Message`, or nothing when the message was
-    handled and not answered.
+    handled and not answered; for `http` the answer as JSON text.
     """
 
     exec_id: int
@@ -126,6 +129,8 @@ class Sent(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     message: Message
     is_reply: bool = False
+    everyone: bool = False
+    """To all that offer the capability, not to one of them."""
 
 
 class TimerSet(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -181,12 +186,21 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     logs: list[LogLine] = []
     logs_dropped: int = 0
     capabilities: bytes | None = None
+    snapshot: Snapshot | None = None
+    woke_seconds: float | None = None
+    """How long it took to restore the instance from its snapshot, if that was done."""
+    start_failed: bool = False
+    """An `error` while the instance came up, before it saw the message."""
+    topics: list[str] = []
+    """Topics that the execution subscribed to."""
 
 
 class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """A host function whose answer only the router has; the fiber is suspended until `HostReply`.
 
-    `kind`: `load` (`key`), `request` (`message`, already derived id).
+    `kind`: `load` (`key`), `request` (`message`, already derived id), `restore` (`key` = part of the snapshot,
+    answered by an encoded `caxton.protocol.snapshots.Image`), `http` (`data` = the guest's JSON, `key` = the
+    idempotency key), `count` (`key`, a topic or capability as a receiver: how many it stands for).
     """
 
     exec_id: int
@@ -194,6 +208,7 @@ class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     kind: str
     key: str | None = None
     message: Message | None = None
+    data: bytes = b""
 
 
 class Suspended(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
@@ -204,7 +219,7 @@ class Suspended(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 
 
 class Gone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
-    """The resident instance of `handle` ended: `evicted`, `ended` or `discarded`."""
+    """The resident instance of `handle` ended: `evicted`, `hibernated`, `ended` or `discarded`."""
 
     handle: int
     incarnation: int

@@ -16,6 +16,8 @@ CLIENT_PREFIX: Final = "client:"
 TIMER_PREFIX: Final = "timer:"
 CAPABILITY_PREFIX: Final = "capability:"
 TOPIC_PREFIX: Final = "topic:"
+TASKS: Final = "task:node"
+"""The node itself, as the one who calls for proposals; the conversation says for which task."""
 
 
 def is_agent_name(text: str) -> bool:

@@ -14,6 +14,18 @@ import msgspec
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.talks import (
+    CapabilitySet,
+    CapabilityView,
+    ConversationListing,
+    ConversationView,
+    Subscribe,
+    TaskCreate,
+    TaskListing,
+    TaskView,
+    TopicView,
+)
+from caxton.protocol.versions import Rollback, RolloutView, Steer, Update
 from caxton.protocol.views import (
     AgentView,
     DrainView,
@@ -140,10 +152,22 @@ class Remove(msgspec.Struct, frozen=True):
 
 
 class DeadReplay(msgspec.Struct, frozen=True):
-    """Put dead letters back into their mailboxes (or into another agent's): by id, or all of an agent."""
+    """Put dead letters back into their mailboxes (or into another agent's): by id, or all of an agent.
+
+    `version`: the one of their agent that handles them.
+    """
 
     message_ids: list[str] = []
     agent: str | None = None
+    to: str | None = None
+    version: int | None = None
+
+
+class DeadReplayOne(msgspec.Struct, frozen=True):
+    """Put one dead letter back, with other content (JSON text) or into another agent's mailbox if that is given."""
+
+    message_id: str
+    content: bytes | None = None
     to: str | None = None
 
 
@@ -221,6 +245,11 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "agent.stop": (Stop, AgentView),
     "agent.start": (Named, AgentView),
     "agent.remove": (Remove, Affected),
+    "agent.update": (Update, Deployed),
+    "agent.rollback": (Rollback, AgentView),
+    "agent.rollout": (Named, RolloutView),
+    "agent.steer": (Steer, AgentView),
+    "agent.versions": (Named, Page),
     "agent.state": (Listing, Page),
     "agent.executions": (Listing, Page),
     "agent.logs": (Logs, LogView),
@@ -229,6 +258,10 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.get": (Named, MessageView),
     "dead.replay": (DeadReplay, Affected),
     "dead.purge": (DeadPurge, Affected),
+    "agent.schedules": (Named, Page),
+    "agent.http_calls": (Listing, Page),
+    "dead.replay_one": (DeadReplayOne, Affected),
+    "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
     "stats": (Nothing, dict[str, Any]),
@@ -244,4 +277,17 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "node.probe": (Nothing, ProbeView),
     "node.log_level": (SetLogLevel, Nothing),
     "node.gc": (Nothing, Affected),
+    "conversation.list": (ConversationListing, Page),
+    "conversation.get": (Listing, ConversationView),
+    "capability.list": (Listing, Page),
+    "capability.get": (Named, CapabilityView),
+    "capability.set": (CapabilitySet, CapabilityView),
+    "capability.remove": (Named, Affected),
+    "topic.list": (Listing, Page),
+    "topic.get": (Named, TopicView),
+    "topic.subscribe": (Subscribe, TopicView),
+    "task.create": (TaskCreate, TaskView),
+    "task.get": (Named, TaskView),
+    "task.list": (TaskListing, Page),
+    "task.cancel": (Named, TaskView),
 }

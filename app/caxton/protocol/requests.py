@@ -85,10 +85,18 @@ class DrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReplayBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /dead-letters/replay: by id, or all of an agent; `to` another agent."""
+    """Body of POST /dead-letters/replay: by id, or all of an agent; `to` another agent, or `version` of theirs."""
 
     message_ids: Annotated[list[str], Meta(max_length=MAX_BATCH)] = []
     agent: str | None = None
+    to: str | None = None
+    version: Annotated[int, Meta(ge=1)] | None = None
+
+
+class EditBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /dead-letters/{id}/replay: other content, another agent, both, or `{}`."""
+
+    content: Raw | msgspec.UnsetType = msgspec.UNSET
     to: str | None = None
 
 
@@ -137,8 +145,8 @@ def to_message(
     max_bytes: int,
     message_id: str | None = None,
 ) -> Message:
-    """The message that `body` stands for, checked; `message_id` wins over the body's (idempotency key)."""
-    chosen_id = message_id or checked_id(body.message_id) or new_id()
+    """The message that `body` stands for, checked. `message_id`: for a body that names none (idempotency key)."""
+    chosen_id = checked_id(body.message_id) or message_id or new_id()
     return Message(
         message_id=chosen_id,
         performative=performative(body.performative),
@@ -160,8 +168,8 @@ def to_message(
 def invoke_message(
     body: InvokeBody, *, receiver: str, sender: str, traceparent: str | None, max_bytes: int, message_id: str | None
 ) -> Message:
-    """The message that an invocation stands for."""
-    chosen_id = message_id or checked_id(body.message_id) or new_id()
+    """The message that an invocation stands for; `message_id` as for `to_message`."""
+    chosen_id = checked_id(body.message_id) or message_id or new_id()
     return Message(
         message_id=chosen_id,
         performative=performative(body.performative),

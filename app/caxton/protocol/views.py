@@ -12,6 +12,7 @@ import msgspec
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Grants, Instance, Shape
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Execution
+from caxton.protocol.versions import RolloutView
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -55,8 +56,20 @@ class Ledger(msgspec.Struct, frozen=True):
     agents: list[LedgerRow]
 
 
+class SnapshotView(msgspec.Struct, frozen=True):
+    """The memory of an agent as of its last commit. `stored_bytes`: what it takes on disk (null in a listing)."""
+
+    memory_bytes: int
+    taken_at: str
+    age_seconds: float
+    stored_bytes: int | None = None
+
+
 class Resources(msgspec.Struct, frozen=True):
-    """What an agent uses now. `state_bytes` = keys and values on disk."""
+    """What an agent uses now. `state_bytes` = keys and values on disk.
+
+    `hibernated`: only its snapshot holds it, until the next message; `wakes`: how often it was made from that.
+    """
 
     resident: bool
     incarnation: int
@@ -64,6 +77,17 @@ class Resources(msgspec.Struct, frozen=True):
     mailbox_bytes: int
     cpu_seconds: float
     peak_memory_bytes: int
+    hibernated: bool = False
+    wakes: int = 0
+    snapshot: SnapshotView | None = None
+
+
+class QuarantineView(msgspec.Struct, frozen=True):
+    """Why is `status_reason`; since when, and when the next message is tried. Times RFC 3339."""
+
+    since: str
+    probe_at: str
+    pause_seconds: float
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +110,11 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Any = None
     counters: dict[str, int]
     resources: Resources
+    quarantine: QuarantineView | None = None
     deployed_at: str
     etag: str
+    rollout: RolloutView | None = None
+    """The one that runs now."""
 
 
 class AttemptView(msgspec.Struct, frozen=True):
@@ -133,6 +160,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reply: ReplyView | None = None
     error: ErrorBody | None = None
     execution: Execution | None = None
+    holds_conversation: bool = False
+    """A dead letter for which the rest of its conversation waits."""
 
 
 class InvokeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,12 +174,29 @@ class InvokeView(msgspec.Struct, frozen=True, kw_only=True):
     execution: Execution | None
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """One receiver that did not get a published message."""
+
+    receiver: str
+    code: str
+    message: str
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """How many copies of a published message were accepted; of those that were not, the first 100."""
+
+    accepted: int
+    refused_count: int = 0
+    refused: list[Refused] = []
+
+
 class ItemView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One item's answer of POST /messages: a state, or an error."""
+    """One item's answer of POST /messages: a state, or an error. `deliveries`: of a message to a topic."""
 
     message_id: str | None = None
     state: str | None = None
     error: ErrorBody | None = None
+    deliveries: Deliveries | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,6 +22,9 @@ from caxton.protocol.agents import (
 )
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import require_agent_name
+from caxton.router.egress import check_grants
+from caxton.router.snapshots.rules import bounded, check_snapshots
+from caxton.router.timing.cron import check_schedules
 
 _T = TypeVar("_T")
 
@@ -42,8 +45,6 @@ CEILINGS: Final[dict[str, float]] = {
 def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     """The limits in force for `config`, or `INVALID_REQUEST` with the field's path and what would be right."""
     require_agent_name(config.name)
-    if config.state == "snapshot":
-        raise _invalid("state", 'snapshots are not offered yet; use "memory" and keys', "snapshot", "memory")
     if config.profile is Profile.THREADS and "threads" not in limits.runtime.wasm_features:
         raise _invalid("profile", "this node has no threads ([runtime] wasm_features)", "threads", "standard")
     if config.replicas != 1:
@@ -52,7 +53,10 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     _check_capabilities(config.capabilities)
     _check_instance(config, config.shape)
     _check_dirs(config.grants, limits.runtime.shareable_dirs)
-    return effective_limits(config.limits, config.profile, limits)
+    check_snapshots(config)
+    check_grants(config.grants.http)
+    check_schedules(config.schedules or [], limits.messaging.max_message_size)
+    return limits_of(config, limits)
 
 
 def check_module_size(size: int) -> None:
@@ -95,6 +99,11 @@ def instance_of(config: AgentConfig, shape: Shape) -> Instance:
     if shape is Shape.COMMAND:
         return Instance.PER_MESSAGE
     return config.instance or Instance.PERSISTENT
+
+
+def limits_of(config: AgentConfig, limits: Config) -> EffectiveLimits:
+    """The limits in force for a deployment; see `effective_limits`."""
+    return effective_limits(bounded(config, limits.runtime.wasm_memory_limit), config.profile, limits)
 
 
 def concurrency_of(config: AgentConfig, instance: Instance) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
+from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Quarantine, Shape
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.store import SnapshotInfo
 
 
 @dataclass(slots=True)
@@ -36,8 +37,27 @@ class Agent:
     descriptor: Any = None
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    snapshot: SnapshotInfo | None = None
+    """Its memory as of its last commit, for an agent whose state is that."""
+    wakes: int = 0
+    """How often an instance was made from it."""
     isolated: bool = False
     """Runs in a worker of its own: it forced a kill once, or has granted directories."""
+    quarantine: Quarantine | None = None
+
+
+_OF_A_VERSION = (
+    "version", "config", "module", "limits", "shape", "instance", "max_concurrency", "deployed_at", "capabilities",
+    "descriptor", "isolated",
+)  # fmt: skip
+
+
+def exchange_versions(one: Agent, other: Agent) -> None:
+    """Each becomes the version that the other was; what is the agent's (keys, timers, status) stays where it is."""
+    for name in _OF_A_VERSION:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        setattr(one, name, theirs)
+        setattr(other, name, mine)
 
 
 class Registry:

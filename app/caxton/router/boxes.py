@@ -16,13 +16,15 @@ from caxton.config import Config
 from caxton.protocol.agents import Instance
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
-from caxton.router.agents import Agent
+from caxton.router.agents import Agent, exchange_versions
 from caxton.router.links import WorkerLink
-from caxton.router.mailbox import Entry, Mailbox
+from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
+from caxton.router.versions.gauge import Gauge
 from caxton.store import ExecutionRow
 
 FOLLOWERS = 7
 """Messages that may wait in the worker behind the one that a quick agent handles: they cross over together."""
+_OF_A_VERSION = ("spec", "handle", "running", "worker", "resident", "used_at", "quick", "floor", "idle", "gone")
 RECENT_EXECUTIONS = 20  # kept per agent between two flushes; older ones are not worth a row
 
 
@@ -64,6 +66,31 @@ class Flight:
     waits_for: str | None = None
     started: asyncio.Future[Result] | None = None
 
+    @property
+    def home(self) -> Box:
+        """The box that has the mailbox; `box` is the one whose version runs."""
+        return self.box.home
+
+
+@dataclass(slots=True, eq=False)
+class Gate:
+    """Keeps an agent from running; see `supervision`. `pause`, `until` in seconds (since the epoch).
+
+    Half-open it lets one message through, the `probe`.
+    """
+
+    pause: float
+    until: float = 0.0
+    half_open: bool = False
+    probe: Entry | None = None
+    starts_in_vain: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message may start now."""
+        return self.half_open and self.probe is None
+
 
 @dataclass(slots=True, eq=False)
 class Box:
@@ -71,6 +98,9 @@ class Box:
 
     `reserved` counts messages that are being committed and are not in the mailbox yet; `settling` those
     that have left it and whose end is being committed.
+
+    While another version of the agent runs too (a candidate, or an old one at its end), that one has a box of
+    its own among the `sides`, for what it runs only: the mailbox is shared, and counts of messages are here.
     """
 
     agent: Agent
@@ -94,16 +124,42 @@ class Box:
     floor: int = 0
     """No fresh instance may get this incarnation or an earlier one."""
     alarm: asyncio.TimerHandle | None = None
+    gate: Gate | None = None
+    """Set while the agent is quarantined or does not start."""
     recent: deque[ExecutionRow] = field(default_factory=lambda: deque(maxlen=RECENT_EXECUTIONS))
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a worker has said that the resident instance ended."""
+    memory_of: int = 0
+    """Handle of the version whose instance has the memory of the last commit (of an agent with snapshots)."""
+    side_of: Box | None = None
+    """The box with the mailbox, when this is the one of another version."""
+    sides: list[Box] = field(default_factory=list)
+    parked: bool = False
+    """It waits for a worker."""
+    gauge: Gauge | None = None
+    """Measures this version while it is compared with another."""
+
+    @property
+    def home(self) -> Box:
+        """The box that has the mailbox."""
+        return self.side_of or self
+
+    @property
+    def lane(self) -> int:
+        """Which conversations this version gets, once the mailbox is split."""
+        return MAIN if self.side_of is None else SIDE
 
     @property
     def can_run(self) -> bool:
         """Whether an execution of this agent may start now."""
-        if not (self.open and self.mailbox.has_ready):
+        if not (self.open and self.mailbox.ready_in(self.lane)):
             return False
+        if (self.sides or self.side_of is not None) and not self._has_its_turn():
+            return False
+        gate = self.home.gate
+        if gate is not None:
+            return gate.is_open and not any(box.running for box in (self.home, *self.home.sides))
         return len(self.running) < self.agent.max_concurrency or (self.quick and self._may_follow())
 
     def first(self) -> Flight | None:
@@ -114,6 +170,24 @@ class Box:
         """The executions of a persistent agent that wait in the worker behind the one that has the instance."""
         return list(self.running.values())[1:] if self.agent.instance is Instance.PERSISTENT else []
 
+    def in_the_way(self) -> list[Flight]:
+        """What other versions do now, if this agent handles one message at a time: this one waits for its end."""
+        others = self._others()
+        return [flight for other in others for flight in other.running.values() if flight.entry is not None]
+
+    def _others(self) -> list[Box]:
+        """The versions with which this one takes turns; none where messages are handled side by side."""
+        family = (self.home, *self.home.sides)
+        if all(box.agent.max_concurrency > 1 for box in family):
+            return []
+        return [box for box in family if box is not self]
+
+    def _has_its_turn(self) -> bool:
+        if self.in_the_way():
+            return False
+        waiting = (box for box in self._others() if box.open and not box.parked and box.mailbox.ready_in(box.lane))
+        return all(self.used_at <= box.used_at for box in waiting)
+
     def _may_follow(self) -> bool:
         """Whether the next message may be sent right behind those in the worker, to wait there.
 
@@ -121,7 +195,7 @@ class Box:
         sent cannot expire any more. `take` gives messages of other conversations only.
         """
         first = self.first()
-        following = self.mailbox.peek()
+        following = self.mailbox.peek(self.lane)
         return (
             0 < len(self.running) <= FOLLOWERS
             and first is not None
@@ -129,6 +203,16 @@ class Box:
             and following is not None
             and following.reply_by is None
         )
+
+    def serving(self, conversation_id: str) -> Box:
+        """The box of the version that gets this conversation's messages."""
+        lane = self.mailbox.lane(conversation_id)
+        return next((side for side in self.sides if side.open and side.lane == lane), self)
+
+    def flight(self, exec_id: int) -> Flight | None:
+        """The execution of one of this mailbox's messages, by whichever version."""
+        boxes = (self, *self.sides) if self.sides else (self,)
+        return next((found for box in boxes if (found := box.running.get(exec_id)) is not None), None)
 
     @property
     def load(self) -> int:
@@ -147,6 +231,8 @@ class Boxes:
         self._handles = count(1)
         self.live: dict[str, Entry] = {}
         """Every message that is not durably settled yet."""
+        self.generation = 0
+        """Grows whenever an agent comes, goes, or is of another version now."""
         self.queued = 0
         self.queued_bytes = 0
         self._body_budget = body_budget_bytes
@@ -154,6 +240,12 @@ class Boxes:
 
     def __iter__(self) -> Iterator[Box]:
         return iter(list(self._boxes.values()))
+
+    def versions(self) -> Iterator[Box]:
+        """The box of every version that may run something: each agent's, and those at its side."""
+        for box in self:
+            yield box
+            yield from list(box.sides)
 
     def get(self, name: str) -> Box | None:
         """The agent's box, or None."""
@@ -164,6 +256,7 @@ class Boxes:
         box = Box(agent, spec, 0)
         box.idle.set()
         self._boxes[agent.name] = box
+        self.generation += 1
         self.renumber(box)
         return box
 
@@ -177,20 +270,52 @@ class Boxes:
         """A handle that no worker has ever seen."""
         return next(self._handles)
 
+    def add_side(self, home: Box, agent: Agent, spec: AgentSpec) -> Box:
+        """A closed box for another version of the agent, on the same mailbox."""
+        side = Box(agent, spec, self.new_handle(), home.mailbox, side_of=home)
+        side.idle.set()
+        home.sides.append(side)
+        self._by_handle[side.handle] = side
+        return side
+
+    def drop_side(self, side: Box) -> None:
+        """Forgets a version's box; nothing of it may run any more."""
+        home = side.side_of
+        self._by_handle.pop(side.handle, None)
+        if home is not None and side in home.sides:
+            home.sides.remove(side)
+
+    def exchange(self, home: Box, side: Box) -> None:
+        """The side's version becomes the agent's, and the agent's goes to the side, each with what it runs."""
+        exchange_versions(home.agent, side.agent)
+        self.generation += 1
+        for name in _OF_A_VERSION:
+            mine, other = getattr(home, name), getattr(side, name)
+            setattr(home, name, other)
+            setattr(side, name, mine)
+        for box in (home, side):
+            self._by_handle[box.handle] = box
+            for flight in box.running.values():
+                flight.box = box
+
     def by_handle(self, handle: int) -> Box | None:
         """The box that has this handle now."""
         return self._by_handle.get(handle)
 
     def drop(self, name: str) -> None:
         """Forgets a box and its messages; what is on disk stays there."""
+        self.generation += 1
         box = self._boxes.pop(name, None)
         if box is None:
             return
-        self._by_handle.pop(box.handle, None)
+        for each in (box, *box.sides):
+            self._by_handle.pop(each.handle, None)
         for entry in box.mailbox.entries():
             self.forget(entry)
         if box.alarm is not None:
             box.alarm.cancel()
+        if box.gate is not None and box.gate.timer is not None:
+            box.gate.timer.cancel()
 
     def remember(self, entry: Entry) -> None:
         """A message is live from now on. Over the budget its body is let go; disk has it (or will)."""

@@ -10,17 +10,19 @@ from collections.abc import Callable
 
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome, State
+from caxton.protocol.names import TOPIC_PREFIX
 from caxton.protocol.operations import Invoke
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router.boxes import Boxes
 from caxton.router.commits import Commits
 from caxton.router.intake import DURABLE, EPHEMERAL, Intake, conflict, digest_of, digest_of_entry
 from caxton.router.mailbox import Entry, Place
+from caxton.router.talks.addressing import Addressing, Publication
 from caxton.router.waiters import Waiters, invoke_view
 from caxton.store import CommitResult, Known
 from caxton.store.reader import Reader
 
-Ticket = Entry | ErrorBody
+Ticket = Entry | ErrorBody | Publication
 
 
 class Calls:
@@ -30,6 +32,7 @@ class Calls:
         self,
         boxes: Boxes,
         intake: Intake,
+        addressing: Addressing,
         waiters: Waiters,
         commits: Commits,
         reader: Reader,
@@ -37,6 +40,7 @@ class Calls:
     ) -> None:
         self._boxes = boxes
         self._intake = intake
+        self._addressing = addressing
         self._waiters = waiters
         self._commits = commits
         self._reader = reader
@@ -48,9 +52,9 @@ class Calls:
         joined: set[int] = set()
         tickets = [self._ticket(message, kind, joined, index) for index, message in enumerate(messages)]
         result = CommitResult()
-        if any(isinstance(ticket, Entry) and ticket.delivery != EPHEMERAL for ticket in tickets):
+        if any(not isinstance(ticket, ErrorBody) and not _is_ephemeral(ticket) for ticket in tickets):
             result = await self._commits.written()
-        ended = [one.message_id for one in tickets if isinstance(one, Entry) and one.place is Place.GONE]
+        ended = [one.message_id for one in tickets if not isinstance(one, ErrorBody) and _is_over(one)]
         seen = [*result.duplicates, *ended]
         known = self._reader.known(seen) if seen else {}
         return [
@@ -97,7 +101,20 @@ class Calls:
             if alone and unanswered and entry.delivery == EPHEMERAL:
                 self._cancel_live(entry)  # nobody is left to whom its answer matters
 
-    async def refuse_cancel(self, message_id: str) -> None:
+    async def cancel(self, message_id: str) -> None:
+        """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
+        entry = self._boxes.live.get(message_id)
+        if entry is None or entry.place is Place.GONE:
+            await self._refuse_cancel(message_id)
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._waiters.add(message_id, lambda outcome: None if done.done() else done.set_result(outcome))
+        self._cancel_live(entry)
+        outcome = await done
+        if outcome.state is not State.CANCELLED:
+            raise CaxtonError(Code.CONFLICT, f"the message ended as {outcome.state} before it could be cancelled")
+
+    async def _refuse_cancel(self, message_id: str) -> None:
         """A message that is not live cannot be cancelled: cancelled already is fine, all else is refused."""
         await self._commits.drain()
         known = self._reader.known([message_id]).get(message_id)
@@ -122,9 +139,24 @@ class Calls:
         if message.message_id in self._boxes.live:
             joined.add(index)
         try:
+            if message.receiver.startswith(TOPIC_PREFIX):
+                return self._addressing.publish(message)
             return self._intake.offer(message, kind)
         except CaxtonError as refusal:
             return refusal.body()
+
+
+def _is_ephemeral(ticket: Entry | Publication) -> bool:
+    return isinstance(ticket, Entry) and ticket.delivery == EPHEMERAL
+
+
+def _is_over(ticket: Entry | Publication) -> bool:
+    """Whether what the caller is told is what was stored."""
+    return ticket.place is Place.GONE if isinstance(ticket, Entry) else ticket.deliveries is None
+
+
+def _digest(ticket: Entry | Publication) -> bytes:
+    return ticket.digest if isinstance(ticket, Publication) else digest_of_entry(ticket)
 
 
 def _earlier(message: Message, known: Known) -> InvokeView:
@@ -138,8 +170,11 @@ def _item(message: Message, ticket: Ticket, known: dict[str, Known], *, joined: 
     if isinstance(ticket, ErrorBody):
         return ItemView(message.message_id, error=ticket)
     earlier = known.get(message.message_id)
+    if isinstance(ticket, Publication) and (earlier is None or ticket.deliveries is not None):
+        return ItemView(message.message_id, State.DONE, deliveries=ticket.deliveries)
     if earlier is not None:
-        if earlier.digest != digest_of_entry(ticket):
+        if earlier.digest != _digest(ticket):
             return ItemView(message.message_id, error=conflict(message.message_id).body())
         return ItemView(message.message_id, earlier.state)
+    assert isinstance(ticket, Entry)
     return ItemView(message.message_id, State.IN_FLIGHT if joined and ticket.place is Place.OUT else State.PENDING)

@@ -13,40 +13,45 @@ from pathlib import Path
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.protocol.agents import AgentStatus, ModuleInfo, Profile
+from caxton.protocol.agents import AgentConfig, AgentStatus, ModuleInfo
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 from caxton.protocol.operations import Invoke
+from caxton.protocol.snapshots import STATE
 from caxton.protocol.views import InvokeView, ItemView
 from caxton.router import scheduler
 from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
+from caxton.router.egress import Egress
 from caxton.router.emptying import Emptying
-from caxton.router.ephemeral import Tally
 from caxton.router.executor import Executor
 from caxton.router.figures import MailboxCounts, counts_of, figures
 from caxton.router.followers import Followers
 from caxton.router.hostcalls import HostCalls
-from caxton.router.intake import DURABLE, Intake
+from caxton.router.intake import DURABLE
 from caxton.router.invocations import Invocations
-from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.meters import Meters
-from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.probe import Probe
 from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.snapshots.service import Snapshots, hibernates
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
+from caxton.router.talks.assembly import make_talking
 from caxton.router.tenancy import Tenancy, spec_of
-from caxton.router.timers import Timers
+from caxton.router.timing.alarms import Alarms
+from caxton.router.timing.schedules import Schedules
+from caxton.router.timing.timers import Timers
+from caxton.router.versions.lanes import Lanes
 from caxton.router.waiters import Waiters
 from caxton.store import Changes, CommitResult, Store
 
@@ -81,12 +86,11 @@ class Core:
         )
         self._pressures = Pressures(self._boxes, self._executor.workers.press)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
-        self._keys = Keys(store.reader, self._commits, self._aftermath)
-        self._tally = Tally(self._commits)
-        self._intake = Intake(self._boxes, self._commits, self._aftermath, self._pressures, self._wake)
-        self._outcomes = Outcomes(
-            self._commits, self._aftermath, self._intake, self._keys, self._tally, store.reader, emit
+        self.talking = make_talking(
+            self._boxes, self._commits, self._aftermath, self._pressures, store.reader, self._wake, emit
         )
+        self._keys, self._tally = self.talking.keys, self.talking.tally
+        self._intake, self._outcomes = self.talking.intake, self.talking.outcomes
         self._scheduler = Scheduler(
             self._executor.place,
             lambda box, entry, worker: self._dispatch.begin(box, entry, worker),
@@ -94,14 +98,30 @@ class Core:
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
         self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
+        self._supervision = self._outcomes.supervision = Supervision(self._commits, self._wake, emit)
+        self.holds = self._outcomes.holds = Holds(self._boxes, self._commits, store.reader, self._wake)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
         self._timers = Timers(self._timer_due)
+        self.schedules = Schedules(self._commits, self._intake, store.reader, emit)
         self._make_services(store)
         self._housekeeping: asyncio.TimerHandle | None = None
 
     def _make_services(self, store: Store) -> None:
-        results = Results(self._outcomes, self._timers, self.followers)
-        self._hostcalls = HostCalls(self._boxes, self._intake, self._keys, self._waiters, self._commits, store.reader)
+        addressing = self.talking.addressing
+        self.snapshots = Snapshots(self._commits, store.reader, self._emit)
+        self._egress = Egress(self._boxes, self._commits)
+        results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
+        self._hostcalls = HostCalls(
+            self._boxes,
+            self._intake,
+            addressing,
+            self._keys,
+            self._waiters,
+            self._commits,
+            store.reader,
+            self.snapshots,
+            self._egress,
+        )
         self._tenancy = Tenancy(
             self._boxes,
             self._executor,
@@ -111,11 +131,15 @@ class Core:
             self._pressures,
             self._alarms,
             self._timers,
+            self.schedules,
             self._commits,
             store.reader,
         )
-        self._calls = Calls(self._boxes, self._intake, self._waiters, self._commits, store.reader, self._cancel_entry)
+        self._calls = Calls(
+            self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, self._cancel_entry
+        )
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
         )
@@ -127,6 +151,8 @@ class Core:
         self._dispatch.on_host_call = self._hostcalls.called
         self._dispatch.on_awake = self._hostcalls.awake
         self._dispatch.on_lost = self._outcomes.lost
+        self._dispatch.on_gone = self.snapshots.left
+        self._dispatch.on_begin = self.snapshots.claim
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -134,22 +160,27 @@ class Core:
         """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
         self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
         self._executor.start()
+        self.talking.start()
         self._keep_house()
 
     async def stop(self) -> None:
         """Starts nothing more, lets what runs end, writes everything, and lets the executor go."""
         self._scheduler.hold(scheduler.STOPPING)
         self._timers.stop()
+        self.schedules.stop()
+        self.talking.conversations.stop()
         with suppress(TimeoutError):  # what still runs then has committed nothing, and runs again at the next start
             async with asyncio.timeout(STOP_GRACE_SECONDS):
-                for box in self._boxes:
+                for box in list(self._boxes.versions()):
                     await box.idle.wait()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        await self._egress.stop()
         if self._commits.failed is None:
             self._tally.flush()
             self._outcomes.flush_notes()
             await self._commits.drain()
+        await self.snapshots.stop()
         await self._executor.stop()
         for box in self._boxes:
             if box.alarm is not None:
@@ -173,16 +204,11 @@ class Core:
 
     async def cancel(self, message_id: str) -> None:
         """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
-        entry = self._boxes.live.get(message_id)
-        if entry is None or entry.place is Place.GONE:
-            await self._calls.refuse_cancel(message_id)
-            return
-        done = asyncio.get_running_loop().create_future()
-        self._waiters.add(message_id, lambda outcome: None if done.done() else done.set_result(outcome))
-        self._cancel_entry(entry)
-        outcome = await done
-        if outcome.state is not State.CANCELLED:
-            raise CaxtonError(Code.CONFLICT, f"the message ended as {outcome.state} before it could be cancelled")
+        await self._calls.cancel(message_id)
+
+    async def settled(self, message_ids: list[str]) -> None:
+        """Waits until none of these messages is live any more."""
+        await self._waiters.settled({one for one in message_ids if one in self._boxes.live})
 
     def in_flight(self, message_id: str) -> bool:
         """Whether the message is being handled now."""
@@ -203,18 +229,36 @@ class Core:
     # ---- agents ----------------------------------------------------------------------------------
 
     async def prepare(
-        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
+        self, config: AgentConfig, sha256: str, module: Path, progress: Callable[[float], None]
     ) -> ModuleInfo:
         """Has a module compiled unless it is; `progress` gets the CPU seconds used. Raises what was refused."""
-        return await self._executor.prepare(sha256, profile, module, progress)
+        snapshot = config.state == STATE
+        return await self._executor.prepare(sha256, config.profile, module, progress, snapshot=snapshot)
+
+    async def prepare_kept(self, module: Path, agent: Agent) -> None:
+        """The same for an agent whose module must be on disk; `INTERNAL_ERROR` when it is not."""
+        if not module.is_file():
+            raise CaxtonError(
+                Code.INTERNAL_ERROR,
+                f"the module of {agent.name!r} is gone from {module.parent}; restore it or deploy the agent again",
+                sha256=agent.module.sha256,
+            )
+        await self.prepare(agent.config, agent.module.sha256, module, lambda _: None)
 
     async def start_agent(self, agent: Agent) -> Result:
         """Starts an instance of the agent; raises what `agent_init` failed with."""
         return await self._tenancy.start(agent)
 
+    def end_quarantine(self, agent: Agent, reason: str) -> None:
+        """The agent runs again like any other, and what failed before is forgotten."""
+        box = self._boxes.get(agent.name)
+        if box is not None:
+            self._supervision.lift(box, reason)
+
     def attach(self, agent: Agent) -> None:
         """Opens the agent's mailbox; what is pending is scheduled."""
         self._tenancy.attach(agent)
+        self.talking.capabilities.changed()
 
     async def drain(self, agent: Agent, grace_seconds: float) -> None:
         """Lets the agent's executions end, cancels those that take longer, and ends its instance."""
@@ -223,10 +267,11 @@ class Core:
     def detach(self, agent: Agent) -> None:
         """Forgets the agent."""
         self._tenancy.detach(agent)
+        self.talking.addressing.topics.forget(agent.name)
 
-    async def revive(self, message_ids: list[str]) -> int:
-        """Puts dead letters back into their mailboxes; gives how many."""
-        return await self._tenancy.revive(message_ids)
+    async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
+        """Puts dead letters back into their mailboxes, with other content if it is given; gives how many."""
+        return await self._tenancy.revive(message_ids, content)
 
     async def discard_pending(self, agent: Agent, *, purge: bool, remove: bool = False) -> int:
         """Moves what waits for the agent to the dead letters, or forgets it (the agent too); gives how many."""
@@ -240,10 +285,19 @@ class Core:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
 
+    def is_open(self, name: str) -> bool:
+        """Whether the agent's mailbox is open: what is in it is handled."""
+        box = self._boxes.get(name)
+        return box is not None and box.open
+
     def resident(self, name: str) -> bool:
         """Whether the agent has a warm instance."""
         box = self._boxes.get(name)
         return box is not None and box.resident and box.worker is not None and box.worker.usable
+
+    def hibernated(self, name: str) -> bool:
+        """Whether the agent takes messages and only its snapshot holds it."""
+        return hibernates(self._boxes.get(name))
 
     def stats(self) -> dict[str, Any]:
         """Figures for /metrics and `stats`: counts, bytes, per worker."""
@@ -252,9 +306,22 @@ class Core:
             "runnable": self._scheduler.runnable,
             "paused": self._scheduler.is_held(scheduler.PAUSED),
             "timers": len(self._timers),
+            "tasks_open": len(self.talking.tasks),
             "executor_available": self._executor.available,
-            "meters": self._meters.figures(),
+            "meters": {
+                **self._meters.figures(),
+                **self._supervised(),
+                **self.talking.conversations.figures(),
+                "snapshots": self.snapshots.figures(self._boxes),
+            },
             **figures(self._boxes, self._executor.workers.all()),
+        }
+
+    def _supervised(self) -> dict[str, Any]:
+        return {
+            "egress": self._egress.figures(),
+            "quarantines": dict(self._supervision.counts),
+            "schedules": dict(self.schedules.counts),
         }
 
     def hold(self, reason: str) -> None:
@@ -303,7 +370,7 @@ class Core:
             self._outcomes.cancel_waiting(box, entry)
             return
         entry.cancelled = True
-        flight = box.running.get(entry.exec_id)
+        flight = box.flight(entry.exec_id)
         if flight is not None:
             self._dispatch.cancel(flight)
 
@@ -312,7 +379,8 @@ class Core:
         if not box.agent.isolated:
             box.agent.isolated = True
             self._executor.workers.unpin(box)
-            self._commits.changes.agents.append(agent_row(box.agent))
+            if box.side_of is None:
+                self._commits.changes.agents.append(agent_row(box.agent))
             self._emit("agent.isolated", {"name": box.agent.name})
 
     def _store_failed(self, error: Exception) -> None:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import math
 import time
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +28,7 @@ from caxton.router.jobs import DEPLOY, Job
 from caxton.router.readiness import require_accepting, require_disk
 from caxton.router.rows import agent_row
 from caxton.router.selftest import self_test
+from caxton.router.versions.kept import version_row
 from caxton.router.views import agent_view
 from caxton.store import Changes
 
@@ -57,38 +59,53 @@ async def deploy(desk: Desk, args: Deploy) -> Deployed:
         order = Order(args.config, sha256, new_id())
         job = await desk.jobs.create(DEPLOY, order)
     except BaseException:
-        _let_go(desk, sha256)
+        let_go(desk, sha256)
         raise
-    return await _answer(desk, job, desk.spawn(run(desk, job, order)), args.wait_seconds)
+    return await answer(desk, job, desk.spawn(_run(desk, job, order)), args.wait_seconds)
 
 
 def resume(desk: Desk, job: Job) -> None:
     """Goes on with a deployment that a crash or a restart interrupted."""
     order = msgspec.convert(job.order, Order)
     desk.modules.hold(order.sha256)
-    desk.spawn(run(desk, job, order))
+    desk.spawn(_run(desk, job, order))
 
 
-async def run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
-    """The whole deployment, one at a time per name. Cancelled (the router stops), the next start takes it up."""
+async def _run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
+    return await carry_out(desk, job, order.config.name, order.sha256, _deploy(desk, job, order), "agent.failed")
+
+
+async def carry_out(
+    desk: Desk, job: Job, name: str, sha256: str, steps: Coroutine[Any, Any, AgentView], failed: str
+) -> AgentView | CaxtonError:
+    """The whole of a deployment or an update, to the job's end; `failed` is the event when it is a failure.
+
+    Cancelled (the router stops), the next start takes it up.
+    """
     try:
-        async with desk.lock(order.config.name):
-            view = await _install(desk, job, order)
-        _let_go(desk, order.sha256)
+        view = await steps
+        let_go(desk, sha256)
         return view
     except CaxtonError as error:
         failure = error
     except Exception:
         trace_id = new_id().replace("-", "")
-        log.exception("deployment of %s failed unexpectedly; trace id %s", order.config.name, trace_id)
+        log.exception("deployment of %s failed unexpectedly; trace id %s", name, trace_id)
         failure = CaxtonError(Code.INTERNAL_ERROR, "the node failed to deploy this", trace_id=trace_id)
     await desk.jobs.fail(job, failure)
-    _let_go(desk, order.sha256)  # only now: until the job has failed for good, a restart needs the file
-    desk.events.publish("agent.failed", {"name": order.config.name, "code": failure.code, "job_id": job.job_id})
+    let_go(desk, sha256)  # only now: until the job has failed for good, a restart needs the file
+    told = {"name": name, "code": failure.code, "reason": failure.message, "job_id": job.job_id}
+    desk.events.publish(failed, told)
     return failure
 
 
-async def _answer(desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonError], wait_seconds: float) -> Deployed:
+async def _deploy(desk: Desk, job: Job, order: Order) -> AgentView:
+    async with desk.lock(order.config.name):
+        return await _install(desk, job, order)
+
+
+async def answer(desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonError], wait_seconds: float) -> Deployed:
+    """The agent, if it is there within `wait_seconds`; else the job that goes on. Raises what it failed with."""
     done, _ = await asyncio.wait({task}, timeout=max(0.0, wait_seconds))
     if not done:
         return Deployed(job=desk.jobs.running(job.job_id))
@@ -104,7 +121,7 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     _require_free(desk, config.name)
     path = desk.modules.path(order.sha256)
     job.advance(0.05, "compiling")
-    module = await desk.core.prepare(order.sha256, config.profile, path, lambda used: job.advance(_compiling(used)))
+    module = await desk.core.prepare(config, order.sha256, path, lambda used: job.advance(compiling(used)))
     admission.check_module(config, limits, module)
     _require_room(desk)
     agent = _agent(order, module, desk)
@@ -126,7 +143,9 @@ async def _launch(desk: Desk, job: Job, agent: Agent) -> AgentView:
         await self_test(desk.core, agent, agent.config.self_test)
     row = msgspec.structs.replace(agent_row(agent), status=AgentStatus.RUNNING)
     view = msgspec.structs.replace(await agent_view(desk, agent), status=AgentStatus.RUNNING)
-    await desk.jobs.finish(job, view, Changes(agents=[row]))
+    version = version_row(agent)
+    await desk.jobs.finish(job, view, Changes(agents=[row], versions=[version]))
+    desk.versions.add(version)
     agent.status = AgentStatus.RUNNING
     desk.events.publish(
         "agent.deployed", {"name": agent.name, "version": agent.version, "module_sha256": agent.module.sha256}
@@ -139,7 +158,7 @@ async def _take_back(desk: Desk, agent: Agent) -> None:
     agent.status = AgentStatus.FAILED
     if not desk.core.failed.done():
         await desk.core.drain(agent, 0.0)
-        await desk.core.discard_pending(agent, purge=False)
+        await desk.core.discard_pending(agent, purge=False, remove=True)
     desk.core.detach(agent)
     desk.registry.drop(agent.name)
 
@@ -170,7 +189,7 @@ def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
         version=1,
         config=config,
         module=module,
-        limits=admission.effective_limits(config.limits, config.profile, desk.config),
+        limits=admission.limits_of(config, desk.config),
         shape=module.shape,
         instance=instance,
         max_concurrency=admission.concurrency_of(config, instance),
@@ -196,16 +215,24 @@ def _require_room(desk: Desk) -> None:
         )
 
 
-def _compiling(cpu_seconds: float) -> float:
+def compiling(cpu_seconds: float) -> float:
     """0.05 to 0.8; nobody knows how long a compilation takes, so it nears its end and never claims it."""
     return 0.05 + 0.75 * (1 - math.exp2(-cpu_seconds / COMPILE_HALF_SECONDS))
 
 
-def _let_go(desk: Desk, sha256: str) -> None:
+def let_go(desk: Desk, sha256: str) -> None:
+    """A deployment does not need its module file any more; if nobody else does, it goes."""
     desk.modules.release(sha256)
     desk.modules.discard(sha256, needed_modules(desk))
 
 
 def needed_modules(desk: Desk) -> set[str]:
-    """The modules that deployed agents are made of."""
-    return {agent.module.sha256 for agent in desk.registry}
+    """The modules that deployed agents and their kept versions are made of."""
+    return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules()
+
+
+def discard_modules(desk: Desk, modules: set[str]) -> None:
+    """Removes the files of these modules, but of none that is still needed."""
+    needed = needed_modules(desk)
+    for sha256 in modules:
+        desk.modules.discard(sha256, needed)

@@ -22,6 +22,8 @@ from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
+from caxton.router.versions.kept import Versions
+from caxton.router.versions.live import Rollouts
 from caxton.store import Store
 
 READER_THREADS: Final = 2
@@ -47,6 +49,8 @@ class Desk:
     modules: ModuleFiles
     node: str
     marks: Marks
+    versions: Versions = field(default_factory=Versions)
+    rollouts: Rollouts = field(default_factory=Rollouts)
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     """The router is about to end."""

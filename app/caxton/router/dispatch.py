@@ -39,6 +39,7 @@ from caxton.store.reader import Reader
 _encoder = msgspec.msgpack.Encoder()
 
 _QUICK_SECONDS = 0.005
+_MEASURED = ("ok", "failure", "error")
 
 
 class Dispatch:
@@ -56,13 +57,20 @@ class Dispatch:
         self.on_lost: Callable[[Flight, str, bool], None]
         self.on_awake: Callable[[Flight], None] = lambda flight: None
         """The execution no longer waits for anything (it goes on, or has ended)."""
+        self.on_begin: Callable[[Box, Worker], None] = lambda box, worker: None
+        """A message is about to be sent to the version's instance."""
+        self.on_gone: Callable[[Box], None] = lambda box: None
+        """The agent's instance left memory."""
         self.executions = 0
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
         """Sends one message to its worker. The scheduler has counted it as runnable already."""
         message = entry.message or self._read_again(entry)
+        self.on_begin(box, worker)
         flight = self._flight(box, entry, worker)
         flight.reply_to = message
+        if box.home.gate is not None:
+            box.home.gate.probe = entry
         if box.agent.instance is Instance.PERSISTENT and len(box.running) > 1:
             flight.sleeping = True  # it waits in the worker, behind the one that has the instance
             self._scheduler.runnable -= 1
@@ -81,6 +89,8 @@ class Dispatch:
 
     def start(self, box: Box, worker: Worker) -> asyncio.Future[Result]:
         """Instantiates the agent on a worker; the future gets its `Result`."""
+        if box.side_of is None:
+            box.memory_of = box.handle
         return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
 
     def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
@@ -140,6 +150,8 @@ class Dispatch:
         code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
         if flight.started is None:
             self._meters.lost(code if culprit else None)
+            if box.gauge is not None and culprit:
+                box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
         elif not flight.started.done():
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
@@ -161,6 +173,8 @@ class Dispatch:
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
             self._meters.ended(result)
+            if box.gauge is not None and result.status in _MEASURED:
+                box.gauge.add(failed=result.status != "ok", seconds=result.usage.duration_seconds)
             self.on_result(flight, result)
         elif not flight.started.done():
             flight.started.set_result(result)
@@ -174,7 +188,7 @@ class Dispatch:
         return flight
 
     def _take_off(self, flight: Flight) -> None:
-        if flight.waits_for is not None:
+        if flight.waits_for is not None or flight.sleeping:
             self.on_awake(flight)
         flight.worker.flights.pop(flight.exec_id, None)
         running = flight.box.running
@@ -202,6 +216,7 @@ class Dispatch:
         if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()
+            self.on_gone(box)
 
     def _read_again(self, entry: Entry) -> Message:
         row = self._reader.message(entry.message_id)
@@ -214,11 +229,15 @@ def _next_incarnation(box: Box) -> int:
     """Above every number that an instance has had, or may yet get from an execution that is under way."""
     if box.agent.instance is not Instance.PERSISTENT:
         return 0
-    return max(box.agent.incarnation, box.floor) + 1 + len(box.running)
+    home = box.home
+    floors = [each.floor for each in (home, *home.sides)]
+    return max(home.agent.incarnation, *floors) + 1 + sum(len(each.running) for each in (home, *home.sides))
 
 
 def _timer_id(sender: str) -> int | None:
-    return int(sender[len(TIMER_PREFIX) :]) if sender.startswith(TIMER_PREFIX) else None
+    """The number of a guest's own timer; what a calendar sends has a name there."""
+    number = sender[len(TIMER_PREFIX) :] if sender.startswith(TIMER_PREFIX) else ""
+    return int(number) if number.isdigit() else None
 
 
 def _seed(box: Box, message_id: str) -> int:

@@ -17,7 +17,7 @@ from caxton.router.intake import EPHEMERAL
 from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.scheduler import DRAINED, Scheduler
-from caxton.router.times import rfc3339
+from caxton.router.timing.times import rfc3339
 from caxton.router.waiters import Waiters
 from caxton.router.workers import Workers
 
@@ -57,13 +57,13 @@ class Emptying:
             return []
         self._scheduler.hold(DRAINED)
         self._outcomes.drained = True
-        for box in self._boxes:
+        for box in self._boxes.versions():
             for flight in box.followers():  # they wait in the worker and have not begun
                 self._dispatch.cancel(flight)
         await _until(lambda: not self._flights() or not wanted(), end)
         if not wanted():
             return []
-        views = [_view(flight) for box in self._boxes for flight in _begun(box)]
+        views = [_view(flight) for box in self._boxes.versions() for flight in _begun(box)]
         await self._take_back()
         return views
 
@@ -74,7 +74,8 @@ class Emptying:
 
     def _flights(self) -> list[Flight]:
         """Executions of messages; a start of an agent has its own, short, bound."""
-        return [flight for box in self._boxes for flight in box.running.values() if flight.entry is not None]
+        running = (flight for box in self._boxes.versions() for flight in box.running.values())
+        return [flight for flight in running if flight.entry is not None]
 
     async def _take_back(self) -> None:
         for box in self._boxes:

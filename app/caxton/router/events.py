@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.views import NodeEvent
-from caxton.router.times import rfc3339
+from caxton.router.timing.times import rfc3339
 
 RING_SIZE: Final = 10_000
 QUEUE_SIZE: Final = 1_000

@@ -26,7 +26,8 @@ from caxton.router.meters import Meters
 from caxton.router.supervisor_link import SupervisorLink
 from caxton.router.workers import Lost, Workers
 
-Module = tuple[str, Profile]
+Module = tuple[str, Profile, bool]
+"""Content, profile, and whether it was rewritten for snapshots."""
 
 
 class Executor:
@@ -44,6 +45,7 @@ class Executor:
         hello = Hello(socket.gethostname(), config.runtime.executor_workers)
         self._link = SupervisorLink(config.paths.executor_socket, hello, self._told, self._supervisor_lost)
         self._changed = changed
+        self._meters = meters
         self.workers = Workers(self._link.send, received, lost, changed, emit, meters)
         self._requests = count(1)
         self._preparing: dict[int, tuple[asyncio.Future[Prepared], Callable[[float], None]]] = {}
@@ -71,12 +73,19 @@ class Executor:
 
     def place(self, box: Box) -> Worker | None:
         """Where this agent's next execution runs; None = nowhere yet, `changed` will be called."""
-        if (box.agent.module.sha256, box.agent.config.profile) not in self._prepared:
+        spec = box.spec
+        if (spec.module_sha256, spec.profile, spec.snapshot) not in self._prepared:
             return None
         return self.workers.place(box)
 
     async def prepare(
-        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
+        self,
+        sha256: str,
+        profile: Profile,
+        module: Path,
+        progress: Callable[[float], None],
+        *,
+        snapshot: bool = False,
     ) -> ModuleInfo:
         """Has the module compiled, unless it is. `progress` gets CPU seconds. Raises what the jail refused.
 
@@ -84,7 +93,7 @@ class Executor:
         again with the next.
         """
         while True:
-            done = await self._prepare_once(sha256, profile, module, progress)
+            done = await self._prepare_once((sha256, profile, snapshot), module, progress)
             if done is None:
                 await self._connected()
                 continue
@@ -92,19 +101,18 @@ class Executor:
                 raise CaxtonError.from_body(done.error)
             if done.info is None:
                 raise CaxtonError(Code.INTERNAL_ERROR, "the executor prepared a module and did not describe it")
-            self._paths[sha256, profile] = module
-            self._prepared.add((sha256, profile))
+            self._meters.prepared["cache" if done.cached else "compiler"] += 1
+            self._paths[sha256, profile, snapshot] = module
+            self._prepared.add((sha256, profile, snapshot))
             self._changed()
             return done.info
 
-    async def _prepare_once(
-        self, sha256: str, profile: Profile, module: Path, progress: Callable[[float], None]
-    ) -> Prepared | None:
+    async def _prepare_once(self, wanted: Module, module: Path, progress: Callable[[float], None]) -> Prepared | None:
         number = next(self._requests)
         future: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._preparing[number] = (future, progress)
         try:
-            if not self._link.send(Prepare(number, sha256, profile), os.open(module, os.O_RDONLY | os.O_CLOEXEC)):
+            if not self._link.send(Prepare(number, *wanted), os.open(module, os.O_RDONLY | os.O_CLOEXEC)):
                 return None
             return await future
         except ConnectionError:
@@ -133,15 +141,16 @@ class Executor:
     def _prepare_again(self) -> None:
         """A new supervisor may have another engine: every module in use is prepared again, mostly cached."""
         missing = [module for module in self._paths if module not in self._prepared]
-        for sha256, profile in missing:
-            path = self._paths.pop((sha256, profile))
-            task = asyncio.get_running_loop().create_task(self._once_more(sha256, profile, path))
+        for module in missing:
+            path = self._paths.pop(module)
+            task = asyncio.get_running_loop().create_task(self._once_more(module, path))
             self._again.add(task)
             task.add_done_callback(self._again.discard)
 
-    async def _once_more(self, sha256: str, profile: Profile, path: Path) -> None:
+    async def _once_more(self, module: Module, path: Path) -> None:
+        sha256, profile, snapshot = module
         try:
-            await self.prepare(sha256, profile, path, lambda used: None)
+            await self.prepare(sha256, profile, path, lambda used: None, snapshot=snapshot)
         except (CaxtonError, OSError):
             pass  # its agents stay where they are; starting one again says why it cannot run
 

@@ -1,4 +1,4 @@
-"""Host functions that only the router can answer: `load` and `request`.
+"""Host functions that only the router can answer: `load`, `request` and (passed on to the egress) `http`.
 
 Owns who waits for whom inside the node, and finds the circles. Must never write anything but the message
 of a `request`, which is accepted on its own, outside the execution's transaction.
@@ -16,12 +16,16 @@ from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import HostCall, HostReply
 from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.protocol.snapshots import RESTORE
 from caxton.router.boxes import Box, Boxes, Flight
 from caxton.router.commits import Commits
+from caxton.router.egress import Egress
 from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
+from caxton.router.snapshots.service import Snapshots
+from caxton.router.talks.addressing import Addressing
 from caxton.router.waiters import Waiter, Waiters
 from caxton.store import CommitResult
 from caxton.store.reader import Reader
@@ -39,6 +43,8 @@ _REFUSALS: Final = {
     Code.STORAGE_FULL: LIMIT,
     Code.PAYLOAD_TOO_LARGE: LIMIT,
     Code.CONFLICT: INVALID,
+    Code.INVALID_REQUEST: INVALID,
+    Code.PROTOCOL_VIOLATION: INVALID,
 }
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -55,14 +61,26 @@ class HostCalls:
     """Answers the host calls of executions under way."""
 
     def __init__(
-        self, boxes: Boxes, intake: Intake, keys: Keys, waiters: Waiters, commits: Commits, reader: Reader
+        self,
+        boxes: Boxes,
+        intake: Intake,
+        addressing: Addressing,
+        keys: Keys,
+        waiters: Waiters,
+        commits: Commits,
+        reader: Reader,
+        snapshots: Snapshots,
+        egress: Egress,
     ) -> None:
         self._boxes = boxes
+        self._addressing = addressing
+        self._egress = egress
         self._intake = intake
         self._keys = keys
         self._waiters = waiters
         self._commits = commits
         self._reader = reader
+        self._snapshots = snapshots
         self._waiting: dict[int, _Wait] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -73,12 +91,19 @@ class HostCalls:
             _answer(flight, call, NOT_FOUND if value is None else 0, value or b"")
         elif call.kind == "request" and call.message is not None:
             self._request(flight, call, call.message)
+        elif call.kind == RESTORE:
+            self._snapshots.asked(flight, call)
+        elif call.kind == "http":
+            self._egress.fetch(flight, call)
+        elif call.kind == "count" and call.key is not None:
+            _answer(flight, call, self._addressing.count(call.key))
         else:
             _answer(flight, call, UNAVAILABLE)
 
     def awake(self, flight: Flight) -> None:
         """The execution waits no more, whatever became of what it waited for."""
         flight.waits_for = None
+        self._egress.forget(flight)
         wait = self._waiting.pop(flight.exec_id, None)
         if wait is not None:
             self._waiters.remove(wait.message_id, wait.waiter)
@@ -87,6 +112,13 @@ class HostCalls:
 
     def _request(self, flight: Flight, call: HostCall, message: Message) -> None:
         self.awake(flight)
+        asked = message
+        if ":" in message.receiver:
+            try:
+                message = self._intake.addressed(message)
+            except CaxtonError as refusal:
+                _answer(flight, call, _REFUSALS.get(refusal.code, UNAVAILABLE))
+                return
         known = self._boxes.live.get(message.message_id)
         box = self._boxes.get(message.receiver)
         if box is not None and self._would_deadlock(flight, box, known, message):
@@ -97,6 +129,8 @@ class HostCalls:
         except CaxtonError as refusal:
             _answer(flight, call, _REFUSALS.get(refusal.code, UNAVAILABLE))
             return
+        if asked is not message:
+            self._addressing.capabilities.keep(asked, message)
 
         def settled(outcome: Outcome) -> None:
             self.awake(flight)
@@ -159,15 +193,18 @@ class HostCalls:
 
     def _in_front(self, box: Box, entry: Entry | None, conversation_id: str) -> list[Flight] | None:
         if entry is not None and entry.place is Place.OUT:
-            flight = box.running.get(entry.exec_id)
+            flight = box.flight(entry.exec_id)
             return None if flight is None else [flight]
         head = box.mailbox.head(conversation_id)
         if head is not None and head is not entry and head.place is Place.OUT:
-            flight = box.running.get(head.exec_id)
+            flight = box.flight(head.exec_id)
             return None if flight is None else [flight]
-        if len(box.running) < box.agent.max_concurrency:
+        serving = box.serving(conversation_id)
+        if ahead := serving.in_the_way():
+            return ahead
+        if len(serving.running) < serving.agent.max_concurrency:
             return None
-        return list(box.running.values())
+        return list(serving.running.values())
 
 
 def _reply_of(request: Message, outcome: Outcome) -> tuple[int, bytes]:

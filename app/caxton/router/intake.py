@@ -6,6 +6,7 @@ must never say "accepted" before the commit that carries the message.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,13 +18,16 @@ import msgspec
 from caxton.config import Config
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.fipa import is_checked
 from caxton.protocol.messages import Message
-from caxton.protocol.names import CAPABILITY_PREFIX, TOPIC_PREFIX
+from caxton.protocol.names import CAPABILITY_PREFIX
 from caxton.router.aftermath import Aftermath
-from caxton.router.boxes import Box, Boxes
+from caxton.router.boxes import Box, Boxes, Gate
 from caxton.router.commits import Commits
 from caxton.router.mailbox import Entry
 from caxton.router.pressure import Pressures
+from caxton.router.talks.capabilities import Capabilities
+from caxton.router.talks.conversations import Conversations
 from caxton.store import Accept
 
 EPHEMERAL: Final = "ephemeral"
@@ -87,8 +91,12 @@ class Intake:
         aftermath: Aftermath,
         pressure: Pressures,
         wake: Callable[[Box], None],
+        talks: Conversations,
+        capabilities: Capabilities,
     ) -> None:
         self._boxes = boxes
+        self._capabilities = capabilities
+        self._talks = talks
         self._commits = commits
         self._aftermath = aftermath
         self._wake = wake
@@ -105,27 +113,46 @@ class Intake:
     def offer(self, message: Message, delivery: str) -> Entry:
         """Begins to accept a client's message; raises the refusal. Durable after this turn's commit.
 
-        A live message of the same id is joined: the entry that is given back is the first one's.
+        A live message of the same id is joined: the entry that is given back is the first one's. A step of a
+        checked protocol is durable whatever was asked for, as its conversation's state is.
         """
+        if ":" in message.receiver:
+            return self._offer_addressed(message, delivery)
         known = self._boxes.live.get(message.message_id)
         if known is not None:
             if digest_of_entry(known) != digest_of(message):
                 raise conflict(message.message_id)
             return known
         box = self.receiving_box(message.receiver)
+        if delivery != DURABLE and box.gate is not None and not box.gate.is_open:
+            raise _quarantined(box, box.gate)
         self._require_room(box, message)
+        if message.protocol is not None:
+            self._talks.admit(message)
+            delivery = DURABLE if delivery == EPHEMERAL and is_checked(message.protocol) else delivery
         return self.enter(box, message, delivery)
+
+    def addressed(self, message: Message) -> Message:
+        """The message to the one agent that it is for; raises `INVALID_REQUEST` where that is not one."""
+        if not message.receiver.startswith(CAPABILITY_PREFIX):
+            raise CaxtonError(
+                Code.INVALID_REQUEST,
+                f"receiver: {message.receiver[:80]!r} is not one agent that could answer",
+                path="receiver",
+                expected="an agent's name or capability:NAME",
+            )
+        return self._capabilities.resolve(message)
+
+    def _offer_addressed(self, message: Message, delivery: str) -> Entry:
+        found = self.addressed(message)
+        entry = self.offer(found, delivery)
+        self._capabilities.keep(message, found)
+        return entry
 
     def receiving_box(self, receiver: str) -> Box:
         """The box of an agent that takes messages now, or the refusal."""
         box = self._boxes.get(receiver)
         if box is None:
-            if receiver.startswith((CAPABILITY_PREFIX, TOPIC_PREFIX)):
-                raise CaxtonError(
-                    Code.INVALID_REQUEST,
-                    f"receiver: {receiver[:80]!r}: this node offers no capabilities or topics yet; name an agent",
-                    path="receiver",
-                )
             raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {receiver[:128]!r}", name=receiver[:128])
         if not box.open or box.agent.status in _NOT_TAKING:
             status = str(box.agent.status)
@@ -149,6 +176,11 @@ class Intake:
         self._pressure.grown(box)
         return entry
 
+    def has_room(self, box: Box) -> bool:
+        """Whether a message that can as well come later should be accepted now."""
+        limits = self._boxes.config.messaging
+        return box.load < limits.mailbox_size and self._boxes.queued < limits.queue_size and not self.low_disk
+
     @property
     def low_disk(self) -> bool:
         """Whether the disk is below its mark: running work still commits, nothing new is accepted."""
@@ -171,6 +203,11 @@ class Intake:
             )
         if box.load >= limits.mailbox_size:
             raise _full(f"the mailbox of {box.agent.name!r}", limits.mailbox_size)
+        self.require_queue()
+
+    def require_queue(self) -> None:
+        """Raises `MAILBOX_FULL` or `STORAGE_FULL` when the node takes nothing more, whoever it is for."""
+        limits = self._boxes.config.messaging
         if self._boxes.queued >= limits.queue_size:
             raise _full("the node's queue", limits.queue_size)
         if self.low_disk:
@@ -187,6 +224,18 @@ def conflict(message_id: str) -> CaxtonError:
         Code.CONFLICT,
         "this message_id was used for another message; give a new message a new id",
         message_id=message_id,
+    )
+
+
+def _quarantined(box: Box, gate: Gate) -> CaxtonError:
+    """Who waits for an answer is told that there will be none soon; other messages wait in the mailbox."""
+    agent = box.agent
+    return CaxtonError(
+        Code.AGENT_QUARANTINED,
+        f"{agent.name!r} is quarantined: {agent.status_reason or 'its instance does not start'}; "
+        "durable messages are kept, `start` ends it",
+        name=agent.name,
+        retry_after_seconds=max(1, math.ceil(gate.until - time.time())),
     )
 
 

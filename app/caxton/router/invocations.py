@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.fipa import is_checked
 from caxton.protocol.messages import Delivery, Outcome
 from caxton.protocol.operations import Invoke
 from caxton.protocol.views import InvokeView
@@ -38,6 +39,8 @@ class Invocations:
         """
         message = args.message
         if args.as_job or args.idempotent or args.delivery is not Delivery.EPHEMERAL:
+            return None
+        if message.protocol is not None and is_checked(message.protocol):
             return None
         if message.message_id in self.boxes.live:
             return None

@@ -15,11 +15,12 @@ import msgspec
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.ids import new_id
 from caxton.protocol.views import JobView
-from caxton.router.times import rfc3339, rfc3339_or_none
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
 from caxton.store import Changes, JobRow
 
 DEPLOY: Final = "deploy"
 INVOKE: Final = "invoke"
+UPDATE: Final = "update"
 RUNNING: Final = "running"
 DONE: Final = "done"
 FAILED: Final = "failed"

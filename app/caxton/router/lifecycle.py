@@ -12,18 +12,20 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from caxton.protocol.agents import AgentStatus
-from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Affected, Remove, Stop
 from caxton.protocol.views import AgentView
 from caxton.router.agents import Agent
-from caxton.router.deployments import describe, needed_modules
+from caxton.router.deployments import describe, discard_modules
 from caxton.router.desk import Desk
 from caxton.router.readiness import require_accepting
 from caxton.router.rows import agent_row
-from caxton.router.views import agent_view, etag_of
+from caxton.router.versions import rollouts
+from caxton.router.views import agent_view, require_etag
 from caxton.store import Changes
 
 BOOT_SIDE_BY_SIDE: Final = 4
+BROUGHT_UP: Final = frozenset({AgentStatus.RUNNING, AgentStatus.QUARANTINED})
 MAX_GRACE_SECONDS: Final = 3_600.0
 _T = TypeVar("_T")
 
@@ -53,7 +55,7 @@ async def bring_up(desk: Desk, agents: list[Agent]) -> None:
 
     async def one(agent: Agent) -> None:
         async with places, desk.lock(agent.name):
-            if desk.registry.get(agent.name) is not agent or agent.status is not AgentStatus.RUNNING:
+            if desk.registry.get(agent.name) is not agent or agent.status not in BROUGHT_UP:
                 return
             try:
                 await _prepare(desk, agent)
@@ -72,6 +74,7 @@ async def _stop(desk: Desk, name: str, grace: float) -> AgentView:
     async with desk.lock(name):
         agent = desk.registry.require(name)
         if agent.status is not AgentStatus.STOPPED:
+            await rollouts.settle(desk, name, "the agent was stopped")
             await _set(desk, agent, AgentStatus.DRAINING)
             await desk.core.drain(agent, grace)
             await _set(desk, agent, AgentStatus.STOPPED)
@@ -82,7 +85,10 @@ async def _stop(desk: Desk, name: str, grace: float) -> AgentView:
 async def _start(desk: Desk, name: str) -> AgentView:
     async with desk.lock(name):
         agent = desk.registry.require(name)
-        if agent.status not in (AgentStatus.RUNNING, AgentStatus.QUARANTINED):
+        if agent.status is AgentStatus.QUARANTINED:
+            desk.core.end_quarantine(agent, "an operator started it")
+            await desk.core.commit(Changes(agents=[agent_row(agent)]))
+        elif agent.status is not AgentStatus.RUNNING:
             await _run(desk, agent)
         return await agent_view(desk, agent)
 
@@ -90,7 +96,9 @@ async def _start(desk: Desk, name: str) -> AgentView:
 async def _run(desk: Desk, agent: Agent) -> None:
     try:
         await _prepare(desk, agent)
-        describe(agent, await desk.core.start_agent(agent))
+        result = await desk.core.start_agent(agent)
+        if result.woke_seconds is None:  # one that goes on from its snapshot said long ago what it is
+            describe(agent, result)
     except CaxtonError as error:
         await _failed(desk, agent, error)
         raise
@@ -102,7 +110,8 @@ async def _run(desk: Desk, agent: Agent) -> None:
 async def _remove(desk: Desk, args: Remove) -> Affected:
     async with desk.lock(args.name):
         agent = desk.registry.require(args.name)
-        _require_etag(agent, args.etag)
+        require_etag(agent, args.etag)
+        await rollouts.settle(desk, args.name, "the agent was removed")
         if agent.status is not AgentStatus.STOPPED:
             await _set(desk, agent, AgentStatus.DRAINING)
             await desk.core.drain(agent, desk.config.runtime.agent_shutdown_timeout)
@@ -110,41 +119,24 @@ async def _remove(desk: Desk, args: Remove) -> Affected:
         desk.core.detach(agent)
         desk.registry.drop(agent.name)
         desk.core.followers.tell(agent.name)
-        desk.modules.discard(agent.module.sha256, needed_modules(desk))
+        desk.rollouts.forget(agent.name)
+        discard_modules(desk, {agent.module.sha256, *desk.versions.drop(agent.name)})
         desk.events.publish("agent.removed", {"name": agent.name, "messages": count, "purged": args.purge})
         return Affected(count)
 
 
-def _require_etag(agent: Agent, etag: str | None) -> None:
-    if etag is None or etag.strip().removeprefix("W/").strip('"') in ("*", etag_of(agent)):
-        return
-    raise CaxtonError(
-        Code.CONFLICT,
-        f"the agent {agent.name!r} has changed since; read it again",
-        path="etag",
-        found=etag,
-        expected=etag_of(agent),
-    )
-
-
 async def _prepare(desk: Desk, agent: Agent) -> None:
-    path = desk.modules.path(agent.module.sha256)
-    if not path.is_file():
-        raise CaxtonError(
-            Code.INTERNAL_ERROR,
-            f"the module of {agent.name!r} is gone from {path.parent}; restore the file or deploy the agent again",
-            sha256=agent.module.sha256,
-        )
-    await desk.core.prepare(agent.module.sha256, agent.config.profile, path, lambda _: None)
+    await desk.core.prepare_kept(desk.modules.path(agent.module.sha256), agent)
 
 
 async def _set(desk: Desk, agent: Agent, status: AgentStatus, reason: str | None = None) -> None:
-    agent.status, agent.status_reason = status, reason
+    agent.status, agent.status_reason, agent.quarantine = status, reason, None
     await desk.core.commit(Changes(agents=[agent_row(agent)]))
 
 
 async def _failed(desk: Desk, agent: Agent, error: CaxtonError) -> None:
     log.error("agent %s cannot run: %s: %s", agent.name, error.code, error.message)
+    await rollouts.settle(desk, agent.name, "the agent cannot run")
     await _set(desk, agent, AgentStatus.FAILED, f"{error.code}: {error.message}"[:1_000])
     await desk.core.drain(agent, 0.0)
     desk.events.publish("agent.failed", {"name": agent.name, "code": error.code})

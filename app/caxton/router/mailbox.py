@@ -7,11 +7,15 @@ know what an agent is.
 Rules (spec/messages.md): within a conversation the order of acceptance; between conversations priority
 10 before 1, then the order of acceptance; a message that waits for its retry, or is being handled, holds
 up its own conversation only.
+
+While two versions of the agent take messages, conversations are split into two lanes; one conversation is never
+in both, so the order holds across a change of versions.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 
@@ -19,6 +23,10 @@ import msgspec
 
 from caxton.protocol.messages import Message
 
+MAIN = 0
+SIDE = 1
+"""The lanes: everything is in the first unless the mailbox is split."""
+LaneOf = Callable[[str], int]
 _SLACK = 64  # heaps may hold this many stale entries (and as many as live ones) before they are rebuilt
 
 
@@ -58,6 +66,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     sequence: int = 0
     ready_at: float = 0.0
     place: Place = Place.WAITING
+    lane: int = MAIN
     watched: bool = False
     exec_id: int = 0
     cancelled: bool = False
@@ -70,6 +79,8 @@ class Mailbox:
         "_conversations",
         "_deadlines",
         "_delayed",
+        "_held",
+        "_lane_of",
         "_ready",
         "_ready_count",
         "_sequence",
@@ -80,10 +91,12 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._conversations: dict[str, deque[Entry]] = {}
-        self._ready: list[tuple[int, int, Entry]] = []
+        self._ready: tuple[list[tuple[int, int, Entry]], ...] = ([], [])
+        self._lane_of: LaneOf | None = None
         self._delayed: list[tuple[float, int, Entry]] = []
         self._deadlines: list[tuple[float, int, Entry]] = []
-        self._ready_count = 0
+        self._ready_count = [0, 0]
+        self._held: set[str] = set()
         self._sequence = 0
         self.count = 0
         """Entries, those being handled included."""
@@ -93,8 +106,24 @@ class Mailbox:
 
     @property
     def has_ready(self) -> bool:
-        """Whether `take` would give an entry."""
-        return self._ready_count > 0
+        """Whether an entry may be taken, of whichever lane."""
+        return any(self._ready_count)
+
+    def ready_in(self, lane: int) -> bool:
+        """Whether `take` would give an entry of this lane."""
+        return self._ready_count[lane] > 0
+
+    def lane(self, conversation_id: str) -> int:
+        """The lane of a conversation."""
+        return MAIN if self._lane_of is None else self._lane_of(conversation_id)
+
+    def split(self, lane_of: LaneOf | None) -> None:
+        """From now on a conversation's lane is what `lane_of` says, for those that wait too; None: all `MAIN`."""
+        self._lane_of = lane_of
+        ready = {e.sequence: e for lane in self._ready for _, _, e in lane if e.place is Place.READY}  # each once
+        self._ready, self._ready_count = ([], []), [0, 0]
+        for entry in ready.values():
+            self._make_ready(entry)
 
     def put(self, entry: Entry) -> None:
         """Adds an entry behind everything of its conversation. With `ready_at` it first waits for its retry."""
@@ -111,21 +140,49 @@ class Mailbox:
         self._conversations[entry.conversation_id] = deque((entry,))
         self._lead(entry)
 
-    def take(self) -> Entry | None:
+    def put_first(self, entry: Entry) -> None:
+        """Adds an entry before everything of its conversation that is not out."""
+        queue = self._conversations.get(entry.conversation_id)
+        if queue is None or queue[0].place is Place.OUT:
+            self.put(entry)
+            return
+        self._sequence += 1
+        entry.sequence = self._sequence
+        self.count += 1
+        self.byte_count += entry.size
+        if queue[0].place is Place.READY:
+            self._ready_count[queue[0].lane] -= 1
+        queue[0].place = Place.WAITING
+        self._watch(entry)
+        queue.appendleft(entry)
+        self._lead(entry)
+
+    def hold(self, conversation_id: str) -> None:
+        """Whatever of this conversation is not out stays where it is until `release`."""
+        self._held.add(conversation_id)
+
+    def release(self, conversation_id: str) -> None:
+        """The conversation goes on."""
+        self._held.discard(conversation_id)
+        queue = self._conversations.get(conversation_id)
+        if queue and queue[0].place is Place.WAITING:
+            self._lead(queue[0])
+
+    def take(self, lane: int = MAIN) -> Entry | None:
         """The entry that comes next, now `OUT`; its conversation waits until it is settled or put back."""
-        ready = self._ready
+        ready = self._ready[lane]
         while ready:
             entry = heappop(ready)[2]
             if entry.place is Place.READY:
                 entry.place = Place.OUT
-                self._ready_count -= 1
+                self._ready_count[lane] -= 1
                 self.out += 1
                 return entry
         return None
 
-    def peek(self) -> Entry | None:
+    def peek(self, lane: int = MAIN) -> Entry | None:
         """What `take` would give."""
-        ready = self._ready
+        ready = self._ready[lane]
         while ready and ready[0][2].place is not Place.READY:
             heappop(ready)
         return ready[0][2] if ready else None
@@ -197,7 +254,9 @@ class Mailbox:
 
     def _lead(self, entry: Entry) -> None:
         """The entry has become the head of its conversation."""
-        if entry.ready_at > 0.0:
+        if entry.conversation_id in self._held:
+            entry.place = Place.WAITING
+        elif entry.ready_at > 0.0:
             self._delay(entry)
         else:
             self._make_ready(entry)
@@ -205,8 +264,9 @@ class Mailbox:
     def _make_ready(self, entry: Entry) -> None:
         entry.place = Place.READY
         entry.ready_at = 0.0
-        self._ready_count += 1
-        heappush(self._ready, (-entry.priority, entry.sequence, entry))
+        lane = entry.lane = self.lane(entry.conversation_id)
+        self._ready_count[lane] += 1
+        heappush(self._ready[lane], (-entry.priority, entry.sequence, entry))
 
     def _delay(self, entry: Entry) -> None:
         entry.place = Place.BACKOFF
@@ -214,7 +274,7 @@ class Mailbox:
 
     def _drop(self, entry: Entry) -> None:
         if entry.place is Place.READY:
-            self._ready_count -= 1
+            self._ready_count[entry.lane] -= 1
         entry.place = Place.GONE
         self.count -= 1
         self.byte_count -= entry.size
@@ -237,9 +297,10 @@ class Mailbox:
         if len(self._deadlines) > bound:
             self._deadlines = [item for item in self._deadlines if item[2].place is not Place.GONE]
             heapify(self._deadlines)
-        if len(self._ready) > bound:
-            self._ready = [item for item in self._ready if item[2].place is Place.READY]
-            heapify(self._ready)
+        for ready in self._ready:
+            if len(ready) > bound:
+                ready[:] = [item for item in ready if item[2].place is Place.READY]
+                heapify(ready)
         if len(self._delayed) > bound:
             self._delayed = [item for item in self._delayed if item[2].place is Place.BACKOFF]
             heapify(self._delayed)

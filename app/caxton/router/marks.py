@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from caxton.store import sync_directory
+
 DRAINED: Final = "drained"
 PAUSED: Final = "paused"
 
@@ -25,16 +27,9 @@ class Marks:
     def set(self, name: str) -> None:
         """Sets a mark; twice is no error."""
         os.close(os.open(self._data / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
-        self._sync()
+        sync_directory(self._data)
 
     def clear(self, name: str) -> None:
         """Takes a mark away; one that is not there is no error."""
         (self._data / name).unlink(missing_ok=True)
-        self._sync()
-
-    def _sync(self) -> None:
-        directory = os.open(self._data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self._data)

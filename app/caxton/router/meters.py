@@ -33,6 +33,9 @@ class Meters:
         self.worker_ends = Counter(dict.fromkeys(WORKER_ENDS, 0))
         """By reason, see `caxton.protocol.control.WorkerDown`."""
 
+        self.prepared = Counter({"cache": 0, "compiler": 0})
+        """Modules made ready for workers, by where the code came from."""
+
     def ended(self, result: Result) -> None:
         """An execution of a message ended by itself; on the hot path."""
         usage = result.usage
@@ -61,4 +64,5 @@ class Meters:
             "duration": {"buckets": buckets, "seconds": self._seconds},
             "cpu_seconds": self._cpu_seconds,
             "worker_ends": dict(self.worker_ends),
+            "prepared": dict(self.prepared),
         }

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from caxton.store import sync_directory
+
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY: Final = ".part"
 
@@ -89,11 +91,7 @@ def _write(path: Path, module: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _same_size(path: Path, size: int) -> bool:

@@ -13,19 +13,24 @@ from typing import Any, Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
+from caxton.protocol.names import TASKS, TOPIC_PREFIX
 from caxton.router.aftermath import Aftermath
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
 from caxton.router.ephemeral import Tally
 from caxton.router.intake import DURABLE, EPHEMERAL, REQUEST, Intake, digest_of_entry
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry
-from caxton.router.replies import failure_answer, failure_content, is_agent, undeliverable
+from caxton.router.replies import failure_answer, failure_content, undeliverable
+from caxton.router.supervision.holds import Holds
+from caxton.router.supervision.quarantine import Supervision
+from caxton.router.talks.addressing import Addressing, not_delivered
+from caxton.router.talks.conversations import Conversations
+from caxton.router.talks.tasks import Tasks
+from caxton.router.timing.alarms import Alarms
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
-_JITTER: Final = 0.25
 _UNKNOWN_KILLS: Final = 3  # ends of a worker without a culprit that one message may be part of
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -39,6 +44,7 @@ class Outcomes:
         commits: Commits,
         aftermath: Aftermath,
         intake: Intake,
+        talks: Conversations,
         keys: Keys,
         tally: Tally,
         reader: Reader,
@@ -48,13 +54,18 @@ class Outcomes:
         self.aftermath = aftermath
         self.keys = keys
         self._intake = intake
+        self._talks = talks
         self._tally = tally
         self._reader = reader
         self._emit = emit
         self.drained = False
         """What is taken back now is taken back from its callers too: they ask another node."""
         self.alarms: Alarms
+        self.addressing: Addressing
+        self.tasks: Tasks
         self.wake: Callable[[Box], None]
+        self.supervision: Supervision
+        self.holds: Holds
         self.isolate: Callable[[Box], None]
         self.noted: dict[str, Box] = {}
         """Agents with executions that are not written yet."""
@@ -77,6 +88,8 @@ class Outcomes:
         """A message that is out ends as `outcome`; with `effects` its end is part of their commit."""
         box.mailbox.settle(entry)
         self._record(box, entry, outcome, effects)
+        if box.gate is not None:
+            self.supervision.ended(box, entry, outcome)
         self.wake(box)
 
     def expired(self, box: Box, entry: Entry) -> None:
@@ -89,6 +102,7 @@ class Outcomes:
     def cancel_waiting(self, box: Box, entry: Entry) -> None:
         """A message that is not out is cancelled."""
         box.mailbox.remove(entry)
+        self._withdraw(entry)
         self._record(box, entry, _cancelled(), False)
         self.wake(box)
 
@@ -100,6 +114,7 @@ class Outcomes:
     def cancelled(self, box: Box, entry: Entry) -> None:
         """An execution was cancelled: by request the message ends, else (a drain) it waits for the next start."""
         if entry.cancelled:
+            self._withdraw(entry)
             self.finish(box, entry, _cancelled(), False)
         elif entry.delivery == EPHEMERAL and self.drained:
             self.finish(box, entry, _refused(), False)
@@ -120,14 +135,15 @@ class Outcomes:
     def again(self, box: Box, entry: Entry) -> None:
         """A message that was out, through no fault of its own, is the head of its conversation again."""
         box.mailbox.put_back(entry)
+        self.supervision.returned(box, entry)
         self.wake(box)
 
     def lost(self, flight: Flight, reason: str, culprit: bool) -> None:
         """The worker ended under this execution. Only the culprit pays for it."""
-        box, entry = flight.box, flight.entry
+        box, entry = flight.home, flight.entry
         assert entry is not None
         if culprit:
-            self.isolate(box)
+            self.isolate(flight.box)
         elif reason in ("crashed_unknown", "killed_silent"):
             entry.kills += 1
         if culprit or entry.kills >= _UNKNOWN_KILLS:
@@ -144,6 +160,7 @@ class Outcomes:
         self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None, duration: float
     ) -> None:
         """A delivery that counts: tried again later, or dead."""
+        self.supervision.failed(box, entry)
         entry.attempts += 1
         now = time.time()
         retry, defaults = box.agent.config.retry, self._intake.config.messaging
@@ -152,7 +169,8 @@ class Outcomes:
         if entry.attempts < most and not entry.cancelled:
             delay = defaults.retry_delay if retry.delay_seconds is None else retry.delay_seconds
             backoff = retry.backoff or defaults.retry_backoff
-            next_at = now + delay * backoff ** (entry.attempts - 1) * random.uniform(1 - _JITTER, 1 + _JITTER)
+            chance = random.uniform(1 - retry.jitter, 1 + retry.jitter)
+            next_at = now + delay * backoff ** (entry.attempts - 1) * chance
         if entry.delivery != EPHEMERAL or entry.idempotent:
             self.commits.changes.attempts.append(
                 FailedAttempt(entry.message_id, entry.attempts, now, code, detail, backtrace, duration, next_at)
@@ -164,9 +182,19 @@ class Outcomes:
             self.alarms.set(box)
             self.wake(box)
 
+    def not_started(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
+        """The message met an agent that does not start: it waits, unless somebody waits for it who can ask again."""
+        self.supervision.not_started(box, detail or code)
+        if entry.delivery == EPHEMERAL:
+            self.attempt_failed(box, entry, code, detail, backtrace, 0.0)
+        else:
+            self.again(box, entry)
+
     def _dead(self, box: Box, entry: Entry, code: str, detail: str | None, backtrace: str | None) -> None:
         content = failure_content(code, detail)
         self._tell_sender(entry, content)
+        if entry.delivery != EPHEMERAL:
+            self.holds.died(box, entry)
         text = detail if backtrace is None or entry.delivery != EPHEMERAL else f"{detail}\n{backtrace}"
         self.finish(box, entry, Outcome(State.DEAD, Performative.FAILURE, content, code, text), False)
         self._emit(
@@ -180,13 +208,51 @@ class Outcomes:
                 "attempts": entry.attempts,
             },
         )
+        self.supervision.died(box, entry.sender)
 
     # ---- sending ---------------------------------------------------------------------------------
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, *, everyone: bool = False) -> None:
         """A message of an execution, accepted with its commit; one that cannot be delivered is answered."""
         if message.message_id in self._intake.live:
             return  # a second run of the same execution: the first one's message is on its way
+        if ":" in message.receiver:
+            self._send_addressed(message, everyone)
+            return
+        try:
+            box = self._intake.receiving_box(message.receiver)
+            if message.protocol is not None:
+                self._talks.admit(message)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return
+        self._intake.enter(box, message, DURABLE)
+
+    def _send_addressed(self, message: Message, everyone: bool) -> None:
+        try:
+            if message.receiver == TASKS:
+                self.tasks.receive(message)
+                return
+            if everyone or message.receiver.startswith(TOPIC_PREFIX):
+                found = self.addressing.publish(message).deliveries
+                if found is not None and found.refused:
+                    self._bounce(message, not_delivered(message, found))
+                return
+            chosen = self._intake.addressed(message)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return
+        self.send(chosen)
+        if chosen.message_id in self._intake.live:
+            self.addressing.capabilities.keep(message, chosen)
+
+    def deliver(self, message: Message) -> None:
+        """What the node itself says: no protocol can refuse it. One that cannot be delivered is reported."""
+        if message.message_id in self._intake.live:
+            return
+        if message.receiver == TASKS:
+            self.tasks.receive(message, admitted=True)
+            return
         try:
             box = self._intake.receiving_box(message.receiver)
         except CaxtonError as error:
@@ -194,19 +260,35 @@ class Outcomes:
             return
         self._intake.enter(box, message, DURABLE)
 
-    def answer_failure(self, handled: Message, content: bytes) -> None:
-        """The automatic failure reply, where one is due."""
-        failure = failure_answer(handled, content)
+    def admit_answer(self, message: Message) -> CaxtonError | None:
+        """An answer to somebody without a mailbox: as a step of its protocol it counts all the same.
+
+        A refused one is given back to its sender, and the refusal is returned.
+        """
+        if message.protocol is None:
+            return None
+        try:
+            self._talks.admit(message)
+        except CaxtonError as error:
+            self._bounce(message, error)
+            return error
+        return None
+
+    def answer_failure(self, handled: Message, content: bytes, *, mailbox: bool = True) -> None:
+        """The automatic failure reply, where one is due; `mailbox`: not when a guest waits for the outcome."""
+        due = handled.protocol is None or self._talks.failing(handled)
+        failure = failure_answer(handled, content) if due and mailbox else None
         if failure is not None:
-            self.send(failure)
+            self.deliver(failure)
 
     def _tell_sender(self, entry: Entry, content: bytes) -> None:
         """The automatic failure reply of a message that will not be handled."""
-        if entry.delivery != REQUEST and is_agent(entry.sender):
-            self.answer_failure(self._message(entry), content)
+        self.answer_failure(self._message(entry), content, mailbox=entry.delivery != REQUEST)
+
+    def _withdraw(self, entry: Entry) -> None:
+        self._talks.withdraw(self._message(entry))
 
     def _bounce(self, message: Message, error: CaxtonError) -> None:
-        failure = undeliverable(message, error)
         self._emit(
             "message.undeliverable",
             {
@@ -217,8 +299,9 @@ class Outcomes:
                 "code": str(error.code),
             },
         )
+        failure = undeliverable(message, error)
         if failure is not None:
-            self.send(failure)
+            self.deliver(failure)
 
     def _message(self, entry: Entry) -> Message:
         if entry.message is not None:

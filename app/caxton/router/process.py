@@ -14,14 +14,15 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton.config import Config
-from caxton.router import boot, ops_gate, readiness, reclaim, retention, vitals
+from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
-from caxton.router.operations import make_operations
+from caxton.router.operations import gate as ops_gate
+from caxton.router.operations.table import make_operations
 from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.store import Store

@@ -9,14 +9,20 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.protocol.errors import CaxtonError
+from caxton.protocol.agents import Schedule
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, Performative
 from caxton.protocol.names import CLIENT_PREFIX, TIMER_PREFIX
+from caxton.router.timing.times import rfc3339
+from caxton.store import ConversationRow
 
 _FAILURE_ORDINAL: Final = -1  # no execution counts this far down: the node's own answers have ids of their own
 _REPLY_ORDINAL: Final = -2
+_OVERDUE_ORDINAL: Final = -3
 _UNANSWERED: Final = frozenset({Performative.FAILURE, Performative.NOT_UNDERSTOOD, Performative.REFUSE})
+_TOLD: Final = ("state", "allowed", "near", "refused")
+"""Details of a refusal that help whoever sent the message."""
 _json: Final = msgspec.json.Encoder()
 
 
@@ -44,7 +50,23 @@ def failure_answer(handled: Message, content: bytes) -> Message | None:
 
 def undeliverable(message: Message, error: CaxtonError) -> Message | None:
     """What the sender of a message gets that could not be delivered."""
-    return failure_answer(message, failure_content(error.code, error.message, receiver=message.receiver))
+    details = {name: error.details[name] for name in _TOLD if name in error.details}
+    return failure_answer(message, failure_content(error.code, error.message, receiver=message.receiver, **details))
+
+
+def overdue(row: ConversationRow, waits: str, silent: str) -> Message:
+    """What the party that waits gets when the other was silent until the deadline of its step."""
+    detail = f"{row.protocol} was in state {row.state} when its deadline passed: {silent} was silent"
+    return Message(
+        message_id=derived_id(row.message_id, _OVERDUE_ORDINAL),
+        performative=Performative.FAILURE,
+        sender=silent,
+        receiver=waits,
+        content=failure_content(Code.MESSAGE_EXPIRED, detail, state=row.state),
+        conversation_id=row.conversation_id,
+        in_reply_to=row.reply_with or row.message_id,
+        protocol=row.protocol,
+    )
 
 
 def timer_message(agent: str, agent_id: str, timer_id: int) -> Message:
@@ -56,6 +78,22 @@ def timer_message(agent: str, agent_id: str, timer_id: int) -> Message:
         sender=f"{TIMER_PREFIX}{timer_id}",
         receiver=agent,
         content=b'{"timer_id":%d}' % timer_id,
+        conversation_id=message_id,
+    )
+
+
+def scheduled_message(agent: str, agent_id: str, schedule: Schedule, due: float) -> Message:
+    """What a schedule sends; the same due time always gives the same id."""
+    message_id = derived_id(f"{agent}:{agent_id}:{schedule.name}", int(due))
+    content = schedule.content
+    if content is msgspec.UNSET:
+        content = {"schedule": schedule.name, "due": rfc3339(due)}
+    return Message(
+        message_id=message_id,
+        performative=Performative.REQUEST,
+        sender=f"{TIMER_PREFIX}{schedule.name}",
+        receiver=agent,
+        content=_json.encode(content),
         conversation_id=message_id,
     )
 

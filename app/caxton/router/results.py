@@ -10,6 +10,8 @@ import secrets
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result, Sent
@@ -21,7 +23,8 @@ from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
 from caxton.router.outcomes import Outcomes
 from caxton.router.replies import answer, failure_content, is_agent
-from caxton.router.timers import Timers
+from caxton.router.snapshots.service import Snapshots
+from caxton.router.timing.timers import Timers
 from caxton.store import ExecutionRow, LogRow
 
 _BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across restarts
@@ -30,25 +33,30 @@ _BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across
 class Results:
     """One call per ended execution; the scheduler has already taken it off its worker."""
 
-    def __init__(self, outcomes: Outcomes, timers: Timers, followers: Followers) -> None:
+    def __init__(self, outcomes: Outcomes, timers: Timers, followers: Followers, snapshots: Snapshots) -> None:
         self._outcomes = outcomes
         self._followers = followers
         self._commits = outcomes.commits
         self._timers = timers
+        self._snapshots = snapshots
 
     def ended(self, flight: Flight, result: Result) -> None:
         """Settles the message, or has it tried again."""
-        box, entry = flight.box, flight.entry
+        box, entry = flight.home, flight.entry
         assert entry is not None  # starts are answered elsewhere
         if result.status in ("ok", "failure", "error"):
             self._note(flight, entry, result)
+        changed = self._snapshots.ended(flight, result)
         if result.status == "ok":
-            self._handled(flight, entry, result)
+            self._handled(flight, entry, result, changed)
         elif result.status == "failure":
             content = result.reply or _failure_of(result)
-            self._failed_by_agent(flight, entry, result, content)
+            self._failed_by_agent(flight, entry, result, content, changed)
         elif result.status == "error":
             code = result.code or Code.AGENT_FAILED
+            if result.start_failed:
+                self._outcomes.not_started(box, entry, str(code), result.detail, result.backtrace)
+                return
             self._outcomes.attempt_failed(
                 box, entry, str(code), result.detail, result.backtrace, result.usage.duration_seconds
             )
@@ -57,18 +65,24 @@ class Results:
         else:  # unknown_handle: it is loaded again with the next attempt
             self._outcomes.again(box, entry)
 
-    def _handled(self, flight: Flight, entry: Entry, result: Result) -> None:
-        box = flight.box
+    def _handled(self, flight: Flight, entry: Entry, result: Result, changed: bool) -> None:
+        """`changed`: its agent's memory is part of the transaction."""
+        box = flight.home
         handled = flight.reply_to
         assert handled is not None
         try:
             if result.writes:
                 self._outcomes.keys.require_room(box, result.writes)
+            if result.topics:
+                self._outcomes.addressing.topics.require_room(box.agent.name, result.topics)
         except CaxtonError as error:
-            self._failed_by_agent(flight, entry, result, failure_content(error.code, error.message))
+            self._failed_by_agent(flight, entry, result, failure_content(error.code, error.message), changed)
             return
-        reply = self._send(box, handled, entry, result)
-        effects = bool(result.writes or result.sent or result.timers_set or result.timers_cancelled or result.logs)
+        reply = self._send(handled, entry, result)
+        acted = result.writes or result.sent or result.timers_set or result.timers_cancelled or result.topics
+        effects = bool(acted or result.logs)
+        for topic in result.topics:
+            self._outcomes.addressing.topics.subscribe(topic, box.agent.name)
         if result.writes:
             self._outcomes.keys.write(box.agent.name, result.writes)
         if result.timers_set or result.timers_cancelled:
@@ -77,6 +91,7 @@ class Results:
             self._log(box, entry, result)
         if effects and _only_answers(result, handled):
             effects = False
+        effects = effects or changed
         outcome = Outcome(
             State.DONE,
             reply.performative if reply else None,
@@ -85,35 +100,38 @@ class Results:
         )
         self._outcomes.finish(box, entry, outcome, effects)
 
-    def _send(self, box: Box, handled: Message, entry: Entry, result: Result) -> Message | None:
+    def _send(self, handled: Message, entry: Entry, result: Result) -> Message | None:
         """Sends what the execution sent; gives its reply to the handled message, if there is one."""
         reply: Message | None = None
         if result.reply is not None and not any(sent.is_reply for sent in result.sent):
-            reply = answer(handled, Performative.INFORM, result.reply)
-            self._pass_on(box, reply, True, entry)
+            reply = self._pass_on(answer(handled, Performative.INFORM, result.reply), True, entry)
         for sent in result.sent:
+            passed = self._pass_on(sent.message, sent.is_reply, entry, sent.everyone)
             if sent.is_reply:
-                reply = sent.message
-            self._pass_on(box, sent.message, sent.is_reply, entry)
+                reply = passed
         return reply
 
-    def _pass_on(self, box: Box, message: Message, is_reply: bool, entry: Entry) -> None:
-        if not is_agent(message.receiver):
-            return  # a client has no mailbox: the reply is the message's outcome
-        if is_reply and entry.delivery == REQUEST:
-            return  # handed to the guest that waits
-        self._outcomes.send(message)
+    def _pass_on(self, message: Message, is_reply: bool, entry: Entry, everyone: bool = False) -> Message:
+        """Gives what becomes of it: the message, or the failure in its place."""
+        if is_agent(message.receiver) and not (is_reply and entry.delivery == REQUEST):
+            self._outcomes.send(message, everyone=everyone)
+            return message
+        # A client has no mailbox, and a guest waits: the reply is the message's outcome.
+        refused = self._outcomes.admit_answer(message)
+        if refused is None:
+            return message
+        content = failure_content(refused.code, refused.message, **refused.details)
+        return msgspec.structs.replace(message, performative=Performative.FAILURE, content=content)
 
-    def _failed_by_agent(self, flight: Flight, entry: Entry, result: Result, content: bytes) -> None:
-        """The agent's own error: done, answered by a failure, nothing else of it stays but its log."""
-        box = flight.box
+    def _failed_by_agent(self, flight: Flight, entry: Entry, result: Result, content: bytes, changed: bool) -> None:
+        """The agent's own error: done, answered by a failure, nothing else of it stays but its log and its memory."""
+        box = flight.home
         assert flight.reply_to is not None
         if result.logs:
             self._log(box, entry, result)
-        if entry.delivery != REQUEST:
-            self._outcomes.answer_failure(flight.reply_to, content)
+        self._outcomes.answer_failure(flight.reply_to, content, mailbox=entry.delivery != REQUEST)
         outcome = Outcome(State.DONE, Performative.FAILURE, content, execution=_execution(flight, result))
-        self._outcomes.finish(box, entry, outcome, is_agent(entry.sender))
+        self._outcomes.finish(box, entry, outcome, changed or is_agent(entry.sender))
 
     def _change_timers(self, agent: str, result: Result) -> None:
         changes = self._commits.changes
@@ -138,15 +156,15 @@ class Results:
 
     def _note(self, flight: Flight, entry: Entry, result: Result) -> None:
         """Keeps what the execution cost, and the number of a fresh instance."""
-        agent, usage = flight.box.agent, result.usage
+        agent, usage = flight.home.agent, result.usage
         agent.cpu_seconds += usage.cpu_seconds
         if usage.peak_memory_bytes > agent.peak_memory_bytes:
             agent.peak_memory_bytes = usage.peak_memory_bytes
-        if agent.instance is Instance.PERSISTENT and result.incarnation > agent.incarnation:
+        if flight.box.agent.instance is Instance.PERSISTENT and result.incarnation > agent.incarnation:
             agent.incarnation = result.incarnation
             self._commits.changes.incarnations[agent.name] = result.incarnation
         self._outcomes.note(
-            flight.box,
+            flight.home,
             ExecutionRow(
                 execution_id(flight),
                 agent.name,
@@ -183,7 +201,7 @@ def _only_answers(result: Result, handled: Message) -> bool:
     return (
         handled.sender.startswith(CLIENT_PREFIX)
         and all(_to_client(sent) for sent in result.sent)
-        and not (result.writes or result.timers_set or result.timers_cancelled)
+        and not (result.writes or result.timers_set or result.timers_cancelled or result.topics)
     )
 
 

@@ -5,8 +5,28 @@ Owns that one translation, both ways. Must never decide what is written.
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
+from caxton.protocol.agents import AgentConfig, Retry
 from caxton.router.agents import Agent
-from caxton.store import AgentRow
+from caxton.store import AgentRow, SnapshotInfo
+
+_RETRY: Final = Retry()
+
+
+def _readable(config: AgentConfig) -> AgentConfig:
+    """Without what a release before schema 5 would refuse in a configuration: that is kept beside it."""
+    retry = msgspec.structs.replace(config.retry, jitter=_RETRY.jitter, on_dead=_RETRY.on_dead)
+    return msgspec.structs.replace(config, retry=retry, schedules=msgspec.UNSET)
+
+
+def _whole(row: AgentRow) -> AgentConfig:
+    """The inverse of `_readable`."""
+    if row.retry is None:
+        return row.config
+    return msgspec.structs.replace(row.config, retry=row.retry, schedules=row.schedules)
 
 
 def agent_row(agent: Agent) -> AgentRow:
@@ -15,7 +35,7 @@ def agent_row(agent: Agent) -> AgentRow:
         name=agent.name,
         agent_id=agent.agent_id,
         version=agent.version,
-        config=agent.config,
+        config=_readable(agent.config),
         module=agent.module,
         limits=agent.limits,
         shape=agent.shape,
@@ -29,16 +49,21 @@ def agent_row(agent: Agent) -> AgentRow:
         capabilities=agent.capabilities,
         descriptor=agent.descriptor,
         isolated=agent.isolated,
+        quarantine=agent.quarantine,
+        retry=agent.config.retry,
+        schedules=agent.config.schedules,
     )
 
 
-def agent_of(row: AgentRow, state_bytes: int) -> Agent:
+def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = None) -> Agent:
     """The agent as the registry holds it. `state_bytes`: its keys and values on disk."""
+    if snapshot is not None and (snapshot.agent_id != row.agent_id or snapshot.known < row.incarnation):
+        snapshot = None  # of an earlier deployment under this name, or an older release has run the agent meanwhile
     return Agent(
         name=row.name,
         agent_id=row.agent_id,
         version=row.version,
-        config=row.config,
+        config=_whole(row),
         module=row.module,
         limits=row.limits,
         shape=row.shape,
@@ -53,4 +78,7 @@ def agent_of(row: AgentRow, state_bytes: int) -> Agent:
         capabilities=list(row.capabilities),
         descriptor=row.descriptor,
         isolated=row.isolated,
+        snapshot=snapshot,
+        wakes=0 if snapshot is None else snapshot.wakes,
+        quarantine=row.quarantine,
     )

@@ -64,6 +64,8 @@ class Scheduler:
             box.queued = True
             self._ring.append(box)
             self.plan()
+        for side in box.sides:
+            self.wake(side)
 
     def plan(self) -> None:
         """Has the ring gone round once more before the loop waits again."""
@@ -74,6 +76,8 @@ class Scheduler:
     def workers_changed(self) -> None:
         """A worker came or went: agents that had none try again."""
         parked, self._parked = self._parked, []
+        for box in parked:
+            box.parked = False
         self._ring.extend(parked)
         self.plan()
 
@@ -87,7 +91,9 @@ class Scheduler:
                 continue
             worker = self._place(box)
             if worker is None:
+                box.parked = True
                 self._parked.append(box)
+                self.wake(box.home)  # another version may have waited for this one to take its turn
                 continue
             self._start_one(box, worker)
             if box.can_run:
@@ -96,10 +102,10 @@ class Scheduler:
                 box.queued = False
 
     def _start_one(self, box: Box, worker: Worker) -> None:
-        while (entry := box.mailbox.take()) is not None:
+        while (entry := box.mailbox.take(box.lane)) is not None:
             if is_late(entry, time.time()):
                 box.mailbox.settle(entry)
-                self._expire(box, entry)
+                self._expire(box.home, entry)
                 continue
             self.runnable += 1
             self._begin(box, entry, worker)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from caxton import __version__
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import OPERATIONS
@@ -27,6 +28,8 @@ from caxton.telemetry import notify
 REASON: Final = "schema"
 POLL_SECONDS: Final = 0.5
 _NOT_READY: Final = Readiness(False, [REASON])
+_SAID: Final = {"versions": {"router": __version__}}
+"""What is known of the numbers meanwhile, for whoever looks what is wrong."""
 log = logging.getLogger(__name__)
 
 
@@ -83,21 +86,23 @@ async def _either(stop: asyncio.Event, seconds: float) -> None:
 
 def _operation(name: str, problem: Callable[[], CaxtonError]) -> Operation:
     decode = msgspec.msgpack.Decoder(OPERATIONS[name][0]).decode
-    return Operation(decode, _ready if name == "ready" else _refusing(problem))
+    if name == "ready":
+        return Operation(decode, _ready)
+    return Operation(decode, _refusing(problem, **(_SAID if name == "stats" else {})))
 
 
 async def _ready(_args: Any, _sink: Sink) -> Readiness:
     return _NOT_READY
 
 
-def _refusing(problem: Callable[[], CaxtonError]) -> Callable[[Any, Sink], Any]:
+def _refusing(problem: Callable[[], CaxtonError], **said: object) -> Callable[[Any, Sink], Any]:
     async def refuse(_args: Any, _sink: Sink) -> None:
-        raise not_ready(problem())
+        raise not_ready(problem(), **said)
 
     return refuse
 
 
-def not_ready(problem: CaxtonError) -> CaxtonError:
+def not_ready(problem: CaxtonError, **said: object) -> CaxtonError:
     """`NOT_READY` with what is to be done, whatever the schema's own code is: clients wait or ask another node."""
     shown = {key: value for key, value in problem.details.items() if key != "database"}
-    return CaxtonError(Code.NOT_READY, problem.message, **{**shown, "reasons": [REASON]})
+    return CaxtonError(Code.NOT_READY, problem.message, **{**shown, **said, "reasons": [REASON]})

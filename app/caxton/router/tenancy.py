@@ -14,8 +14,8 @@ from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import AgentSpec, End, Result
 from caxton.protocol.messages import State
+from caxton.protocol.snapshots import STATE
 from caxton.router.agents import Agent
-from caxton.router.alarms import Alarms
 from caxton.router.boxes import Box, Boxes, Worker
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
@@ -25,7 +25,10 @@ from caxton.router.mailbox import Place
 from caxton.router.outcomes import Outcomes
 from caxton.router.pressure import Pressures
 from caxton.router.scheduler import Scheduler
-from caxton.router.timers import Timers
+from caxton.router.supervision.holds import places
+from caxton.router.timing.alarms import Alarms
+from caxton.router.timing.schedules import Schedules
+from caxton.router.timing.timers import Timers
 from caxton.store import Changes, MessageRow, TimerRow
 from caxton.store.reader import Reader
 
@@ -47,6 +50,7 @@ class Tenancy:
         pressures: Pressures,
         alarms: Alarms,
         timers: Timers,
+        schedules: Schedules,
         commits: Commits,
         reader: Reader,
     ) -> None:
@@ -58,6 +62,7 @@ class Tenancy:
         self._pressures = pressures
         self._alarms = alarms
         self._timers = timers
+        self._schedules = schedules
         self._commits = commits
         self._reader = reader
         self._changed = asyncio.Event()
@@ -69,9 +74,13 @@ class Tenancy:
 
     async def start(self, agent: Agent) -> Result:
         """Starts an instance; raises the agent's own error, or `AGENT_FAILED`/`EXECUTION_TIMEOUT`."""
-        box = self._box(agent)
+        return await self.start_in(self.box(agent))
+
+    async def start_in(self, box: Box) -> Result:
+        """The same for the version that a box stands for."""
+        agent = box.home.agent
         timeout = self._boxes.config.runtime.agent_startup_timeout
-        worker = await self._placed(box, timeout)
+        worker = await self.placed(box, timeout)
         result = await self._dispatch.start(box, worker)
         agent.incarnation = max(agent.incarnation, result.incarnation)
         self._commits.changes.incarnations[agent.name] = agent.incarnation
@@ -87,7 +96,10 @@ class Tenancy:
         return result
 
     def attach_all(self, agents: list[Agent]) -> None:
-        """Attaches many agents, reading the timers once."""
+        """Attaches many agents, reading the timers and what is pending once, not once for each."""
+        fresh = {agent.name: agent for agent in agents if self._boxes.get(agent.name) is None}
+        boxes = {name: self._boxes.add(agent, spec_of(agent, self._boxes.config)) for name, agent in fresh.items()}
+        self._recover_pending(boxes)
         timers: dict[str, list[TimerRow]] = {}
         for row in self._reader.timers():
             timers.setdefault(row.agent, []).append(row)
@@ -99,12 +111,19 @@ class Tenancy:
         self._open(agent, self._reader.timers(agent.name))
 
     def _open(self, agent: Agent, timers: list[TimerRow]) -> None:
-        box = self._box(agent)
+        box = self.box(agent)
+        self._outcomes.supervision.restore(box)
         box.open = True
         for row in timers:
             self._timers.set(row.agent, row.timer_id, row.due)
+        self._schedules.attach(box)
         self._alarms.set(box)
         self._scheduler.wake(box)
+
+    def reschedule(self, box: Box) -> None:
+        """Another version of the agent serves now: it has its own schedules."""
+        if box.open:
+            self._schedules.replace(box)
 
     async def drain(self, agent: Agent, grace_seconds: float) -> None:
         """No new executions; those that run have `grace_seconds`, then they are cancelled; the instance ends."""
@@ -113,6 +132,20 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
+        box.mailbox.split(None)
+        await asyncio.gather(*(self.end(each, grace_seconds) for each in (box, *box.sides)))
+
+    async def end(self, box: Box, grace_seconds: float | None) -> None:
+        """What one version runs ends, however long it takes without a `grace_seconds`; then its instance ends."""
+        box.open = False
+        if grace_seconds is None:
+            await box.idle.wait()
+        else:
+            await self._stop_running(box, grace_seconds)
+        await self._end_instance(box)
+
+    async def _stop_running(self, box: Box, grace_seconds: float) -> None:
         for flight in box.followers():  # they wait in the worker and have not begun
             self._dispatch.cancel(flight)
         if not await _within(box.idle, grace_seconds):
@@ -122,7 +155,6 @@ class Tenancy:
                 for worker in {flight.worker for flight in box.running.values()}:
                     self._executor.workers.kill(worker)
                 await box.idle.wait()
-        await self._end_instance(box)
 
     def detach(self, agent: Agent) -> None:
         """Forgets the agent; rows on disk stay as they are."""
@@ -131,7 +163,9 @@ class Tenancy:
             return
         box.open = False
         self._timers.forget(agent.name)
-        self._forget_on_workers(box, orderly=False)
+        self._schedules.forget(agent.name)
+        for each in (box, *box.sides):
+            self._forget_on_workers(each, orderly=False)
         self._executor.workers.retire(agent.name)
         self._pressures.dropped(box)
         self._boxes.drop(agent.name)
@@ -141,7 +175,7 @@ class Tenancy:
 
         With `remove` the agent's own rows go in the same transaction.
         """
-        box = self._box(agent)
+        box = self.box(agent)
         await self._commits.drain()
         gone = [entry for entry in box.mailbox.entries() if entry.place is not Place.OUT]
         for entry in gone:
@@ -157,62 +191,81 @@ class Tenancy:
     def end_idle(self, excess_bytes: int) -> int:
         """Ends warm instances that do nothing, the longest idle first; gives how many."""
         ended = 0
-        for box in sorted(self._boxes, key=lambda box: box.used_at):
+        for box in sorted(self._boxes.versions(), key=lambda box: box.used_at):
             worker = box.worker
             if not box.resident or box.running or worker is None or worker.link is None or not worker.usable:
                 continue
             if excess_bytes <= 0:
                 break
-            worker.link.send(End(box.handle))
+            worker.link.send(End(box.handle, orderly=not box.spec.snapshot))  # a hibernated agent has not ended
             box.resident = False
             excess_bytes -= box.agent.peak_memory_bytes
             ended += 1
         return ended
 
-    async def revive(self, message_ids: list[str]) -> int:
-        """Puts dead letters of agents that are here back into their mailboxes; gives how many."""
+    async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
+        """Puts dead letters of agents that are here back into their mailboxes; gives how many.
+
+        One that held up its conversation comes first there, and the others go on behind it.
+        """
         rows = (self._reader.message(message_id) for message_id in message_ids)
         wanted = [
             row.message.message_id
             for row in rows
-            if row is not None and row.state is State.DEAD and self._boxes.get(row.message.receiver) is not None
+            if row is not None
+            and row.state is State.DEAD
+            and not row.content_dropped
+            and self._boxes.get(row.message.receiver) is not None
         ]
         if not wanted:
             return 0
-        result = await self._commits.apart(Changes(revive=wanted))
+        held = self._reader.held_by(wanted)
+        edits = [] if content is None else [(message_id, content) for message_id in wanted]
+        result = await self._commits.apart(Changes(revive=wanted, edits=edits, released=places(held)))
         revived = [message_id for message_id in wanted if message_id not in result.missed]
         for message_id in revived:
             row = self._reader.message(message_id)
             box = self._boxes.get(row.message.receiver) if row is not None else None
             if row is not None and box is not None and message_id not in self._boxes.live:
-                self._recover(box, row)
+                self._recover(box, row, first=any(one.message_id == message_id for one in held))
                 self._scheduler.wake(box)
+        self._outcomes.holds.released(held)
         return len(revived)
 
-    def _box(self, agent: Agent) -> Box:
+    def box(self, agent: Agent) -> Box:
         """The agent's box; a new one gets what is pending on disk."""
         box = self._boxes.get(agent.name)
         if box is not None:
             box.agent = agent
             return box
         box = self._boxes.add(agent, spec_of(agent, self._boxes.config))
-        after = 0
-        while rows := self._reader.pending(agent.name, after=after, limit=_PAGE):
-            for row in rows:
-                self._recover(box, row)
-            after = rows[-1].seq
+        self._recover_pending({agent.name: box}, agent.name)
         return box
 
-    def _recover(self, box: Box, row: MessageRow) -> None:
+    def _recover_pending(self, boxes: dict[str, Box], only: str | None = None) -> None:
+        """Puts what is pending on disk into these mailboxes, which are new."""
+        self._outcomes.holds.restore(boxes, only)
+        after = 0
+        while rows := self._reader.pending(only, after=after, limit=_PAGE):
+            for row in rows:
+                if (box := boxes.get(row.message.receiver)) is not None:
+                    self._recover(box, row)
+            after = rows[-1].seq
+
+    def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
         entry.attempts = row.attempts
         entry.ready_at = row.next_at if row.next_at is not None and row.next_at > time.time() else 0.0
         self._boxes.remember(entry)
-        box.mailbox.put(entry)
+        if first:
+            box.mailbox.put_first(entry)
+        else:
+            box.mailbox.put(entry)
         self._alarms.set(box)
         self._pressures.grown(box)
 
-    async def _placed(self, box: Box, timeout: float) -> Worker:
+    async def placed(self, box: Box, timeout: float) -> Worker:
+        """A worker for a box, once there is one; `NOT_READY` after `timeout` seconds."""
         deadline = asyncio.get_running_loop().time() + timeout
         while (worker := self._executor.place(box)) is None:
             left = deadline - asyncio.get_running_loop().time()
@@ -271,6 +324,7 @@ def spec_of(agent: Agent, config: Config) -> AgentSpec:
         memories=agent.module.memories,
         startup_timeout_seconds=config.runtime.agent_startup_timeout,
         shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
+        snapshot=made.state == STATE,
     )
 
 

@@ -6,12 +6,14 @@ Owns what is shown and how. Must never change anything.
 from __future__ import annotations
 
 import base64
+import time
 from typing import Final
 
 import msgspec
 
-from caxton.protocol.errors import Code, ErrorBody
+from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.messages import Delivery, Outcome, State
+from caxton.protocol.versions import RolloutView, VersionView
 from caxton.protocol.views import (
     AgentView,
     AttemptView,
@@ -20,14 +22,16 @@ from caxton.protocol.views import (
     KeyView,
     LogView,
     MessageView,
+    QuarantineView,
     ReplyView,
     Resources,
+    SnapshotView,
     StateView,
 )
 from caxton.router.agents import Agent
 from caxton.router.desk import Desk
-from caxton.router.times import rfc3339, rfc3339_or_none
-from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow
+from caxton.router.timing.times import rfc3339, rfc3339_or_none
+from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow, RolloutRow, VersionRow
 
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -37,14 +41,28 @@ def etag_of(agent: Agent) -> str:
     return f"{agent.agent_id[:13]}-{agent.version}"
 
 
+def require_etag(agent: Agent, etag: str | None) -> None:
+    """`CONFLICT` unless the agent is still the one that the tag names; None and `*` name any."""
+    if etag is None or etag.strip().removeprefix("W/").strip('"') in ("*", etag_of(agent)):
+        return
+    raise CaxtonError(
+        Code.CONFLICT,
+        f"the agent {agent.name!r} has changed since; read it again",
+        path="etag",
+        found=etag,
+        expected=etag_of(agent),
+    )
+
+
 async def agent_view(desk: Desk, agent: Agent) -> AgentView:
     """One agent with its ledger."""
     ledger = await desk.read(desk.store.reader.ledger)
-    return agent_view_with(desk, agent, ledger.get(agent.name, Counts()))
+    stored = await desk.read(desk.store.reader.snapshots.stored_bytes, agent.name) if agent.snapshot else None
+    return agent_view_with(desk, agent, ledger.get(agent.name, Counts()), stored)
 
 
-def agent_view_with(desk: Desk, agent: Agent, counts: Counts) -> AgentView:
-    """The same where the ledger has been read already."""
+def agent_view_with(desk: Desk, agent: Agent, counts: Counts, snapshot_bytes: int | None = None) -> AgentView:
+    """The same where the ledger has been read already. `snapshot_bytes`: of its snapshot on disk, where known."""
     live = desk.core.counts(agent.name)
     in_flight = min(live.in_flight, counts.pending)
     return AgentView(
@@ -72,21 +90,76 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts) -> AgentView:
             "pending": counts.pending - in_flight,
             "in_flight": in_flight,
         },
-        resources=_resources(agent, live.bytes, resident=desk.core.resident(agent.name)),
+        resources=_resources(desk, agent, live.bytes, snapshot_bytes),
+        quarantine=_quarantine(agent),
         deployed_at=rfc3339(agent.deployed_at),
         etag=etag_of(agent),
+        rollout=_running_rollout(desk, agent.name),
     )
 
 
-def _resources(agent: Agent, mailbox_bytes: int, *, resident: bool) -> Resources:
+def _running_rollout(desk: Desk, name: str) -> RolloutView | None:
+    live = desk.rollouts.live(name)
+    return None if live is None else rollout_view(live.measured())
+
+
+def rollout_view(row: RolloutRow) -> RolloutView:
+    """How a rollout goes, or went."""
+    return RolloutView(
+        strategy=row.strategy,
+        state=row.state,
+        from_version=row.from_version,
+        to_version=row.to_version,
+        started_at=rfc3339(row.started_at),
+        ended_at=rfc3339_or_none(row.ended_at),
+        reason=row.reason,
+        canary=row.canary,
+        blue_green=row.blue_green,
+        new=row.new,
+        old=row.old,
+    )
+
+
+def version_view(row: VersionRow, state: str) -> VersionView:
+    """One version, and what it is to the agent now."""
+    return VersionView(
+        version=row.version,
+        state=state,
+        module_sha256=row.module.sha256,
+        module_bytes=row.module.size_bytes,
+        profile=row.config.profile,
+        deployed_at=rfc3339(row.deployed_at),
+        reason=row.returned,
+    )
+
+
+def _quarantine(agent: Agent) -> QuarantineView | None:
+    kept = agent.quarantine
+    if kept is None:
+        return None
+    return QuarantineView(rfc3339(kept.since), rfc3339(kept.probe_at), kept.pause_seconds)
+
+
+def _resources(desk: Desk, agent: Agent, mailbox_bytes: int, snapshot_bytes: int | None) -> Resources:
     return Resources(
-        resident=resident,
+        resident=desk.core.resident(agent.name),
         incarnation=agent.incarnation,
         state_bytes=agent.state_bytes,
         mailbox_bytes=mailbox_bytes,
         cpu_seconds=agent.cpu_seconds,
         peak_memory_bytes=agent.peak_memory_bytes,
+        hibernated=desk.core.hibernated(agent.name),
+        wakes=agent.wakes,
+        snapshot=_snapshot(agent, snapshot_bytes),
     )
+
+
+def _snapshot(agent: Agent, stored_bytes: int | None) -> SnapshotView | None:
+    info = agent.snapshot
+    if info is None:
+        return None
+    age = max(time.time() - info.taken_at, 0.0)
+    return SnapshotView(info.memory_bytes, rfc3339(info.taken_at), age, stored_bytes)
 
 
 def message_view(row: MessageRow, attempts: list[FailedAttempt], *, in_flight: bool = False) -> MessageView:

@@ -6,7 +6,9 @@ durable, outcomes are.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -46,6 +48,20 @@ class Waiters:
         elif self._patient:
             self._patient.discard(message_id)
         self._waiting.setdefault(message_id, []).append(waiter)
+
+    async def settled(self, message_ids: set[str]) -> None:
+        """Waits, patiently, until all of these live messages are durably settled."""
+        done = asyncio.Event()
+
+        def ended(message_id: str) -> None:
+            message_ids.discard(message_id)
+            if not message_ids:
+                done.set()
+
+        for message_id in list(message_ids):
+            self.add(message_id, partial(lambda one, _: ended(one), message_id), patient=True)
+        if message_ids:
+            await done.wait()
 
     def remove(self, message_id: str, waiter: Waiter) -> bool:
         """Takes a waiter away; True when nobody waits for this message any more."""

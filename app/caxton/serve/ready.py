@@ -6,12 +6,11 @@ Owns the words that `caxton serve` prints. Must never wait longer than a moment.
 from __future__ import annotations
 
 import http.client
-import ssl
 
 import msgspec
 
 from caxton import __version__
-from caxton.config import Config, reachable, split_address
+from caxton.config import Config, public_connection, reachable
 
 _TIMEOUT_SECONDS = 1.0
 
@@ -22,14 +21,7 @@ class _Answer(msgspec.Struct):
 
 def reasons_not_ready(config: Config) -> list[str]:
     """Empty when GET /ready answers 200; else why not (`api` when nobody answers)."""
-    host, port = split_address(reachable(config.networking.bind_address))
-    connection: http.client.HTTPConnection
-    if config.networking.tls_enabled:
-        # Only whether our own child answers: its certificate names the public address, not this one.
-        context = ssl._create_unverified_context()
-        connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+    connection = public_connection(config, _TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/ready")
         response = connection.getresponse()

@@ -5,6 +5,7 @@ whole interface; nothing else of this package is imported from outside.
 """
 
 from caxton.store.changes import Changes, CommitResult
+from caxton.store.durable import sync_directory
 from caxton.store.health import disk_free, integrity_check
 from caxton.store.reader import Reader
 from caxton.store.rows import (
@@ -13,6 +14,8 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     KeyRow,
     Known,
@@ -20,6 +23,7 @@ from caxton.store.rows import (
     MessageRow,
     Mismatch,
     Retention,
+    ScheduleMark,
     Settle,
     Sizes,
     Slice,
@@ -28,7 +32,10 @@ from caxton.store.rows import (
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
+from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
 __all__ = [
@@ -38,25 +45,40 @@ __all__ = [
     "AgentRow",
     "ApiKeyRow",
     "Archive",
+    "BidRow",
+    "CapabilityRow",
     "Changes",
+    "ChoiceRow",
     "CommitResult",
+    "ConversationRow",
     "ExecutionRow",
     "FailedAttempt",
+    "Held",
+    "HttpCallRow",
     "JobRow",
     "KeyRow",
     "Known",
     "LogRow",
     "MessageRow",
     "Mismatch",
+    "ProviderRow",
     "Reader",
     "Retention",
+    "RolloutRow",
+    "ScheduleMark",
     "SchemaStatus",
     "Settle",
     "Sizes",
     "Slice",
+    "SnapshotFold",
+    "SnapshotInfo",
+    "SnapshotPart",
+    "SnapshotRow",
     "Store",
     "Swept",
+    "TaskRow",
     "TimerRow",
+    "VersionRow",
     "Writer",
     "copy_bytes",
     "copy_database",
@@ -67,4 +89,5 @@ __all__ = [
     "integrity_check",
     "modules_needed",
     "schema_problem",
+    "sync_directory",
 ]

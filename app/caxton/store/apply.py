@@ -9,7 +9,15 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from caxton.store import apply_messages, apply_rest, listing
+from caxton.store import (
+    apply_messages,
+    apply_rest,
+    apply_snapshots,
+    apply_supervision,
+    apply_talks,
+    apply_versions,
+    listing,
+)
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Accept, ExecutionRow, LogRow, Settle
@@ -19,7 +27,10 @@ Findings = tuple[set[str], set[str]]
 Used = dict[str, Any]
 """The attributes of one `Changes` that were used; looking further would make the others."""
 _FINE: Final = CommitResult()
-_ODD: Final = frozenset({"attempts", "revive", "forget", "unlisted", "jobs", "api_keys"})
+_ODD: Final = frozenset(
+    {"attempts", "revive", "forget", "unlisted", "jobs", "api_keys", "versions", "versions_removed", "rollouts"}
+    | apply_supervision.FIELDS
+)
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
 
@@ -69,6 +80,8 @@ class Applier:
             if not _ODD.isdisjoint(used):
                 missed |= self._write_odd(used, ledger)
         self._write_state(group)
+        self._write_snapshots(group)
+        apply_talks.write(self._connection, group)
         self._append(group)
         return findings
 
@@ -100,14 +113,19 @@ class Applier:
         connection = self._connection
         missed: set[str] = set()
         apply_messages.note_attempts(connection, used.get("attempts", []))
+        apply_supervision.edit(connection, used.get("edits", []))
         if "revive" in used:
             missed |= apply_messages.revive(connection, self.pending, ledger, used["revive"])
         if "forget" in used:
             missed |= apply_messages.forget(connection, ledger, used["forget"])
         for agent, counts in used.get("unlisted", {}).items():
             ledger.unlisted(agent, counts)
+        apply_supervision.apply(connection, used)
         apply_rest.write_jobs(connection, used.get("jobs", []))
         apply_rest.write_api_keys(connection, used.get("api_keys", []))
+        apply_versions.write_versions(connection, used.get("versions", []))
+        apply_versions.remove_versions(connection, used.get("versions_removed", []))
+        apply_versions.write_rollouts(connection, used.get("rollouts", []))
         return missed
 
     def _write_state(self, group: list[Used]) -> None:
@@ -124,6 +142,16 @@ class Applier:
             apply_rest.write_keys(self._connection, keys)
         if timers:
             apply_rest.write_timers(self._connection, timers)
+
+    def _write_snapshots(self, group: list[Used]) -> None:
+        rows = [row for used in group for row in used.get("snapshots", ())]
+        if rows:
+            apply_snapshots.write_snapshots(self._connection, rows)
+        for used in group:
+            apply_snapshots.fold_snapshots(self._connection, used.get("snapshot_folds", ()))
+            apply_snapshots.remove_snapshots(self._connection, used.get("snapshots_removed", ()))
+            named = [*used.get("incarnations", ()), *(row.name for row in used.get("agents", ()))]
+            apply_snapshots.note_incarnations(self._connection, named)
 
     def _append(self, group: list[Used]) -> None:
         logs: list[LogRow] = []

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from caxton.store import apply_supervision
+from caxton.store.apply_snapshots import TABLES as SNAPSHOT_TABLES
 from caxton.store.rows import AgentRow, ApiKeyRow, ExecutionRow, JobRow, LogRow
 from caxton.store.statements import MultiRow, insert
 
@@ -49,7 +51,9 @@ _API_KEY: Final = insert(
     "ON CONFLICT (key_id) DO UPDATE SET expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
 )
 _OF_AN_AGENT: Final = ("agent WHERE name", "key_value WHERE agent", "timer WHERE agent", "log_line WHERE agent",
-                       "execution WHERE agent")  # fmt: skip
+                       "execution WHERE agent", "agent_version WHERE agent", "rollout WHERE agent",
+                       "subscription WHERE agent",
+                       *(f"{table} WHERE agent" for table in SNAPSHOT_TABLES))  # fmt: skip
 
 
 def write_agents(connection: sqlite3.Connection, agents: list[AgentRow]) -> None:
@@ -58,10 +62,11 @@ def write_agents(connection: sqlite3.Connection, agents: list[AgentRow]) -> None
 
 
 def remove_agents(connection: sqlite3.Connection, names: list[str]) -> None:
-    """Deletes agents with their keys, timers, logs and executions."""
+    """Deletes agents with their keys, timers, versions, logs, executions and snapshots."""
     for name in names:
         for place in _OF_AN_AGENT:
             connection.execute(f"DELETE FROM {place} = ?", (name,))
+        apply_supervision.remove(connection, name)
 
 
 def write_incarnations(connection: sqlite3.Connection, incarnations: dict[str, int]) -> None:

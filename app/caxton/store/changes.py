@@ -14,10 +14,16 @@ from caxton.store.rows import (
     ApiKeyRow,
     ExecutionRow,
     FailedAttempt,
+    Held,
+    HttpCallRow,
     JobRow,
     LogRow,
+    ScheduleMark,
     Settle,
 )
+from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
+from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
+from caxton.store.version_rows import RolloutRow, VersionRow
 
 
 class Changes:
@@ -44,7 +50,7 @@ class Changes:
     """Counts without rows: agent → {"accepted": n, "done": n, "dead": n, …}; they must balance."""
     agents: list[AgentRow]
     agents_removed: list[str]
-    """Takes the agent's keys, timers, logs and executions too; its messages and ledger stay."""
+    """Takes the agent's keys, timers, versions, logs, executions and snapshot too; its messages and ledger stay."""
     incarnations: dict[str, int]
     jobs: list[JobRow]
     logs: list[LogRow]
@@ -54,6 +60,31 @@ class Changes:
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
     """Dead letters whose rows go for good; the counters stay."""
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    """Agent and number."""
+    rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    """What executions changed in their agents' memories."""
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
+    """Agents whose memory is a cache again."""
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    """Agent, conversation: it no longer waits for a dead letter."""
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    """Message id, content: of dead letters, before anything is revived."""
+    conversations: list[ConversationRow]
+    """The newest standing of a conversation replaces the one before."""
+    capabilities: list[CapabilityRow]
+    """One without providers and strategy is forgotten."""
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    """Topic, agent, since when (None ends it)."""
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -108,6 +139,23 @@ class Given(TypedDict, total=False):
     api_keys: list[ApiKeyRow]
     revive: list[str]
     forget: list[str]
+    versions: list[VersionRow]
+    versions_removed: list[tuple[str, int]]
+    rollouts: list[RolloutRow]
+    snapshots: list[SnapshotRow]
+    snapshot_folds: list[SnapshotFold]
+    snapshots_removed: list[str]
+    holds: list[Held]
+    released: list[tuple[str, str]]
+    schedule_marks: list[ScheduleMark]
+    http_calls: list[HttpCallRow]
+    edits: list[tuple[str, bytes]]
+    conversations: list[ConversationRow]
+    capabilities: list[CapabilityRow]
+    choices: list[ChoiceRow]
+    subscriptions: list[tuple[str, str, float | None]]
+    tasks: list[TaskRow]
+    bids: list[BidRow]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

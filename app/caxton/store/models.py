@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import peewee as pw
 
-
-class _Table(pw.Model):
-    class Meta:
-        legacy_table_names = False  # KeyValue is key_value
+from caxton.store.model_base import Table as _Table
+from caxton.store.model_base import index as _index
+from caxton.store.talk_models import TALK_MODELS
 
 
 class SchemaInfo(_Table):
@@ -49,10 +48,6 @@ class Message(_Table):
     next_at = pw.DoubleField(null=True)
     content = pw.BlobField(null=True)
     outcome = pw.BlobField(null=True)
-
-
-def _index(model: type[pw.Model], name: str, fields: list[pw.Field], where: str | None = None) -> None:
-    model.add_index(pw.ModelIndex(model, fields, name=name, where=where and pw.SQL(where)))
 
 
 # One index more costs 3 to 8 us a message (measured): every one here answers a question that is asked often.
@@ -213,7 +208,121 @@ class ApiKey(_Table):
     revoked_at = pw.DoubleField(null=True)
 
 
+class AgentVersion(_Table):
+    """The kept versions of agents, the one that is deployed included. `document` = JSON of `VersionRow`."""
+
+    agent = pw.TextField()
+    version = pw.IntegerField()
+    document = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "version")
+
+
+class Rollout(_Table):
+    """The latest rollout of each agent that had one. `document` = JSON of `RolloutRow`."""
+
+    agent = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
+# ---- snapshots (migration 3) --------------------------------------------------------------------------
+
+
+class AgentSnapshot(_Table):
+    """The memory of an agent as of its last commit: its size and globals. `generation` grows with every commit.
+
+    `known`: no instance up to this incarnation did anything that the snapshot lacks, see `note_incarnations`.
+    """
+
+    agent = pw.TextField(primary_key=True)
+    agent_id = pw.TextField()
+    module_sha256 = pw.TextField()
+    incarnation = pw.IntegerField()
+    generation = pw.IntegerField()
+    taken_at = pw.DoubleField()
+    memory_bytes = pw.IntegerField()
+    globals = pw.BlobField()
+    wakes = pw.IntegerField()
+    known = pw.IntegerField()
+
+
+class AgentSnapshotBlock(_Table):
+    """Blocks that changed since the agent last left memory, as they are."""
+
+    agent = pw.TextField()
+    block = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "block")
+
+
+class AgentSnapshotPart(_Table):
+    """What is behind the blocks: parts of the memory, compressed; a part that is missing is zero."""
+
+    agent = pw.TextField()
+    part = pw.IntegerField()
+    data = pw.BlobField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "part")
+
+
+class HeldConversation(_Table):
+    """Conversations that wait until somebody decides about a dead letter."""
+
+    agent = pw.TextField()
+    conversation_id = pw.TextField()
+    message_id = pw.TextField()
+    at = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "conversation_id")
+        without_rowid = True
+
+
+class ScheduleMark(_Table):
+    """Up to when each schedule of an agent has been accounted for."""
+
+    agent = pw.TextField()
+    name = pw.TextField()
+    due = pw.DoubleField()
+
+    class Meta:  # noqa: D106  # where peewee wants options
+        primary_key = pw.CompositeKey("agent", "name")
+        without_rowid = True
+
+
+class HttpCall(_Table):
+    """The newest outbound HTTP calls of every agent."""
+
+    seq = pw.AutoField()
+    agent = pw.TextField()
+    execution_id = pw.TextField()
+    message_id = pw.TextField()
+    at = pw.DoubleField()
+    method = pw.TextField()
+    url = pw.TextField()
+    duration_seconds = pw.DoubleField()
+    request_bytes = pw.IntegerField()
+    response_bytes = pw.IntegerField()
+    redirects = pw.IntegerField()
+    idempotency_key = pw.TextField()
+    status = pw.IntegerField(null=True)
+    address = pw.TextField(null=True)
+    digest = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+
+
+_index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey,
+    AgentVersion, Rollout,
+    AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
+    HeldConversation, ScheduleMark, HttpCall,
+    *TALK_MODELS,
 ]  # fmt: skip

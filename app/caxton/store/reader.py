@@ -38,13 +38,17 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
+from caxton.store.snapshot_reader import SnapshotReader
+from caxton.store.supervision import SupervisionReader
+from caxton.store.talks import Talks
+from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
 _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader:
+class Reader(SupervisionReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:
@@ -52,6 +56,8 @@ class Reader:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
+        self.snapshots = SnapshotReader(self._connection)
+        self.talks = Talks(self._all)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
@@ -185,6 +191,14 @@ class Reader:
         return [
             msgspec.structs.replace(_decode_agent(row[0]), incarnation=row[1], next_timer_id=row[2]) for row in rows
         ]
+
+    def versions(self, agent: str | None = None) -> list[VersionRow]:
+        """The kept versions (of one agent), oldest first."""
+        return read_versions(self._connection(), agent)
+
+    def rollouts(self) -> list[RolloutRow]:
+        """The latest rollout of every agent that had one."""
+        return read_rollouts(self._connection())
 
     def load_key(self, agent: str, key: str) -> bytes | None:
         """The value of one key."""

@@ -9,11 +9,15 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from caxton.store import listing
+from caxton.store import apply_talks, listing
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Retention, Swept
 
 _ENDED: Final = "state <> 'pending' AND finished_at < ?"
+_NEEDED: Final = (  # a dead letter for which its conversation waits
+    "EXISTS (SELECT 1 FROM held_conversation h WHERE h.agent = message.receiver "
+    "AND h.conversation_id = message.conversation_id AND h.message_id = message.message_id)"
+)
 _IN_SLICE: Final = "seq > ? AND seq <= ?"
 
 
@@ -36,7 +40,8 @@ class Sweeper:
         jobs = self._delete_jobs(now - policy.job_seconds, policy.slice_rows)
         logs = self._trim_logs(policy)
         executions = self._trim_executions(policy)
-        most = max(jobs, logs, executions)
+        talks = apply_talks.forget(self._connection, now - keep, policy.slice_rows)
+        most = max(jobs, logs, executions, talks)
         more = more_messages or more_contents or most >= policy.slice_rows
         return Swept(messages, contents, jobs, logs, executions, more)
 
@@ -46,7 +51,7 @@ class Sweeper:
         if last is None:
             self._rows_after = 0
             return 0, False
-        where = f"{_IN_SLICE} AND {_ENDED}"
+        where = f"{_IN_SLICE} AND {_ENDED} AND NOT {_NEEDED}"
         rows = self._connection.execute(
             f"SELECT receiver, state, seq FROM message WHERE {where}", (first, last, before)
         ).fetchall()

@@ -10,7 +10,17 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
+from caxton.protocol.agents import (
+    AgentConfig,
+    AgentStatus,
+    EffectiveLimits,
+    Instance,
+    ModuleInfo,
+    Quarantine,
+    Retry,
+    Schedule,
+    Shape,
+)
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome, State
 
@@ -83,6 +93,10 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: list[str] = []
     descriptor: Any = None
     isolated: bool = False
+    quarantine: Quarantine | None = None
+    retry: Retry | None = None
+    schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
+    """These two complete `config`, which older releases read."""
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +149,43 @@ class ApiKeyRow(msgspec.Struct, frozen=True):
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A conversation with an agent that waits until somebody decides about the dead letter `message_id`."""
+
+    agent: str
+    conversation_id: str
+    message_id: str
+    at: float
+
+
+class ScheduleMark(msgspec.Struct, frozen=True, gc=False):
+    """Everything that a schedule was to send up to `due` is accounted for. It never goes back."""
+
+    agent: str
+    name: str
+    due: float
+
+
+class HttpCallRow(msgspec.Struct, frozen=True, gc=False):
+    """One outbound HTTP call. `digest` = SHA-256 of the body that the guest got; `error` when there was no answer."""
+
+    agent: str
+    execution_id: str
+    message_id: str
+    at: float
+    method: str
+    url: str
+    duration_seconds: float
+    request_bytes: int
+    response_bytes: int
+    redirects: int
+    idempotency_key: str
+    status: int | None = None
+    address: str | None = None
+    digest: str | None = None
+    error: str | None = None
 
 
 # ---- what only comes out ----------------------------------------------------------------------------

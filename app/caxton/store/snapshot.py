@@ -18,6 +18,7 @@ from caxton.protocol.views import Counts
 from caxton.store.connect import open_reader, storage_error
 from caxton.store.ledger import read_counts, recount
 from caxton.store.rows import AgentRow
+from caxton.store.version_rows import modules_of_versions
 
 MODULES_TABLE: Final = "backup_modules"
 MANIFEST_TABLE: Final = "backup_manifest"
@@ -63,7 +64,7 @@ def copy_database(database: Path, target: Path) -> None:
 
 
 def modules_needed(database: Path) -> set[str]:
-    """SHA-256 of every module that an agent of the registry, or a job that has not ended, refers to."""
+    """SHA-256 of every module that an agent, one of its kept versions, or a job that has not ended, refers to."""
     with _reading(database) as connection:
         return _modules_needed(connection)
 
@@ -205,6 +206,7 @@ def _modules_needed(connection: sqlite3.Connection) -> set[str]:
     decode_agent = msgspec.json.Decoder(AgentRow).decode
     decode_job = msgspec.json.Decoder(_Job).decode
     needed = {decode_agent(row[0]).module.sha256 for row in connection.execute("SELECT document FROM agent")}
+    needed |= modules_of_versions(connection)
     for row in connection.execute(f"SELECT document FROM job WHERE state NOT IN {_ENDED}"):
         order = decode_job(row[0]).result
         if isinstance(order, dict) and isinstance(order.get("sha256"), str):

@@ -11,6 +11,8 @@ from caxton.systemd.limits import API, EXECUTOR, ROUTER, SOCKET, UnitSettings
 
 DROP_IN: Final = "50-settings.conf"
 _HEAD: Final = "# Made from production.toml by `caxton unit-settings`: a change here is lost at the next start.\n"
+LIMITED: Final = "CAXTON_UNIT_SETTINGS"
+"""The executor's unit runs nothing without this variable, which it has from the same file as its limits."""
 Lines = dict[str, list[str]]
 """Settings by section."""
 
@@ -41,6 +43,7 @@ def _socket(made: UnitSettings) -> list[str]:
 
 def _executor(made: UnitSettings) -> list[str]:
     return [
+        f"Environment={LIMITED}=yes",
         f"CPUQuota={max(1, round(made.cpu_cores * 100))}%",
         # No MemoryHigh=: it slows every agent down to reclaim what nothing can reclaim. The router ends idle
         # instances from memory_pressure_threshold on; beyond the limit the kernel ends one worker, not the unit.

@@ -31,15 +31,19 @@ enum {
     CAXTON_NOT_FOUND = -4,   /* no such key, timer or secret */
     CAXTON_TOO_SMALL = -5,   /* the buffer */
     CAXTON_UNAVAILABLE = -6, /* not offered by this node now */
-    CAXTON_TIMEOUT = -7,     /* no reply in time */
+    CAXTON_TIMEOUT = -7,     /* no reply or answer in time */
     CAXTON_DEADLOCK = -8     /* the other agent waits for this one */
 };
 
 /* The host functions, as they are. */
 CAXTON_IMPORT("reply") int32_t caxton_host_reply(const void *ptr, uint32_t len);
 CAXTON_IMPORT("send_message") int32_t caxton_host_send(const void *ptr, uint32_t len);
+CAXTON_IMPORT("broadcast_message")
+int32_t caxton_host_broadcast(const void *filter, uint32_t flen, const void *ptr, uint32_t len);
+CAXTON_IMPORT("subscribe_messages") int32_t caxton_host_subscribe(const void *ptr, uint32_t len);
 CAXTON_IMPORT("request") int32_t caxton_host_request(const void *ptr, uint32_t len, void *buf, uint32_t cap);
 CAXTON_IMPORT("read_reply") int32_t caxton_host_read_reply(void *buf, uint32_t cap);
+CAXTON_IMPORT("http_request") int32_t caxton_host_http(const void *ptr, uint32_t len, void *buf, uint32_t cap);
 CAXTON_IMPORT("store_data") int32_t caxton_host_store(const void *k, uint32_t klen, const void *v, uint32_t vlen);
 CAXTON_IMPORT("load_data") int32_t caxton_host_load(const void *k, uint32_t klen, void *buf, uint32_t cap);
 CAXTON_IMPORT("delete_data") int32_t caxton_host_delete(const void *k, uint32_t klen);
@@ -74,6 +78,49 @@ __attribute__((format(printf, 1, 2))) static inline int32_t caxton_replyf(const 
     va_end(arguments);
     if (length < 0 || (size_t)length >= sizeof text) return CAXTON_TOO_SMALL;
     return caxton_host_reply(text, (uint32_t)length);
+}
+
+/* Sends a message, formatted as JSON text of at most 4,095 bytes; it leaves when the handler has returned 0. */
+__attribute__((format(printf, 1, 2))) static inline int32_t caxton_sendf(const char *format, ...) {
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof text) return CAXTON_TOO_SMALL;
+    return caxton_host_send(text, (uint32_t)length);
+}
+
+/* Sends a message at once and waits for its reply, which comes into a block that the caller frees. `at` is NULL when
+ * there is none; `length` is then the host's code as an unsigned number, or 0 for "handled, without a reply". */
+__attribute__((format(printf, 1, 2))) static inline caxton_span caxton_requestf(const char *format, ...) {
+    caxton_span reply = {NULL, (uint32_t)CAXTON_TOO_SMALL};
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof text) return reply;
+    int32_t full = caxton_host_request(text, (uint32_t)length, NULL, 0);
+    reply.length = (uint32_t)full;
+    char *block = full > 0 ? malloc((size_t)full) : NULL;
+    if (block == NULL) return reply;
+    caxton_host_read_reply(block, (uint32_t)full);
+    reply.at = block;
+    return reply;
+}
+
+/* A value of the agent's `config` table into a block that the caller frees; `at` is NULL when there is none. */
+static inline caxton_span caxton_config(const char *key) {
+    caxton_span value = {NULL, 0};
+    int32_t length = caxton_host_config(key, (uint32_t)strlen(key), NULL, 0);
+    char *block = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (block == NULL) return value;
+    caxton_host_config(key, (uint32_t)strlen(key), block, (uint32_t)length);
+    block[length] = 0;
+    value.at = block;
+    value.length = (uint32_t)length;
+    return value;
 }
 
 /* ---- reading JSON ------------------------------------------------------------------------------- */
@@ -126,6 +173,15 @@ static inline caxton_span caxton_get(caxton_span json, const char *key) {
         if (at < end && *at == ',') at++;
     }
     return nothing;
+}
+
+/* The raw JSON value as a whole number; 0 when it is none. The byte after it belongs to the message: it ends it. */
+static inline long caxton_number(caxton_span value) { return value.length ? strtol(value.at, NULL, 10) : 0; }
+
+/* What is between the quotes of a raw JSON string, escapes as they are; empty for all else. */
+static inline caxton_span caxton_text(caxton_span value) {
+    caxton_span nothing = {value.at, 0}, inside = {value.at + 1, value.length - 2};
+    return value.length >= 2 && value.at[0] == '"' ? inside : nothing;
 }
 
 /* Whether the raw JSON value is the string `text` (without escapes). */

@@ -16,6 +16,7 @@ WASMTIME_VERSION: Final = "50.0.1"
 KIND_I32: Final = 0
 KIND_I64: Final = 1
 EXTERN_FUNC: Final = 0
+EXTERN_GLOBAL: Final = 1
 EXTERN_MEMORY: Final = 3
 EXTERN_SHARED_MEMORY: Final = 4
 RAW_WORDS: Final = 4
@@ -28,7 +29,9 @@ typedef struct { uint8_t kind; valunion_t of; } val_t;
 typedef struct { uint64_t store_id; void* private_; } func_t;
 typedef struct { uint64_t store_id; size_t private_; } instance_t;
 typedef struct { uint64_t store_id; uint32_t private1; uint64_t private2; } memory_t;
-typedef struct { uint8_t kind; union { func_t func[1]; memory_t memory[1]; void* shared; } of; } extern_t;
+typedef struct { uint64_t store_id; uint32_t private1; uint32_t private2; uint32_t private3; } global_t;
+typedef struct { uint8_t kind; union { func_t func[1]; memory_t memory[1]; global_t variable[1]; void* shared; } of; }
+    extern_t;
 typedef struct { size_t size; char* data; } byte_vec_t;
 typedef struct {
     union { val_t values[3]; int32_t words[24]; } call;
@@ -36,7 +39,7 @@ typedef struct {
     void* error[1];
     instance_t instance[1];
     extern_t memory[1];
-    extern_t exports[8];
+    extern_t exports[9];
     char flag[2];
 } guest_t;
 
@@ -62,6 +65,10 @@ void wasmtime_call_future_delete(void* future);
 
 uint8_t* wasmtime_memory_data(void* context, memory_t* memory);
 size_t wasmtime_memory_data_size(void* context, memory_t* memory);
+void* wasmtime_memory_grow(void* context, memory_t* memory, uint64_t pages, uint64_t* before);
+void wasmtime_global_get(void* context, global_t* variable, val_t* value);
+void* wasmtime_global_set(void* context, global_t* variable, val_t* value);
+int memcmp(const void* one, const void* other, size_t length);
 uint8_t* wasmtime_sharedmemory_data(void* memory);
 size_t wasmtime_sharedmemory_data_size(void* memory);
 void wasmtime_sharedmemory_delete(void* memory);
@@ -83,7 +90,7 @@ GUEST: Final = ffi.typeof("guest_t*")
 FIRST_WORD: Final = ffi.offsetof("val_t", "of") // 4
 SECOND_WORD: Final = FIRST_WORD + ffi.sizeof("val_t") // 4
 RESULT_WORD: Final = SECOND_WORD + ffi.sizeof("val_t") // 4
-MAX_EXPORTS: Final = 8
+MAX_EXPORTS: Final = 9
 
 STRLEN: Final[int] = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value or 0
 """Continuation of every deferred call: "done" once the flag behind its argument is not empty."""
@@ -117,6 +124,7 @@ def size_mismatches() -> list[str]:
         "func_t": bindings.wasmtime_func_t,
         "instance_t": bindings.wasmtime_instance_t,
         "memory_t": bindings.wasmtime_memory_t,
+        "global_t": bindings.wasmtime_global_t,
         "extern_t": bindings.wasmtime_extern_t,
         "byte_vec_t": bindings.wasm_byte_vec_t,
     }

@@ -6,12 +6,14 @@ or `GuestExit` closes the instance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wasmtime import Engine, InstancePre
 
 from caxton.executor.binding.capi import (
     EXTERN_FUNC,
+    EXTERN_GLOBAL,
     FIRST_WORD,
     GUEST,
     KIND_I32,
@@ -27,6 +29,7 @@ from caxton.executor.binding.capi import (
 from caxton.executor.binding.host import Pending, running
 from caxton.executor.binding.memory import Memory
 from caxton.executor.binding.traps import take_error, take_trap
+from caxton.executor.binding.variables import Variables
 
 UNLIMITED_FUEL = 1 << 62
 _MAX_TABLES = 16
@@ -146,7 +149,7 @@ class Instance:
         return True
 
     def function(self, name: bytes) -> Any | None:  # an opaque function pointer for `begin`
-        """The exported function `name`, or None. Valid as long as the instance; at most 8 are asked for."""
+        """The exported function `name`, or None. Valid as long as the instance; at most 9 are asked for."""
         if self._exports == MAX_EXPORTS:
             raise RuntimeError(f"more than {MAX_EXPORTS} exports")
         item = self._guest.exports + self._exports
@@ -154,6 +157,14 @@ class Instance:
             return None
         self._exports += 1
         return item.of.func
+
+    def variables(self, names: Sequence[bytes]) -> Variables:
+        """The exported mutable globals `names`; valid as long as the instance."""
+        items = ffi.new("extern_t[]", len(names))
+        for index, name in enumerate(names):
+            if not self._export(name, items + index) or items[index].kind != EXTERN_GLOBAL:
+                raise RuntimeError(f"no global is exported as {name!r}")
+        return Variables(self._context, items, len(names))
 
     def begin(self, function: Any, *arguments: int, results: int = 1) -> None:
         """Starts a call with at most two i32 arguments; `results` as in the export's type, else `finish` raises."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from caxton.executor.binding.capi import EXTERN_MEMORY, EXTERN_SHARED_MEMORY, ffi, lib
+from caxton.executor.binding.capi import EXTERN_MEMORY, EXTERN_SHARED_MEMORY, NULL, ffi, lib
 from caxton.executor.guest import OutOfBounds
+from caxton.protocol.agents import WASM_PAGE_BYTES
 
 _WINDOW_BYTES: Final = 1 << 32
 """A cffi view is made once, as large as a memory can get; what is behind it is checked by `_size`."""
@@ -53,6 +54,20 @@ class Memory:
         elif self._shared is not None:
             self._size = lib.wasmtime_sharedmemory_data_size(self._shared)
         return self._size
+
+    def grow_to(self, size: int) -> bool:
+        """Makes the memory at least `size` bytes large; False where its limit forbids that."""
+        missing = size - self.size()
+        if missing > 0 and self._pointer is not None:
+            before = ffi.new("uint64_t*")
+            error = lib.wasmtime_memory_grow(self._context, self._pointer, -(-missing // WASM_PAGE_BYTES), before)
+            if error != NULL:
+                lib.wasmtime_error_delete(error)
+        return self.size() >= size
+
+    def base(self) -> Any:
+        """Where the memory begins (a `uint8_t*`): for the binding's own `image`, which keeps to its `size`."""
+        return lib.wasmtime_memory_data(self._context, self._pointer)
 
     def read(self, pointer: int, length: int) -> bytes:
         """A copy of `length` bytes."""

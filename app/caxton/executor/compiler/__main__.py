@@ -20,7 +20,14 @@ from wasmtime import _bindings as capi
 from caxton.executor.compiler.jail import confine
 from caxton.executor.compiler.model import Answer, Order
 from caxton.executor.engine import make_engine
-from caxton.executor.inspect import MAX_MODULE_BYTES, check_bodies, describe, inspect_module, is_text
+from caxton.executor.inspect import (
+    MAX_MODULE_BYTES,
+    capturable,
+    check_bodies,
+    describe,
+    inspect_module,
+    is_text,
+)
 from caxton.executor.inspect.reader import refuse
 from caxton.executor.processes import cpu_seconds
 from caxton.protocol.agents import ModuleInfo
@@ -56,15 +63,22 @@ def _compile(order: Order) -> ModuleInfo:
     binary = _from_text(upload) if is_text(upload) else upload
     module, shape = inspect_module(binary)
     engine = make_engine(order.profile, order.stack_bytes, order.wasm_features)
-    pointer = ctypes.cast(ctypes.c_char_p(binary), ctypes.POINTER(ctypes.c_uint8))
+    pointer = _pointer(binary)
     _check(capi.wasmtime_module_validate(engine.ptr(), pointer, len(binary)), "validation")
     check_bodies(binary, module)
+    if order.snapshot:
+        binary = capturable(binary, module, shape)
+        pointer = _pointer(binary)
     compiled = ctypes.POINTER(capi.wasmtime_module_t)()
     _check(capi.wasmtime_module_new(engine.ptr(), pointer, len(binary), ctypes.byref(compiled)), "compilation")
     artifact = capi.wasm_byte_vec_t()
     _check(capi.wasmtime_module_serialize(compiled, ctypes.byref(artifact)), "compilation")
     _write(order.artifact_fd, artifact)
     return describe(module, shape, order.sha256, len(upload), round(cpu_seconds(os.getpid()), 3))
+
+
+def _pointer(binary: bytes) -> ctypes._Pointer[ctypes.c_uint8]:
+    return ctypes.cast(ctypes.c_char_p(binary), ctypes.POINTER(ctypes.c_uint8))
 
 
 def _read(fd: int) -> bytes:

@@ -25,6 +25,7 @@ class Order(msgspec.Struct, frozen=True):
     module_fd: int
     artifact_fd: int
     answer_fd: int
+    snapshot: bool = False
     cpu_seconds: int = 180
     address_space_bytes: int = 2_000_000_000
     artifact_bytes: int = 1_000_000_000

@@ -17,6 +17,7 @@ from caxton.executor.compiler.run import compile_module, order_for
 from caxton.protocol.agents import ModuleInfo, Profile
 
 Progress = Callable[[float], None]
+_Key = tuple[str, Profile, bool]
 
 
 class Prepared(NamedTuple):
@@ -40,18 +41,20 @@ class Compiler:
     cache: ArtifactCache
     stack_bytes: int
     features: list[str]
-    _jobs: dict[tuple[str, Profile], _Job] = field(default_factory=dict)
+    _jobs: dict[_Key, _Job] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # wakes its waiters in the order they came
 
-    async def prepare(self, sha256: str, profile: Profile, module_fd: int, progress: Progress) -> Prepared:
-        """The module, compiled unless it is cached. Closes `module_fd`.
+    async def prepare(
+        self, sha256: str, profile: Profile, module_fd: int, progress: Progress, *, snapshot: bool = False
+    ) -> Prepared:
+        """The module, compiled unless it is cached; rewritten first if `snapshot`. Closes `module_fd`.
 
         Cancelling a request ends the compilation when nobody else waits for it. Errors: see `compile_module`.
         """
-        key = (sha256, profile)
+        key = (sha256, profile, snapshot)
         job = self._jobs.get(key)
         if job is None:
-            job = self._jobs[key] = _Job(asyncio.ensure_future(self._run(sha256, profile, module_fd)))
+            job = self._jobs[key] = _Job(asyncio.ensure_future(self._run(key, module_fd)))
             job.task.add_done_callback(lambda _: os.close(module_fd))
         else:
             os.close(module_fd)
@@ -67,20 +70,21 @@ class Compiler:
                 if self._jobs.get(key) is job:  # who asks from now on starts anew
                     del self._jobs[key]
 
-    async def _run(self, sha256: str, profile: Profile, module_fd: int) -> Prepared:
-        if cached := await self.cache.load(sha256, profile):
+    async def _run(self, key: _Key, module_fd: int) -> Prepared:
+        sha256, profile, snapshot = key
+        if cached := await self.cache.load(sha256, profile, snapshot=snapshot):
             return Prepared(cached.info, cached=True)
         async with self._turn:
-            order = order_for(sha256, profile, self.stack_bytes, self.features, module_fd)
+            order = order_for(sha256, profile, self.stack_bytes, self.features, module_fd, snapshot=snapshot)
             try:
-                info = await compile_module(order, lambda used: self._tell(sha256, profile, used))
+                info = await compile_module(order, lambda used: self._tell(key, used))
             except BaseException:
                 os.close(order.artifact_fd)
                 raise
-            await self.cache.store(profile, order.artifact_fd, info)
+            await self.cache.store(profile, order.artifact_fd, info, snapshot=snapshot)
             return Prepared(info, cached=False)
 
-    def _tell(self, sha256: str, profile: Profile, used: float) -> None:
-        job = self._jobs.get((sha256, profile))
+    def _tell(self, key: _Key, used: float) -> None:
+        job = self._jobs.get(key)
         for listener in list(job.listeners) if job else ():
             listener(used)

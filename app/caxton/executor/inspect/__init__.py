@@ -7,12 +7,13 @@ wasmtime: it runs inside the compile jail, and tests read it by itself.
 from __future__ import annotations
 
 from caxton.executor.inspect.caps import MAX_MODULE_BYTES, check_bodies, check_counts
+from caxton.executor.inspect.capture import capturable
 from caxton.executor.inspect.model import Module
 from caxton.executor.inspect.sections import read_module
 from caxton.executor.inspect.shape import check_imports, decide_shape
 from caxton.protocol.agents import WASM_PAGE_BYTES, ModuleInfo, Shape
 
-__all__ = ["MAX_MODULE_BYTES", "check_bodies", "describe", "inspect_module", "is_text"]
+__all__ = ["MAX_MODULE_BYTES", "capturable", "check_bodies", "describe", "inspect_module", "is_text"]
 
 
 def is_text(data: bytes) -> bool:

@@ -92,6 +92,11 @@ _UP_TO_VARIABLE: Final = re.compile(
     rb"(?:" + _PLAIN + rb"|[\x02-\x04]" + _PLAIN_TYPE + rb"|[\x0c\x0d\xd5\xd6]" + _L + rb"|[\x05\x0b]"
     rb"|\x1f" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb"))*+"
 )
+_FORGETFUL: Final = rb"\x26|\xfc[\x09\x0c\x0d\x0e\x0f\x11]|\xfb"
+_UP_TO_FORGETFUL: Final = re.compile(
+    rb"(?:(?!" + _FORGETFUL + rb")(?:" + _PLAIN + rb"|[\x02-\x04]" + _PLAIN_TYPE + rb"|[\x0c\x0d\xd5\xd6]" + _L
+    + rb"|[\x05\x0b]|\x1f" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb")))*+"
+)  # fmt: skip
 _LEB: Final = re.compile(_L)
 _CATCH_LIST: Final = re.compile(_CATCHES)
 
@@ -133,22 +138,46 @@ def _piecewise(data: bytes, start: int, end: int) -> Control:
         if stop >= end:
             break
         opcode = data[stop]
-        number, start = _number(data, stop + 1, end)
-        if opcode == BR_TABLE and start >= 0:
-            parts.append(b"\x0e")
-            targets += number
-            start = _skip_numbers(data, start, end, number + 1)
-        elif opcode in TYPED and start >= 0:
-            parts.append(b"\x03")
-            typed.add(number)
-            if opcode == TRY_TABLE:
-                catches = _CATCH_LIST.match(data, start, end)
-                start = catches.end() if catches else -1
-        else:
-            start = -1
+        number, start = _behind(data, stop, end)
         if start < 0:
             return Control(b"".join(parts), targets, frozenset(typed), stop)
+        if opcode == BR_TABLE:
+            parts.append(b"\x0e")
+            targets += number
+        else:
+            parts.append(b"\x03")
+            typed.add(number)
     return Control(b"".join(parts), targets, frozenset(typed))
+
+
+def first_forgetful(data: bytes, start: int, end: int) -> int | None:
+    """Where the body `data[start:end]` first changes a table, drops a segment or touches a GC object.
+
+    What it so changes is neither memory nor a global. None: nowhere. The body is known to `control_of`.
+    """
+    while start < end:
+        match = _UP_TO_FORGETFUL.match(data, start, end)
+        stop = match.end() if match else start
+        if stop >= end:
+            break
+        _number, start = _behind(data, stop, end)
+        if start < 0:
+            return stop
+    return None
+
+
+def _behind(data: bytes, stop: int, end: int) -> tuple[int, int]:
+    """The first immediate of a br_table, or of a block with an indexed type, and where it ends; -1: it is neither."""
+    opcode = data[stop]
+    if opcode != BR_TABLE and opcode not in TYPED:
+        return 0, -1
+    number, start = _number(data, stop + 1, end)
+    if opcode == BR_TABLE and start >= 0:
+        start = _skip_numbers(data, start, end, number + 1)
+    elif opcode == TRY_TABLE and start >= 0:
+        catches = _CATCH_LIST.match(data, start, end)
+        start = catches.end() if catches else -1
+    return number, start
 
 
 def _number(data: bytes, position: int, end: int) -> tuple[int, int]:

@@ -135,6 +135,7 @@ class Session:
                 request.profile,
                 module_fd,
                 lambda used: self._send(Progress(request.request_id, used)),
+                snapshot=request.snapshot,
             )
             answer = Prepared(request.request_id, done.info, done.cached)
         except CaxtonError as error:

@@ -93,6 +93,7 @@ class Worker:
         culprit = self._culprit
         if self.reason == "crashed":
             culprit = self._pulse.read().exec_id or None
+        self._pulse.close()  # here, since its callbacks make a worker part of a cycle that only the collector ends
         return Down(self.reason, culprit, ended.status, time.monotonic() - self._started)
 
     def kill(self, reason: str) -> None:
@@ -148,11 +149,11 @@ class Worker:
             self._up(self)
 
     async def _answer(self, fetch: Fetch) -> None:
-        loaded = await self._cache.load(fetch.sha256, fetch.profile)
+        loaded = await self._cache.load(fetch.sha256, fetch.profile, snapshot=fetch.snapshot)
         if loaded is None:
-            self._control.send(Artifact(fetch.sha256, fetch.profile, missing=True))
+            self._control.send(Artifact(fetch.sha256, fetch.profile, missing=True, snapshot=fetch.snapshot))
         else:
-            self._control.send(Artifact(fetch.sha256, fetch.profile), loaded.fd)
+            self._control.send(Artifact(fetch.sha256, fetch.profile, snapshot=fetch.snapshot), loaded.fd)
 
     def _control_lost(self, why: str) -> None:
         """A worker without its control socket is ending or broken: either way it ends now."""

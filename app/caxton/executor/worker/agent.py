@@ -12,17 +12,31 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from caxton.executor.binding.image import Image
 from caxton.executor.binding.instance import Instance, Template
+from caxton.executor.binding.variables import Variables
+from caxton.executor.inspect.capture import START
 from caxton.executor.wasi import ScratchShare
 from caxton.protocol.agents import Instance as Lifetime
 from caxton.protocol.agents import Shape
 from caxton.protocol.execution import AgentSpec
 
 ENTRY_POINTS: Final = (b"caxton_alloc", b"handle_message", b"handle_timer", b"agent_init", b"agent_shutdown",
-                       b"get_capabilities", b"_initialize", b"_start")  # fmt: skip
+                       b"get_capabilities", b"_initialize", b"_start", START.encode())  # fmt: skip
 
 if TYPE_CHECKING:
     from caxton.executor.worker.execution import Execution
+
+
+@dataclass(slots=True, eq=False)
+class Captured:
+    """The last snapshot of an instance, to tell what changed. `whole`: nothing of it is stored yet."""
+
+    image: Image
+    variables: Variables
+    memory_bytes: int = 0
+    globals: bytes = b""
+    whole: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +49,13 @@ class Resident:
     wasi: Any = None  # caxton.executor.wasi.WasiState
     source: Any = None  # DeterministicSource, in that profile
     used_at: float = 0.0
+    captured: Captured | None = None
+    """What its agent's snapshot holds of it, if the agent has snapshots."""
 
     def close(self) -> None:
         """Ends the instance and everything it had open."""
+        if self.captured is not None:
+            self.captured.image.close()
         self.instance.close()
         wasi, self.wasi = self.wasi, None
         if wasi is not None:
@@ -65,6 +83,8 @@ class Agent:
     uses_wasi: bool = False
     exports: tuple[bytes, ...] = ()
     """Those of `ENTRY_POINTS` that the module has."""
+    variables: tuple[bytes, ...] = ()
+    """Names of its mutable globals, if its state is captured."""
     refused: str | None = None
     """Why the module cannot be run, once that is known."""
     waiting: list[Execution] = field(default_factory=list)

@@ -19,6 +19,7 @@ from caxton.executor.worker.agent import Agent, Resident
 from caxton.protocol.agents import Profile
 from caxton.protocol.execution import LogLine, TimerSet
 from caxton.protocol.messages import Message
+from caxton.protocol.snapshots import Snapshot
 
 LOG_LINE_BYTES: Final = 4_096
 
@@ -57,14 +58,16 @@ class Ask(NamedTuple):
     message: Message | None
     finish: Callable[[int, bytes], int]
     until: float | None = None
+    data: bytes = b""
 
 
 class Handed(NamedTuple):
-    """Guest bytes that are parsed when the guest has returned. `kind`: `send` or `reply`."""
+    """Guest bytes that are parsed when the guest has returned. `kind`: `send`, `reply`, `broadcast` (`receiver`)."""
 
     kind: str
     ordinal: int
     data: bytes
+    receiver: str = ""
 
 
 class DeterministicSource:
@@ -114,6 +117,8 @@ class Execution(msgspec.Struct, eq=False):
     fresh: bool = True
     cancelled: bool = False
     ended: bool = False
+    starting: bool = False
+    """Its instance is coming up."""
     suspended_at: float | None = None
     waiting: Sleep | Ask | None = None
     wait_token: int = 0
@@ -127,10 +132,14 @@ class Execution(msgspec.Struct, eq=False):
     write_bytes: int = 0
     timers_set: dict[int, TimerSet] = {}
     timers_cancelled: list[int] = []
+    topics: list[str] = []
     logs: list[LogLine] = []
     log_bytes: int = 0
     logs_dropped: int = 0
     answer: bytes | None = None
+    snapshot: Snapshot | None = None
+    """What it changed in the agent's memory, if that is captured."""
+    woke_seconds: float | None = None
 
     @property
     def memory(self) -> Memory:

@@ -254,28 +254,8 @@ def read_reply(execution: Execution, buffer: int, length: int) -> int:
     return NOT_FOUND if execution.answer is None else copy_out(execution, execution.answer, buffer, length)
 
 
-def subscribe_messages(execution: Execution, pointer: int, length: int) -> int:
-    """Seam of the issue "Agents in depth"."""
-    execution.memory.check(pointer, length)
-    return UNAVAILABLE if execution.agent.spec.topics and execution.may_act else DENIED
-
-
-def broadcast_message(execution: Execution, fptr: int, flen: int, pointer: int, length: int) -> int:
-    """Seam of the issue "Agents in depth"."""
-    execution.memory.check(fptr, flen)
-    execution.memory.check(pointer, length)
-    return UNAVAILABLE if execution.agent.spec.send and execution.may_act else DENIED
-
-
 def get_secret(execution: Execution, nptr: int, nlen: int, buffer: int, length: int) -> int:
     """Seam of the security issue."""
     execution.memory.check(nptr, nlen)
     execution.memory.check(buffer, length)
     return UNAVAILABLE if execution.agent.spec.secrets else DENIED
-
-
-def http_request(execution: Execution, pointer: int, length: int, buffer: int, buffer_length: int) -> int:
-    """Seam of the issue "Agents in depth"."""
-    execution.memory.check(pointer, length)
-    execution.memory.check(buffer, buffer_length)
-    return UNAVAILABLE if execution.agent.spec.http and execution.may_act else DENIED

@@ -11,7 +11,7 @@ from typing import Any, Final
 from caxton.executor import wasi
 from caxton.executor.binding.host import HostFunction
 from caxton.executor.guest import OutOfBounds
-from caxton.executor.worker import hostcalls, waiting
+from caxton.executor.worker import hostcalls, talking, waiting
 from caxton.executor.worker.execution import Execution, Sleep
 
 MODULE: Final = "caxton"
@@ -28,15 +28,15 @@ _PLAIN: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
     ("console_error", "ii", "", hostcalls.console_error),
     ("get_config", "iiii", "i", hostcalls.get_config),
     ("read_reply", "ii", "i", hostcalls.read_reply),
-    ("subscribe_messages", "ii", "i", hostcalls.subscribe_messages),
-    ("broadcast_message", "iiii", "i", hostcalls.broadcast_message),
     ("get_secret", "iiii", "i", hostcalls.get_secret),
 )
 _DEFERRED: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
     ("load_data", "iiii", "i", waiting.load_data),
     ("request", "iiii", "i", waiting.request),
     ("sleep_micros", "I", "i", waiting.sleep_micros),
-    ("http_request", "iiii", "i", hostcalls.http_request),
+    ("subscribe_messages", "ii", "i", talking.subscribe_messages),
+    ("broadcast_message", "iiii", "i", talking.broadcast_message),
+    ("http_request", "iiii", "i", waiting.http_request),
 )
 
 

@@ -20,6 +20,7 @@ from caxton.executor.binding.host import HostFunctions
 from caxton.executor.binding.instance import make_template
 from caxton.executor.binding.stacks import use_pool
 from caxton.executor.engine import make_engine
+from caxton.executor.inspect.capture import PREFIX, START
 from caxton.executor.settings import WorkerSettings
 from caxton.executor.worker.agent import ENTRY_POINTS, Agent
 from caxton.executor.worker.channel import READ_BYTES
@@ -36,6 +37,7 @@ _EVERYBODY: Final[tuple[list[str], ...]] = (["*"], [])
 class _Key(NamedTuple):
     sha256: str
     profile: Profile
+    snapshot: bool
 
 
 class _Loaded(NamedTuple):
@@ -44,12 +46,22 @@ class _Loaded(NamedTuple):
     module: Module
     uses_wasi: bool
     exports: tuple[bytes, ...]
+    variables: tuple[bytes, ...]
 
 
-def entry_points(module: Module) -> tuple[bytes, ...]:
-    """Those of `ENTRY_POINTS` that the module exports."""
-    names = {item.name.encode() for item in module.exports}
-    return tuple(name for name in ENTRY_POINTS if name in names)
+def entry_points(names: set[str]) -> tuple[bytes, ...]:
+    """Those of `ENTRY_POINTS` among the names that a module exports."""
+    return tuple(name for name in ENTRY_POINTS if name.decode() in names)
+
+
+def variables(names: set[str]) -> tuple[bytes, ...]:
+    """The exported mutable globals of a module that was rewritten for snapshots, in their order."""
+    count = sum(name.startswith(PREFIX) and name != START for name in names)
+    return tuple(f"{PREFIX}{at}".encode() for at in range(count))
+
+
+def _key(spec: AgentSpec) -> _Key:
+    return _Key(spec.module_sha256, spec.profile, spec.snapshot)
 
 
 class Control:
@@ -97,13 +109,13 @@ class Modules:
 
     def want(self, agent: Agent) -> bool:
         """Makes `agent.template` or `agent.refused`; False if the artifact has to be fetched first."""
-        key = _Key(agent.spec.module_sha256, agent.spec.profile)
+        key = _key(agent.spec)
         self._users.setdefault(key, set()).add(agent)
         if key in self._modules:
             self._link(agent, key)
             return True
         if key not in self._wanted:
-            self._control.send(Fetch(key.sha256, key.profile))
+            self._control.send(Fetch(*key))
         waiting = self._wanted.setdefault(key, [])
         if agent not in waiting:
             waiting.append(agent)
@@ -111,7 +123,7 @@ class Modules:
 
     def arrived(self, artifact: Artifact, descriptor: int | None) -> list[Agent]:
         """Loads an artifact; the agents that waited for it."""
-        key = _Key(artifact.sha256, artifact.profile)
+        key = _Key(artifact.sha256, artifact.profile, artifact.snapshot)
         refused = self._load(key, descriptor)
         agents = self._wanted.pop(key, [])
         for agent in agents:
@@ -123,7 +135,7 @@ class Modules:
 
     def forget(self, agent: Agent) -> None:
         """The agent is gone; so is its module if it was the last."""
-        key = _Key(agent.spec.module_sha256, agent.spec.profile)
+        key = _key(agent.spec)
         agent.template = None
         users = self._users.get(key, set())
         users.discard(agent)
@@ -141,7 +153,8 @@ class Modules:
         finally:
             os.close(descriptor)
         uses_wasi = any(item.module == wasi.IMPORT_MODULE for item in module.imports)
-        self._modules[key] = _Loaded(module, uses_wasi, entry_points(module))
+        names = {item.name for item in module.exports}
+        self._modules[key] = _Loaded(module, uses_wasi, entry_points(names), variables(names) if key.snapshot else ())
         return None
 
     def _engine(self, profile: Profile) -> Engine:
@@ -168,6 +181,6 @@ class Modules:
         except WasmtimeError as problem:
             agent.refused = f"the module cannot be linked: {problem}"
             return
-        agent.uses_wasi, agent.exports = loaded.uses_wasi, loaded.exports
+        agent.uses_wasi, agent.exports, agent.variables = loaded.uses_wasi, loaded.exports, loaded.variables
         uses_fuel = key.profile is Profile.DETERMINISTIC
         agent.template = make_template(self._engine(key.profile), pre, uses_fuel=uses_fuel)

@@ -27,6 +27,7 @@ from caxton.protocol.names import (
     CAPABILITY_PREFIX,
     CLIENT_PREFIX,
     MAX_NAME_LENGTH,
+    TASKS,
     TIMER_PREFIX,
     TOPIC_PREFIX,
     is_agent_name,
@@ -40,7 +41,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A message as a guest writes it. Ids and trace are the host's: what a guest says there is ignored."""
 
     performative: str
-    receiver: str
+    receiver: str = ""
     content: msgspec.Raw = msgspec.Raw(b"null")
     sender: str | None = None
     conversation_id: _Label | None = None
@@ -120,6 +121,8 @@ def _check_receiver(receiver: str, parent: Message | None, place: str) -> None:
         return
     if parent is not None and receiver == parent.sender and receiver.startswith(CLIENT_PREFIX):
         return
+    if receiver == TASKS:
+        return
     if receiver.startswith((CAPABILITY_PREFIX, TOPIC_PREFIX)) and len(receiver) <= MAX_NAME_LENGTH * 2:
         return
     raise invalid(place, f"{receiver[:80]!r} is not a receiver that this message may have")
@@ -153,9 +156,19 @@ def _sent(execution: Execution, item: Handed, index: int) -> Sent:
         assert parent is not None  # `reply` is refused without a message
         content = check_json(item.data, "reply")
         return Sent(_reply(execution.agent.spec.name, parent, message_id, content), True)
+    if item.kind == "broadcast":
+        return _broadcast(execution, item, message_id, f"broadcast_message[{index}]")
     place = f"send_message[{index}]"
     message = build_message(execution, parse_draft(item.data, place), message_id, place)
     return Sent(message, _is_reply(message, parent))
+
+
+def _broadcast(execution: Execution, item: Handed, message_id: str, place: str) -> Sent:
+    draft = parse_draft(item.data, place)
+    if draft.receiver not in ("", item.receiver):
+        raise invalid(f"{place}.receiver", f"must be absent or {item.receiver!r}")
+    draft = msgspec.structs.replace(draft, receiver=item.receiver)
+    return Sent(build_message(execution, draft, message_id, place), False, True)
 
 
 def _reply(name: str, parent: Message, message_id: str, content: bytes) -> Message:

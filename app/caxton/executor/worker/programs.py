@@ -17,6 +17,7 @@ import msgspec
 from caxton.executor import wasi
 from caxton.executor.binding.instance import Instance
 from caxton.executor.guest import GuestExit, OutOfBounds
+from caxton.executor.worker import snapshots
 from caxton.executor.worker.agent import Resident
 from caxton.executor.worker.execution import DeterministicSource, Ending, Execution, Program
 from caxton.executor.worker.inbox import content_bytes, message_json
@@ -26,6 +27,7 @@ from caxton.protocol.errors import CaxtonError, Code
 
 STDERR_TAIL_BYTES: Final = 2_000
 _DESCRIPTOR_BYTES: Final = 65_536
+START: Final = snapshots.START.encode()
 
 
 def program_of(execution: Execution) -> Program:
@@ -36,7 +38,8 @@ def program_of(execution: Execution) -> Program:
         return _shutdown(execution)
     if execution.agent.spec.shape is Shape.COMMAND:
         return _command(execution)
-    return _timer(execution) if execution.timer_id is not None else _message(execution)
+    program = _timer(execution) if execution.timer_id is not None else _message(execution)
+    return snapshots.captured(execution, program) if execution.agent.spec.snapshot else program
 
 
 def _call(instance: Instance, function: Any, *arguments: int, results: int = 1) -> Generator[None, None, int]:
@@ -107,7 +110,13 @@ class InitFailed(CaxtonError):
 
 def _fresh(execution: Execution) -> Generator[None, None, Resident]:
     """Instantiates and initialises a reactor; `execution.resident` is it."""
+    execution.starting = True
     resident = yield from _instantiate(execution, _wasi_state(execution, b"") if execution.agent.uses_wasi else None)
+    if execution.agent.spec.snapshot:
+        if (yield from snapshots.restored(execution, resident)):
+            return resident
+        if resident.exports.get(START) is not None:
+            yield from _call(resident.instance, resident.exports.get(START), results=0)
     if resident.exports.get(b"_initialize") is not None:
         yield from _call(resident.instance, resident.exports.get(b"_initialize"), results=0)
     if resident.exports.get(b"agent_init") is not None:
@@ -116,6 +125,7 @@ def _fresh(execution: Execution) -> Generator[None, None, Resident]:
         if status != 0:
             raise InitFailed(status)
         execution.may_act = True
+    execution.starting = False
     return resident
 
 
@@ -172,7 +182,7 @@ def _start(execution: Execution) -> Program:
         return Ending("failure", Code.INVALID_WASM, f"a reactor must export {what}")
     describe = resident.exports.get(b"get_capabilities")
     capabilities = None
-    if describe is not None:
+    if describe is not None and execution.woke_seconds is None:  # a restored one stays as it was
         capabilities = yield from _capabilities(resident, describe)
     execution.keep = execution.agent.persistent
     return Ending(capabilities=capabilities)

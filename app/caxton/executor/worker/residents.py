@@ -17,6 +17,8 @@ from caxton.protocol.execution import Gone
 
 _SMALL_BYTES: Final = 4 * 1024 * 1024
 _MAX_RETIRED: Final = 16
+_LEAVES: Final = ("evicted", "hibernated")
+"""Why an idle instance left: the second one goes on from its snapshot."""
 
 
 class Residents:
@@ -35,7 +37,11 @@ class Residents:
     def guest_bytes(self) -> int:
         """The size of all their memories."""
         found = (agent.resident for agent in self._agents)
-        return sum(resident.instance.memory.size() for resident in found if resident is not None)
+        return sum(
+            resident.instance.memory.size() * (1 if resident.captured is None else 2)  # captured: it is there twice
+            for resident in found
+            if resident is not None
+        )
 
     def give_back(self, execution: Execution) -> bool:
         """Takes the instance of an execution that ended, or closes it; whether it stays."""
@@ -68,7 +74,7 @@ class Residents:
         self._retired.clear()
 
     def _retire(self, resident: Resident, *, small: bool) -> None:
-        if not small or resident.wasi is not None:
+        if not small or resident.wasi is not None or resident.captured is not None:
             resident.close()
             return
         resident.instance.host = None
@@ -91,7 +97,7 @@ class Residents:
             if resident is not None and now - resident.used_at < self._idle_seconds:
                 return
             if agent.current is None:
-                self.drop(agent, "evicted")
+                self.drop(agent, _LEAVES[agent.spec.snapshot])
 
     def close(self) -> None:
         """Closes everything without a word: the process ends."""
@@ -104,5 +110,5 @@ class Residents:
     def _evict_oldest(self) -> None:
         for agent in self._agents:
             if agent.current is None:
-                self.drop(agent, "evicted")
+                self.drop(agent, _LEAVES[agent.spec.snapshot])
                 return

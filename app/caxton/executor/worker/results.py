@@ -72,7 +72,7 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
     return Result(
         execution.exec_id,
         ending.status,
-        usage_of(execution, ending),
+        usage_of(execution),
         execution.incarnation,
         resident,
         ending.code,
@@ -87,18 +87,22 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
         execution.logs,
         execution.logs_dropped,
         ending.capabilities,
+        execution.snapshot if ending.status in ("ok", "failure") else None,
+        execution.woke_seconds,
+        execution.starting and ending.status == "error",
+        execution.topics if acted else [],
     )
 
 
-def usage_of(execution: Execution, ending: Ending) -> Usage:
-    """What it used; `output_bytes` is what it answered on standard output."""
+def usage_of(execution: Execution) -> Usage:
+    """What it used; `output_bytes` is what a command wrote to standard output, as its limit counts it."""
     return Usage(
         execution.wall,
         execution.cpu,
         execution.peak_memory,
         execution.fuel_used,
         execution.host_calls,
-        len(ending.reply) if ending.reply else 0,
+        len(execution.wasi.stdout) if execution.wasi is not None else 0,
     )
 
 

@@ -180,9 +180,11 @@ class Scheduler:
         if isinstance(waiting, Ask):
             execution.call_id += 1
             self.router.send(
-                HostCall(execution.exec_id, execution.call_id, waiting.kind, waiting.key, waiting.message)
+                HostCall(
+                    execution.exec_id, execution.call_id, waiting.kind, waiting.key, waiting.message, waiting.data
+                )
             )
-        if not isinstance(waiting, Ask) or waiting.kind == "request":
+        if not isinstance(waiting, Ask) or waiting.kind != "load":
             execution.told_sleeping = True
             self.router.send(Suspended(execution.exec_id, True))
 
@@ -196,9 +198,11 @@ class Scheduler:
     def _wake(self, execution: Execution, value: int) -> None:
         """The guest goes on with `value` at its next turn."""
         self._account_wait(execution)
-        assert execution.instance is not None  # it is suspended inside it
-        execution.instance.answer(value)
-        execution.instance.renew_slice()
+        instance = execution.instance
+        assert instance is not None  # it is suspended inside it, or waits with it for a snapshot
+        if instance.pending is not None:
+            instance.answer(value)
+            instance.renew_slice()
         if execution.told_sleeping:
             execution.told_sleeping = False
             self.router.send(Suspended(execution.exec_id, False))

@@ -108,3 +108,25 @@ def _answered(execution: Execution, buffer: int, length: int, status: int, data:
         return status
     execution.answer = answer = message_json(_replies.decode(data)) if data else b""
     return copy_out(execution, answer, buffer, length)
+
+
+def http_request(execution: Execution, pointer: int, length: int, buffer: int, buffer_length: int) -> int | Ask:
+    """Has the router make an HTTP request, and waits for the answer; nothing of it is looked at here."""
+    execution.memory.check(pointer, length)
+    execution.memory.check(buffer, buffer_length)
+    spec = execution.agent.spec
+    if not spec.http or not execution.may_act:
+        return DENIED
+    if length & _U32 > 2 * spec.max_message_bytes or execution.ordinal >= spec.limits.messages_per_execution:
+        return LIMIT
+    data = execution.memory.read(pointer, length)
+    parent = execution.message.message_id if execution.message else ""
+    key = derived_id(parent, execution.next_ordinal(), data)
+    return Ask("http", key, None, partial(_fetched, execution, buffer, buffer_length), None, data)
+
+
+def _fetched(execution: Execution, buffer: int, length: int, status: int, data: bytes) -> int:
+    if status < 0:
+        return status
+    execution.answer = data
+    return copy_out(execution, data, buffer, length)

@@ -14,14 +14,15 @@ import msgspec
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, State
-from caxton.protocol.operations import Affected, DeadPurge, DeadReplay, Listing, Named
+from caxton.protocol.operations import Affected, DeadPurge, DeadReplay, DeadReplayOne, Listing, Named
+from caxton.protocol.requests import content
 from caxton.protocol.views import MessageView, Page
 from caxton.router.desk import Desk
-from caxton.router.ops_messages import find, unknown
+from caxton.router.operations.messages import find, unknown
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
+from caxton.router.versions.replays import replay_at
 from caxton.router.views import message_view
-from caxton.store import Changes
 
 CHUNK: Final = 500
 MOST_AT_ONCE: Final = 100_000
@@ -33,7 +34,10 @@ async def list_dead(desk: Desk, args: Listing) -> Page:
     found = await desk.read(
         desk.store.reader.dead, agent=args.name, limit=check_limit(args.limit), cursor=args.cursor
     )
-    return Page([message_view(row, []) for row in found.rows], found.next_cursor)
+    ids = [row.message.message_id for row in found.rows]
+    holding = {row.message_id for row in await desk.read(desk.store.reader.held_by, ids)}
+    views = [message_view(row, []) for row in found.rows]
+    return Page([_marked(view, holding) for view in views], found.next_cursor)
 
 
 async def get(desk: Desk, args: Named) -> MessageView:
@@ -41,15 +45,22 @@ async def get(desk: Desk, args: Named) -> MessageView:
     view = await find(desk, args.name)
     if view.state != State.DEAD:
         raise unknown(args.name)
-    return view
+    held = await desk.read(desk.store.reader.held_by, [view.message_id])
+    return _marked(view, {row.message_id for row in held})
+
+
+def _marked(view: MessageView, holding: set[str]) -> MessageView:
+    return msgspec.structs.replace(view, holds_conversation=view.message_id in holding)
 
 
 async def replay(desk: Desk, args: DeadReplay) -> Affected:
-    """Dead letters are pending again, in their own mailbox or in that of `to`."""
+    """Dead letters are pending again, in their own mailbox or in that of `to`; `version` handles them there."""
     require_accepting(desk)
     if args.agent is not None and args.to is None:
         desk.registry.require(args.agent)
     ids = await _ids(desk, args.message_ids, args.agent, everything=False)
+    if args.version is not None:
+        return Affected(await replay_at(desk, ids, args.version) if ids else 0)
     if args.to is not None:
         desk.registry.require(args.to)
     count = 0
@@ -58,13 +69,43 @@ async def replay(desk: Desk, args: DeadReplay) -> Affected:
     return Affected(count)
 
 
+async def replay_one(desk: Desk, args: DeadReplayOne) -> Affected:
+    """One dead letter is pending again, with other content if that is given; `CONFLICT` where it cannot be."""
+    require_accepting(desk)
+    letter = await get(desk, Named(args.message_id))
+    if args.content is not None:
+        content(msgspec.Raw(args.content), letter.language, desk.config.messaging.max_message_size)
+    if args.to is None:
+        count = await desk.core.revive([args.message_id], args.content)
+    else:
+        desk.registry.require(args.to)
+        count = await _move(desk, [args.message_id], args.to, args.content)
+    if count == 0:
+        raise CaxtonError(
+            Code.CONFLICT,
+            "the dead letter could not be replayed: its agent is gone or does not take it, or retention took its "
+            "content; start the agent, or name another with `to`",
+            message_id=args.message_id,
+        )
+    desk.events.publish("message.replayed", {"message_id": args.message_id, "edited": args.content is not None})
+    return Affected(count)
+
+
+async def skip(desk: Desk, args: Named) -> Affected:
+    """The conversation that waits for a dead letter goes on without it; `CONFLICT` when none does."""
+    count = await desk.core.holds.skip(args.name)
+    if count == 0:
+        raise CaxtonError(Code.CONFLICT, "no conversation waits for this dead letter", message_id=args.name[:64])
+    desk.events.publish("message.skipped", {"message_id": args.name})
+    return Affected(count)
+
+
 async def purge(desk: Desk, args: DeadPurge) -> Affected:
     """Dead letters are forgotten; the counters stay."""
     ids = await _ids(desk, args.message_ids, args.agent, everything=args.everything)
     count = 0
     for chunk in _chunks(ids, CHUNK):
-        result = await desk.core.commit(Changes(forget=chunk))
-        count += sum(message_id not in result.missed for message_id in chunk)
+        count += await desk.core.holds.forget(chunk)
     return Affected(count)
 
 
@@ -81,20 +122,26 @@ async def _ids(desk: Desk, message_ids: list[str], agent: str | None, *, everyth
     return await desk.read(desk.store.reader.dead_ids, agent, limit=MOST_AT_ONCE)
 
 
-async def _move(desk: Desk, ids: list[str], to: str) -> int:
+async def _move(desk: Desk, ids: list[str], to: str, edited: bytes | None = None) -> int:
     """Accepted at `to` under ids of their own, so that a crash before the second commit moves nothing twice."""
     copies: dict[str, Message] = {}
     for message_id in ids:
         row = await desk.read(desk.store.reader.message, message_id)
         if row is not None and row.state is State.DEAD and not row.content_dropped:
-            new_id = derived_id(message_id, 0, to.encode())
-            copies[message_id] = msgspec.structs.replace(row.message, message_id=new_id, receiver=to, reply_by=None)
+            new_id = derived_id(message_id, 0, to.encode() + (edited or b""))
+            copies[message_id] = msgspec.structs.replace(
+                row.message,
+                message_id=new_id,
+                receiver=to,
+                reply_by=None,
+                content=row.message.content if edited is None else edited,
+            )
     if not copies:
         return 0
     answers = await desk.core.submit(list(copies.values()))
     moved = [old for old, answer in zip(copies, answers, strict=True) if answer.error is None]
     if moved:
-        await desk.core.commit(Changes(forget=moved))
+        await desk.core.holds.forget(moved)
     return len(moved)
 
 

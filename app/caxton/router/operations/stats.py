@@ -11,8 +11,9 @@ from typing import Any
 
 from caxton import __version__
 from caxton.protocol.operations import Nothing
-from caxton.router import ops_node, readiness
+from caxton.router import readiness
 from caxton.router.desk import Desk
+from caxton.router.operations import node as ops_node
 
 
 async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
@@ -30,6 +31,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "paused": core["paused"],
         "agents": dict(Counter(agent.status.value for agent in desk.registry)),
         "jobs_running": len(desk.jobs),
+        "rollouts_running": len(desk.rollouts),
         "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
         "store": sizes,
         "store_low_disk_bytes": desk.config.messaging.low_disk_bytes,
@@ -40,7 +42,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "executor": _executor(desk, core["workers"]),
         "core": core,
         "versions": _versions(core["workers"]),
-        "meters": {**meters, "commits": _commits(desk)},
+        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended)},
     }
 
 

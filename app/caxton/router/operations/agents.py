@@ -16,7 +16,7 @@ from caxton.protocol.views import AgentView, Counts, Page
 from caxton.router.connection import Sink
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, read_last, write_cursor, write_last
-from caxton.router.views import agent_view, agent_view_with, execution_view, log_view, state_view
+from caxton.router.views import agent_view, agent_view_with, execution_view, log_view, state_view, version_view
 
 LOOK_SECONDS: Final = 1.0
 MAX_LOG_LINES: Final = 10_000
@@ -56,6 +56,17 @@ async def list_agents(desk: Desk, args: Listing) -> Page:
     shown = chosen[:limit]
     cursor = write_cursor(shown[-1].name) if len(chosen) > limit else None
     return Page([agent_view_with(desk, agent, ledger.get(agent.name, Counts())) for agent in shown], cursor)
+
+
+async def versions(desk: Desk, args: Named) -> Page:
+    """The agent's kept versions, newest first."""
+    agent = desk.registry.require(args.name)
+    rows = await desk.read(desk.store.reader.versions, args.name)
+    live = desk.rollouts.live(args.name)
+    beside = None if live is None else live.side.agent.version
+    role = "warm" if live is None or live.row.canary is None else "candidate"
+    states = {beside: role, agent.version: "current"}
+    return Page([version_view(row, states.get(row.version, "kept")) for row in reversed(rows)])
 
 
 async def state(desk: Desk, args: Listing) -> Page:

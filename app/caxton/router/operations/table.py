@@ -13,19 +13,22 @@ import msgspec
 
 from caxton.protocol.operations import OPERATIONS, Named
 from caxton.protocol.views import AgentView
-from caxton.router import (
-    deployments,
-    lifecycle,
-    ops_agents,
-    ops_deadletters,
-    ops_gate,
-    ops_keys,
-    ops_messages,
-    ops_node,
-    ops_stats,
-)
+from caxton.router import deployments, lifecycle
 from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
+from caxton.router.operations import agents as ops_agents
+from caxton.router.operations import capabilities as ops_capabilities
+from caxton.router.operations import conversations as ops_conversations
+from caxton.router.operations import deadletters as ops_deadletters
+from caxton.router.operations import gate as ops_gate
+from caxton.router.operations import keys as ops_keys
+from caxton.router.operations import messages as ops_messages
+from caxton.router.operations import node as ops_node
+from caxton.router.operations import stats as ops_stats
+from caxton.router.operations import supervision as ops_supervision
+from caxton.router.operations import tasks as ops_tasks
+from caxton.router.operations import topics as ops_topics
+from caxton.router.versions import rollouts, updates
 
 Answer = Callable[[Desk, Any], Awaitable[Any]]
 Stream = Callable[[Desk, Any, Sink], Awaitable[Any]]
@@ -47,6 +50,11 @@ ANSWERS: Final[dict[str, Answer]] = {
     "agent.stop": lifecycle.stop,
     "agent.start": _start,
     "agent.remove": lifecycle.remove,
+    "agent.update": updates.update,
+    "agent.rollback": updates.rollback,
+    "agent.rollout": rollouts.show,
+    "agent.steer": rollouts.steer,
+    "agent.versions": ops_agents.versions,
     "agent.state": ops_agents.state,
     "agent.executions": ops_agents.executions,
     "job.get": ops_node.job,
@@ -54,6 +62,10 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead.get": ops_deadletters.get,
     "dead.replay": ops_deadletters.replay,
     "dead.purge": ops_deadletters.purge,
+    "agent.schedules": ops_supervision.schedules,
+    "agent.http_calls": ops_supervision.http_calls,
+    "dead.replay_one": ops_deadletters.replay_one,
+    "dead.skip": ops_deadletters.skip,
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
     "stats": ops_stats.stats,
@@ -68,6 +80,19 @@ ANSWERS: Final[dict[str, Answer]] = {
     "node.probe": ops_gate.probe,
     "node.log_level": ops_node.log_level,
     "node.gc": ops_node.gc,
+    "conversation.list": ops_conversations.list_conversations,
+    "conversation.get": ops_conversations.get,
+    "capability.list": ops_capabilities.list_capabilities,
+    "capability.get": ops_capabilities.get,
+    "capability.set": ops_capabilities.register,
+    "capability.remove": ops_capabilities.forget,
+    "topic.list": ops_topics.list_topics,
+    "topic.get": ops_topics.get,
+    "topic.subscribe": ops_topics.subscribe,
+    "task.create": ops_tasks.create,
+    "task.get": ops_tasks.get,
+    "task.list": ops_tasks.list_tasks,
+    "task.cancel": ops_tasks.cancel,
 }
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}

@@ -1,0 +1,52 @@
+"""`caxton agent schedules` and `caxton agent http-calls`.
+
+Owns which columns people see. Must never change an agent.
+"""
+
+from __future__ import annotations
+
+import click
+
+from caxton.cli.client import connect, segment
+from caxton.cli.render import emit_rows
+from caxton.cli.state import State, output_options, pass_state
+
+SCHEDULES = {
+    "NAME": "name",
+    "CRON": "cron",
+    "TIME ZONE": "time_zone",
+    "MISFIRE": "misfire",
+    "NEXT DUE": "next_due",
+    "LAST DUE": "last_due",
+}
+HTTP_CALLS = {
+    "AT": "at",
+    "METHOD": "method",
+    "URL": "url",
+    "STATUS": "status",
+    "BYTES": "response_bytes",
+    "SECONDS": "duration_seconds",
+    "ERROR": "error",
+}
+
+
+@click.command()
+@click.argument("name")
+@output_options
+@pass_state
+def schedules(state: State, name: str) -> None:
+    """Show when an agent's schedules are due next."""
+    with connect(state) as client:
+        emit_rows(state, client.get(f"/agents/{segment(name)}/schedules")["items"], SCHEDULES)
+
+
+@click.command("http-calls")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@output_options
+@pass_state
+def http_calls(state: State, name: str, limit: int) -> None:
+    """List what an agent asked of the outside, newest first."""
+    with connect(state) as client:
+        page = client.get(f"/agents/{segment(name)}/http-calls", limit=limit)
+    emit_rows(state, page["items"], HTTP_CALLS, more=bool(page.get("next_cursor")))

@@ -1,0 +1,79 @@
+"""Capabilities: list, show, register, forget what was registered.
+
+Owns what is shown of them. Must never choose an agent.
+"""
+
+from __future__ import annotations
+
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.names import require_agent_name
+from caxton.protocol.operations import Affected, Listing, Named
+from caxton.protocol.talks import CapabilitySet, CapabilityView, ProviderView
+from caxton.protocol.views import Page
+from caxton.router.desk import Desk
+from caxton.router.paging import check_limit, read_last, write_last
+from caxton.store import CapabilityRow, ProviderRow
+
+
+async def list_capabilities(desk: Desk, args: Listing) -> Page:
+    """Every capability that somebody offers or that is registered, by name."""
+    limit, after = check_limit(args.limit), read_last(args.cursor) or ""
+    names = [name for name in desk.core.talking.capabilities.names() if name > after]
+    cursor = write_last(names[limit - 1]) if len(names) > limit else None
+    return Page([_view(desk, name) for name in names[:limit]], cursor)
+
+
+async def get(desk: Desk, args: Named) -> CapabilityView:
+    """One capability; `NOT_FOUND` with the names that are near."""
+    if args.name not in desk.core.talking.capabilities.names():
+        raise _unknown(desk, args.name)
+    return _view(desk, args.name)
+
+
+async def register(desk: Desk, args: CapabilitySet) -> CapabilityView:
+    """Replaces what was registered: how to choose, and agents besides those that say so themselves."""
+    require_agent_name(args.name)
+    for index, provider in enumerate(args.body.providers):
+        require_agent_name(provider.agent, f"providers[{index}].agent")
+        desk.registry.require(provider.agent)
+    providers = {one.agent: ProviderRow(one.agent, one.priority) for one in args.body.providers}
+    desk.core.talking.capabilities.register(
+        CapabilityRow(args.name, args.body.strategy.value, list(providers.values()))
+    )
+    await desk.core.write_counts()
+    return _view(desk, args.name)
+
+
+async def forget(desk: Desk, args: Named) -> Affected:
+    """What was registered is no more; what deployments say stays."""
+    if desk.core.talking.capabilities.registered(args.name) is None:
+        raise _unknown(desk, args.name)
+    desk.core.talking.capabilities.register(CapabilityRow(args.name))
+    await desk.core.write_counts()
+    return Affected(1)
+
+
+def _view(desk: Desk, name: str) -> CapabilityView:
+    capabilities = desk.core.talking.capabilities
+    taking = {offer.agent for offer, _ in capabilities.taking(name)}
+    providers = [
+        ProviderView(offer.agent, offer.source, offer.agent in taking, _load(desk, offer.agent), offer.priority)
+        for offer in capabilities.offers(name)
+    ]
+    return CapabilityView(name, capabilities.strategy(name), providers)
+
+
+def _load(desk: Desk, agent: str) -> int:
+    counts = desk.core.counts(agent)
+    return counts.pending + counts.in_flight
+
+
+def _unknown(desk: Desk, name: str) -> CaxtonError:
+    near = desk.core.talking.capabilities.near(name)
+    hint = f"; near: {', '.join(near)}" if near else ""
+    return CaxtonError(
+        Code.NOT_FOUND,
+        f"no capability {name[:128]!r} is offered, or registered here{hint}",
+        capability=name[:128],
+        near=near,
+    )
