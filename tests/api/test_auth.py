@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -48,7 +49,7 @@ def test_every_route_needs_credentials(guarded: Node) -> None:
     document = httpx.get(f"{guarded.url}/api/v1/openapi.json").json()
     for path, methods in document["paths"].items():
         for method, described in methods.items():
-            answer = httpx.request(method, guarded.url + path.format(name="a", message_id="b", job_id="c"))
+            answer = httpx.request(method, guarded.url + re.sub(r"{\w+}", "a", path))
             if described["security"]:
                 problem(answer, 401, "UNAUTHORIZED")
                 assert "Bearer" in answer.headers["www-authenticate"]

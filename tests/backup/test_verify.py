@@ -106,15 +106,16 @@ def test_any_flipped_bit_of_the_file(copy: Path) -> None:
 
 
 def test_any_flipped_bit_of_the_file_without_its_manifest(copy: Path, database: Path) -> None:
-    """Only bits of the gzip header that carry nothing may differ: what is unpacked is what was packed."""
+    """Only bits that carry nothing may differ (of the header, or between blocks): what is unpacked was packed."""
     manifest_of(copy).unlink()
-    bits, chosen = copy.stat().st_size * 8, random.Random(2)
+    bits, chosen, harmless = copy.stat().st_size * 8, random.Random(2), 0
     for bit in [bits - 1, *range(0, 80, 7), *(chosen.randrange(80, bits) for _ in range(60))]:
         flip(copy, bit)
         if check(copy).code is None:
-            assert bit < 80
+            harmless += bit >= 80
             assert zlib.decompress(copy.read_bytes(), 31) == database.read_bytes()
         flip(copy, bit)
+    assert harmless <= 2
 
 
 def test_any_flipped_bit_of_the_manifest(copy: Path) -> None:

@@ -95,17 +95,15 @@ def test_send_grant_decides_who_may_be_addressed(worker: Harness, send: list[str
 @pytest.mark.parametrize(
     "call", ["store", "load", "delete", "random", "now", "http", "secret", "subscribe", "broadcast"]
 )
-def test_without_its_grant_a_function_answers_denied_and_with_it_unavailable_if_not_built(
-    worker: Harness, call: str
-) -> None:
+def test_without_its_grant_a_function_answers_denied(worker: Harness, call: str) -> None:
     args = {"store": 4, "load": 4, "delete": 2, "random": 0, "now": 0, "subscribe": 2}.get(call, 4)
     run = f"(call ${call} {'(i32.const 8) ' * args})"
     wat = reactor(f"(call $answer {f'(i32.wrap_i64 {run})' if call == 'now' else run})")
     denied = {"kv": False, "send": [], "clocks": False, "random": False}
     assert worker.run(worker.load(wat, **denied)).reply == b"-1"
-    if call in ("secret", "subscribe", "broadcast"):
-        granted = {"secrets": ["s"], "topics": ["t"]}
-        assert worker.run(worker.load(wat, **granted)).reply == b"-6"
+    granted = {"secret": b"-6", "subscribe": b"-2", "broadcast": b"-2"}  # not built yet; what is asked for is no JSON
+    if call in granted:
+        assert worker.run(worker.load(wat, secrets=["s"], topics=["t"])).reply == granted[call]
 
 
 def test_writes_timers_and_logs_come_with_the_result(worker: Harness) -> None:
