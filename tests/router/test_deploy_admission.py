@@ -41,7 +41,6 @@ def refusal(config: AgentConfig, on: Config | None = None) -> CaxtonError:
         ({"name": "No"}, "name"),
         ({"name": ""}, "name"),
         ({"name": "a" * 129}, "name"),
-        ({"state": "snapshot"}, "state"),
         ({"profile": "threads"}, "profile"),
         ({"replicas": 2}, "replicas"),
         ({"capabilities": ["fine", "not fine"]}, "capabilities[1]"),

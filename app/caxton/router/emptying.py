@@ -60,7 +60,7 @@ class Emptying:
         for box in self._boxes.versions():
             for flight in box.followers():  # they wait in the worker and have not begun
                 self._dispatch.cancel(flight)
-        await _until(lambda: not self._flights() or not wanted(), end)
+        await _until(lambda: self._is_empty() or not wanted(), end)
         if not wanted():
             return []
         views = [_view(flight) for box in self._boxes.versions() for flight in _begun(box)]
@@ -71,6 +71,10 @@ class Emptying:
         """Starts executions again."""
         self._outcomes.drained = False
         self._scheduler.release(DRAINED)
+
+    def _is_empty(self) -> bool:
+        """Nothing runs, and what ran has ended on disk too: whoever asks next is told so."""
+        return not self._flights() and not any(box.settling for box in self._boxes)
 
     def _flights(self) -> list[Flight]:
         """Executions of messages; a start of an agent has its own, short, bound."""
