@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 from caxton import __version__
+from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Nothing
 from caxton.router import readiness
 from caxton.router.desk import Desk
@@ -23,13 +24,14 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
     books = await ops_node.ledger(desk, Nothing())
     core = desk.core.stats()
     meters = core.pop("meters")
+    by_status = Counter(agent.status for agent in desk.registry)
     return {
         "node": desk.node,
         "uptime_seconds": time.time() - desk.started_at,
         "ready": readiness.readiness(desk),
         "draining": readiness.is_draining(desk),
         "paused": core["paused"],
-        "agents": dict(Counter(agent.status.value for agent in desk.registry)),
+        "agents": {status: by_status[status] for status in AgentStatus},
         "jobs_running": len(desk.jobs),
         "rollouts_running": len(desk.rollouts),
         "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
