@@ -29,8 +29,8 @@ def _report(what: str, readings: list[Reading]) -> bool:
     found = problems(readings)
     first, last = readings[0], readings[-1]
     print(f"\n{last.units} {what}, {len(readings)} readings")
-    for name, size in last.rss_bytes.items():
-        print(f"  {name:<9} {first.rss_bytes[name] / 1e6:7.1f} MB → {size / 1e6:7.1f} MB, "
+    for name, size in last.anonymous_bytes.items():
+        print(f"  {name:<9} {first.anonymous_bytes[name] / 1e6:7.1f} MB → {size / 1e6:7.1f} MB, "
               f"descriptors {first.descriptors[name]} → {last.descriptors[name]}")  # fmt: skip
     for line in found:
         print(f"  NOT WELL: {line}")

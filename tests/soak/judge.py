@@ -22,11 +22,12 @@ DESCRIPTORS: Final = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """One look, after `units` executions or cycles. Per process: its pid, resident bytes, open descriptors."""
+    """One look, after `units` executions or cycles. Per process: its pid, its memory without pages of files, open
+    descriptors."""
 
     units: int
     pids: Mapping[str, int] = field(default_factory=dict)
-    rss_bytes: Mapping[str, int] = field(default_factory=dict)
+    anonymous_bytes: Mapping[str, int] = field(default_factory=dict)
     descriptors: Mapping[str, int] = field(default_factory=dict)
     imbalance: int = 0
 
@@ -41,8 +42,8 @@ def problems(readings: Sequence[Reading]) -> list[str]:
             found.append(f"{name} did not live through it: {sorted({one.pids.get(name, 0) for one in readings})}")
     between = grown(readings, lambda one: one.units)
     allowed = max(WARM_UP_BYTES, between * BYTES_PER_UNIT)
-    for name in readings[0].rss_bytes:
-        more = grown(readings, lambda one, name=name: one.rss_bytes[name])  # type: ignore[misc]  # bound now
+    for name in readings[0].anonymous_bytes:
+        more = grown(readings, lambda one, name=name: one.anonymous_bytes[name])  # type: ignore[misc]  # bound now
         if more > allowed:
             found.append(f"{name} grew by {more:.0f} bytes over {between:.0f} executions; {allowed:.0f} are allowed")
     for name in readings[0].descriptors:

@@ -22,7 +22,6 @@ SETTLE_SECONDS: Final = 120.0
 KILL_EVERY: Final = 4
 PAGE_CACHE_BYTES: Final = 64 * 1024 * 1024
 """So much of the database the router keeps in memory (`store/connect.py`): that part grows, and is meant to."""
-PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def soak(executions: int, tell: Callable[[str], None]) -> list[Reading]:
@@ -83,7 +82,7 @@ def _dream(node: Node, name: str, nth: int) -> None:
 def _look(node: Node) -> Reading:
     row = node.ledger()["node"]
     pids = {kind: _oldest(node, kind) for kind in WATCHED}
-    sizes = {kind: rss_bytes(pid) for kind, pid in pids.items()}
+    sizes = {kind: anonymous_bytes(pid) for kind, pid in pids.items()}
     sizes["router"] -= min((node.home / "data" / "local.db").stat().st_size, PAGE_CACHE_BYTES)
     return Reading(
         row["done"] + row["dead"] + row["cancelled"],
@@ -113,6 +112,7 @@ def _check_ends(node: Node) -> None:
     assert answer > 1, "its idle instances were not ended"
 
 
-def rss_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+def anonymous_bytes(pid: int) -> int:
+    """Memory of a process's own: pages of files, as of a database that it has mapped, are the kernel's to take."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) * 1024

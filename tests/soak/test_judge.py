@@ -37,7 +37,7 @@ def test_a_steady_run_is_well() -> None:
 
 def test_a_process_that_warms_up_and_stays_so_is_well() -> None:
     def warm(one: Reading) -> Reading:
-        return dataclasses.replace(one, rss_bytes={"router": STEADY + min(one.units, 15_000) * 4_000})
+        return dataclasses.replace(one, anonymous_bytes={"router": STEADY + min(one.units, 15_000) * 4_000})
 
     assert problems(run(warm)) == []
 
@@ -47,7 +47,9 @@ def test_a_process_that_warms_up_and_stays_so_is_well() -> None:
 )
 def test_a_leak_is_seen(bytes_each: int, step: int) -> None:
     def leak(one: Reading) -> Reading:
-        return dataclasses.replace(one, rss_bytes={"router": one.rss_bytes["router"] + one.units * bytes_each})
+        return dataclasses.replace(
+            one, anonymous_bytes={"router": one.anonymous_bytes["router"] + one.units * bytes_each}
+        )
 
     assert any("router grew" in line for line in problems(run(leak, step=step)))
 

@@ -8,8 +8,8 @@ from soak.instances import cycle
 from soak.judge import problems
 from soak.load import soak
 
-EXECUTIONS = 20_000
-INSTANCES = 8_000
+EXECUTIONS = 150_000
+INSTANCES = 20_000
 
 
 @pytest.mark.timeout(600)
