@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.measure import Figure, Table
 from support.examples import EXAMPLES, build_script
-from support.node import running_node
+from support.node import Node, running_node
 
 ROUNDS = 9
 FUNCTIONS = 180
@@ -48,6 +48,16 @@ def module() -> bytes:
         return (Path(folder) / "a.wasm").read_bytes()
 
 
+def back(node: Node, version: int) -> float:
+    """Seconds of one rollback to a kept version, whose module is another."""
+    started = time.perf_counter()
+    answer = node.client.post("/api/v1/agents/a0/rollback", json={"version": version})
+    assert answer.status_code == 200, answer.text
+    taken = time.perf_counter() - started
+    assert node.invoke("a0", None).status_code == 200
+    return taken
+
+
 def run() -> list[Table]:
     """Each round deploys a different module: an empty custom section makes it one."""
     built = module()
@@ -64,9 +74,16 @@ def run() -> list[Table]:
             assert answer.status_code == 201, answer.text
             assert node.invoke(f"a{index}", None).status_code == 200
             seconds.append(time.perf_counter() - started)
+        other = built + bytes([0, 6, 5]) + b"other"
+        answer = node.client.put("/api/v1/agents/a0", files={"wasm": ("a.wasm", other), "config": (None, b"{}")})
+        assert answer.is_success, answer.text
+        node.settled()
+        backs = [back(node, 1 + index % 2) for index in range(ROUNDS)]
     figures = [
         Figure("module", len(built) / 1000, "KB"),
         Figure("upload → compiled, started, first answer: median", statistics.median(seconds), "s", "≤ 0.5"),
         Figure("slowest", max(seconds), "s"),
+        Figure("rollback, started and serving: median", statistics.median(backs), "s", "≤ 1"),
+        Figure("slowest rollback", max(backs), "s"),
     ]
     return [Table("Deployment", figures)]
