@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from caxton.cli.client import connect, segment
-from caxton.cli.render import emit_rows
+from caxton.cli.render import emit_page, emit_rows
 from caxton.cli.state import State, output_options, pass_state
 
 SCHEDULES = {
@@ -49,4 +49,4 @@ def http_calls(state: State, name: str, limit: int) -> None:
     """List what an agent asked of the outside, newest first."""
     with connect(state) as client:
         page = client.get(f"/agents/{segment(name)}/http-calls", limit=limit)
-    emit_rows(state, page["items"], HTTP_CALLS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, HTTP_CALLS)

@@ -14,7 +14,7 @@ from caxton.cli.agent_lists import http_calls, schedules
 from caxton.cli.agent_use import invoke, logs
 from caxton.cli.client import connect, segment
 from caxton.cli.deployment import assemble, config_options, deploy, read_config
-from caxton.cli.render import emit_json, emit_one, emit_rows, note, progress
+from caxton.cli.render import emit_json, emit_one, emit_page, note, progress
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.validation import inspect
 from caxton.cli.values import Duration, read_file
@@ -97,7 +97,7 @@ def list_verb(state: State, **query: Any) -> None:
     """List agents."""
     with connect(state) as client:
         page = client.get("/agents", **query)
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @agent.command()

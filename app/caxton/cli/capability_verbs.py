@@ -11,7 +11,7 @@ import click
 
 from caxton.cli.client import connect, segment
 from caxton.cli.render import emit_json, emit_rows, note
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.state import State, output_options, page_options, pass_state
 
 COLUMNS = {"CAPABILITY": "name", "STRATEGY": "strategy", "AGENTS": "agents", "AVAILABLE": "available"}
 PROVIDERS = {
@@ -29,8 +29,7 @@ def capability() -> None:
 
 
 @capability.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@page_options
 @output_options
 @pass_state
 def list_verb(state: State, **query: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from caxton.cli.client import connect, segment
-from caxton.cli.render import emit_json, emit_rows, note
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.render import emit_json, emit_page, emit_rows, note
+from caxton.cli.state import State, output_options, page_options, pass_state
 
 COLUMNS = {
     "CONVERSATION": "conversation_id",
@@ -46,15 +46,14 @@ def conversation() -> None:
 @click.option("--state", "wanted", help="Only those in this state, e.g. agreed.")
 @click.option("--agent", help="Only those with this party.")
 @click.option("--open", "unended", is_flag=True, help="Only those that have not ended.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@page_options
 @output_options
 @pass_state
 def list_verb(state: State, wanted: str | None, unended: bool, **query: Any) -> None:
     """List conversations that follow a protocol, newest first."""
     with connect(state) as client:
         page = client.get("/conversations", state=wanted, open="true" if unended else None, **query)
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @conversation.command()

@@ -11,8 +11,8 @@ import click
 
 from caxton.cli.client import connect, segment
 from caxton.cli.message_verbs import COLUMNS, DETAILS
-from caxton.cli.render import emit_json, emit_one, emit_rows, note
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.render import emit_json, emit_one, emit_page, note
+from caxton.cli.state import State, output_options, page_options, pass_state
 from caxton.cli.values import content_of
 
 
@@ -23,15 +23,14 @@ def dlq() -> None:
 
 @dlq.command("list")
 @click.option("--agent", help="Only those of this agent.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@page_options
 @output_options
 @pass_state
 def list_verb(state: State, **query: Any) -> None:
     """List dead letters, newest first."""
     with connect(state) as client:
         page = client.get("/dead-letters", **query)
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @dlq.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from caxton.cli.local import ask_router
-from caxton.cli.render import emit_json, emit_rows, note
+from caxton.cli.render import emit_json, emit_page, note
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import Duration
 from caxton.protocol.operations import KeyCreate, Listing, Named
@@ -44,7 +44,7 @@ def create(state: State, subject: str, ttl: float | None) -> None:
 def list_verb(state: State, limit: int) -> None:
     """List keys, without their secrets."""
     page = ask_router(state, "key.list", Listing(limit=limit))
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @key.command()

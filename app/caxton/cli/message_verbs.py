@@ -12,8 +12,8 @@ import click
 from caxton.cli.client import connect, segment
 from caxton.cli.conversation_verbs import show_timeline
 from caxton.cli.failures import EXIT_FAILED
-from caxton.cli.render import emit_json, emit_one, emit_rows, note
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.render import emit_json, emit_one, emit_page, emit_rows, note
+from caxton.cli.state import State, output_options, page_options, pass_state
 from caxton.cli.values import content_of, read_file
 
 COLUMNS = {
@@ -112,15 +112,14 @@ def show(state: State, message_id: str) -> None:
 @click.option(
     "--state", "wanted", type=click.Choice(["pending", "in_flight", "done", "dead", "expired", "cancelled"])
 )
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@page_options
 @output_options
 @pass_state
 def list_verb(state: State, wanted: str | None, **query: Any) -> None:
     """List messages, newest first."""
     with connect(state) as client:
         page = client.get("/messages", state=wanted, **query)
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @message.command()

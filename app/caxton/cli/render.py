@@ -54,6 +54,11 @@ def emit_rows(
         note(state, "there are more: --limit, or --output json")
 
 
+def emit_page(state: State, page: Mapping[str, Any], columns: Mapping[str, str]) -> None:
+    """One page of a list, as the API gives it."""
+    emit_rows(state, page["items"], columns, more=bool(page.get("next_cursor")))
+
+
 def emit_one(state: State, item: Mapping[str, Any], columns: Mapping[str, str]) -> None:
     """One thing: heading and value, line by line."""
     if state.as_json:

@@ -49,6 +49,12 @@ def output_options(function: F) -> F:
     return wrapped  # type: ignore[return-value]  # click's decorators keep the call shape
 
 
+def page_options(function: F) -> F:
+    """`--limit` and `--cursor` of a list that comes in pages."""
+    function = click.option("--cursor", help="Where the page before ended.")(function)
+    return click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)(function)
+
+
 def pass_state(function: Callable[..., Any]) -> Callable[..., Any]:
     """Hands the run's `State` to a verb as its first argument."""
 

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from caxton.cli.client import connect, segment
-from caxton.cli.render import emit_json, emit_one, emit_rows, note
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.render import emit_json, emit_one, emit_page, emit_rows, note
+from caxton.cli.state import State, output_options, page_options, pass_state
 from caxton.cli.values import Duration, content_of
 
 COLUMNS = {
@@ -102,15 +102,14 @@ def show(state: State, task_id: str) -> None:
     help="Only those in this state.",
 )
 @click.option("--capability", help="Only those for this.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@page_options
 @output_options
 @pass_state
 def list_verb(state: State, wanted: str | None, **query: Any) -> None:
     """List tasks, newest first."""
     with connect(state) as client:
         page = client.get("/tasks", state=wanted, **query)
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @task.command()

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from caxton.cli.client import connect, segment
-from caxton.cli.render import emit_json, emit_rows, note
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.render import emit_json, emit_page, emit_rows, note
+from caxton.cli.state import State, output_options, page_options, pass_state
 
 COLUMNS = {"TOPIC": "name", "SUBSCRIBERS": "count"}
 SUBSCRIBERS = {"AGENT": "agent", "SINCE": "since"}
@@ -23,15 +23,14 @@ def topic() -> None:
 
 
 @topic.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@page_options
 @output_options
 @pass_state
 def list_verb(state: State, **query: Any) -> None:
     """List topics that somebody subscribed to."""
     with connect(state) as client:
         page = client.get("/topics", **query)
-    emit_rows(state, page["items"], COLUMNS, more=bool(page.get("next_cursor")))
+    emit_page(state, page, COLUMNS)
 
 
 @topic.command()
