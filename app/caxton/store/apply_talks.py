@@ -49,12 +49,13 @@ _BID: Final = insert(
     "ON CONFLICT (task_id, agent) DO UPDATE SET state = excluded.state, at = excluded.at, "
     "value = coalesce(excluded.value, value), content = coalesce(excluded.content, content)",
 )
+_OLD_TASKS: Final = "FROM task WHERE finished_at < ? ORDER BY finished_at, seq LIMIT ?"  # the same ones for both
 _FORGET: Final = (
     "DELETE FROM conversation WHERE seq IN (SELECT seq FROM conversation WHERE ended_at < ? LIMIT ?)",
     "DELETE FROM capability_choice WHERE (conversation_id, name) IN "
     "(SELECT conversation_id, name FROM capability_choice WHERE at < ? LIMIT ?)",
-    "DELETE FROM bid WHERE task_id IN (SELECT task_id FROM task WHERE finished_at < ? LIMIT ?)",
-    "DELETE FROM task WHERE seq IN (SELECT seq FROM task WHERE finished_at < ? LIMIT ?)",
+    f"DELETE FROM bid WHERE task_id IN (SELECT task_id {_OLD_TASKS})",
+    f"DELETE FROM task WHERE seq IN (SELECT seq {_OLD_TASKS})",
 )
 _encode: Final = msgspec.msgpack.Encoder().encode
 
