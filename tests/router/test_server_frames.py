@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.frames import MAX_FRAME_BYTES, encode_frame
 from caxton.protocol.operations import Call, Fail, Named, Reply
@@ -49,24 +50,24 @@ class Node:
         await server.start(self.path)
         return server
 
-    async def echo(self, args: Named, sink: Sink) -> Any:
+    async def echo(self, args: Named, sink: Sink, caller: Caller) -> Any:
         return args
 
-    async def slow(self, args: Named, sink: Sink) -> Any:
+    async def slow(self, args: Named, sink: Sink, caller: Caller) -> Any:
         await asyncio.sleep(float(args.name))
         return args
 
-    async def wait(self, args: Named, sink: Sink) -> Any:
+    async def wait(self, args: Named, sink: Sink, caller: Caller) -> Any:
         self.waiting.set()
         try:
             await asyncio.get_running_loop().create_future()
         finally:
             self.cancelled.set()
 
-    async def crash(self, args: Named, sink: Sink) -> Any:
+    async def crash(self, args: Named, sink: Sink, caller: Caller) -> Any:
         raise RuntimeError("secret detail")
 
-    async def flood(self, args: Named, sink: Sink) -> Any:
+    async def flood(self, args: Named, sink: Sink, caller: Caller) -> Any:
         for self.produced in range(int(args.name)):
             await sink.put("x" * 65_536)
         return args

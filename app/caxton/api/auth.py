@@ -13,13 +13,17 @@ import jwt
 import msgspec
 
 from caxton.api.router_client import RouterClient
+from caxton.api.trace import ENVIRON_KEY
 from caxton.config import Config
+from caxton.protocol.access import Caller, Role
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.keys import key_id_of, key_matches
 from caxton.protocol.operations import Named
 from caxton.protocol.views import KeyRecord
 
 ANONYMOUS: Final = "anonymous"
+CALLER: Final = "caxton.caller"
+"""Where the environ keeps the caller."""
 CACHE_SECONDS: Final = 1.0
 """How long a revoked key may still be taken by a worker."""
 LEEWAY_SECONDS: Final = 10.0
@@ -30,7 +34,7 @@ _decode_record = msgspec.json.Decoder(KeyRecord).decode
 
 
 class Authenticator:
-    """Turns the credentials of a request into a subject."""
+    """Turns the credentials of a request into the caller."""
 
     def __init__(self, config: Config, router: RouterClient) -> None:
         self.enabled = config.security.auth_enabled
@@ -40,10 +44,24 @@ class Authenticator:
         self._router = router
         self._records: dict[str, tuple[float, KeyRecord]] = {}
 
-    def subject(self, environ: dict[str, Any]) -> str:
-        """The subject, or `UNAUTHORIZED`; `anonymous` on a node without authentication."""
+    def caller(self, environ: dict[str, Any]) -> Caller:
+        """Who calls, or `UNAUTHORIZED`; on a node without authentication `anonymous`, who may do everything.
+
+        Asked once per request: the environ keeps the answer.
+        """
+        found: Caller | None = environ.get(CALLER)
+        if found is None:
+            found = environ[CALLER] = self._identify(environ)
+        return found
+
+    def _identify(self, environ: dict[str, Any]) -> Caller:
+        address = environ.get("REMOTE_ADDR", "")
+        request_id = environ[ENVIRON_KEY].request_id
         if not self.enabled:
-            return ANONYMOUS
+            return Caller(ANONYMOUS, Role.ADMIN, address=address, request_id=request_id)
+        return Caller(self._subject(environ), Role.ADMIN, address=address, request_id=request_id)
+
+    def _subject(self, environ: dict[str, Any]) -> str:
         if key := environ.get(self._header):
             return self._by_key(key)
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")

@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 from flask import current_app, request
 
-from caxton.api.auth import Authenticator
+from caxton.api.auth import CALLER, Authenticator
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
-from caxton.protocol.names import CLIENT_PREFIX
+from caxton.protocol.access import Caller
 
 EXTENSION: Final = "caxton"
 
@@ -29,9 +29,9 @@ class Gateway:
         self.timeout = config.networking.request_timeout
         self.max_content = config.messaging.max_message_size
 
-    def sender(self, environ: dict[str, Any]) -> str:
-        """Authenticates; the sender that the node sets on this caller's messages."""
-        return CLIENT_PREFIX + self.authenticator.subject(environ)
+    def caller(self, environ: dict[str, Any]) -> Caller:
+        """Who calls, or `UNAUTHORIZED`."""
+        return self.authenticator.caller(environ)
 
 
 def gateway() -> Gateway:
@@ -54,5 +54,7 @@ def client_fd(environ: dict[str, Any]) -> int:
 
 def ask(op: str, args: msgspec.Struct, *, timeout: float | None = None) -> bytes:
     """One operation of the router; its result as JSON text."""
-    here = gateway()
-    return here.router.call(op, args, timeout=timeout or here.timeout, fd=client_fd(request.environ))
+    here, environ = gateway(), request.environ
+    return here.router.call(
+        op, args, timeout=timeout or here.timeout, fd=client_fd(environ), caller=environ.get(CALLER)
+    )

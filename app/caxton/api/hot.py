@@ -16,6 +16,7 @@ import msgspec
 from caxton.api import body
 from caxton.api.gateway import Gateway, client_fd
 from caxton.api.trace import ENVIRON_KEY
+from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.ids import idempotent_id
 from caxton.protocol.jsontext import decode
@@ -58,7 +59,8 @@ class Accepted(NamedTuple):
 
 def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
     """Sends one message to an agent and waits for its outcome, or answers a job at once."""
-    subject = here.authenticator.subject(environ)
+    caller = here.caller(environ)
+    subject = caller.subject
     require_agent_name(name)
     request = decode(body.read_json(environ, here.max_content + body.ENVELOPE_BYTES), _invoke_decoder)
     key = idempotency_key(environ)
@@ -74,7 +76,7 @@ def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
     as_job = prefers_job(environ)
     known = key is not None or request.message_id is not None
     args = Invoke(message, seconds, request.delivery, as_job=as_job, idempotent=known)
-    result = here.router.call("invoke", args, timeout=seconds + MARGIN_SECONDS, fd=client_fd(environ))
+    result = here.router.call("invoke", args, timeout=seconds + MARGIN_SECONDS, fd=client_fd(environ), caller=caller)
     if result.startswith(_REPLY_PREFIX) and not as_job:
         return 200, result[len(_REPLY_PREFIX) : -1], None
     return _job_answer(msgspec.json.decode(result, type=_Invoked))
@@ -82,11 +84,11 @@ def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
 
 def submit(here: Gateway, environ: dict[str, Any]) -> JsonAnswer:
     """Accepts one message, a JSON array or NDJSON; every item is answered on its own."""
-    subject = here.authenticator.subject(environ)
+    caller = here.caller(environ)
     data = _read_messages(here, environ)
     single = not isinstance(data, list)
     texts = [data] if isinstance(data, bytes) else data
-    accepted = _accept(here, environ, subject, texts)
+    accepted = _accept(here, environ, caller, texts)
     if accepted.refused is not None:
         raise _nothing_accepted(accepted, single)
     if single:
@@ -147,7 +149,8 @@ def _bounded(texts: list[bytes]) -> list[bytes]:
     )
 
 
-def _accept(here: Gateway, environ: dict[str, Any], subject: str, texts: list[bytes]) -> Accepted:
+def _accept(here: Gateway, environ: dict[str, Any], caller: Caller, texts: list[bytes]) -> Accepted:
+    subject = caller.subject
     key = idempotency_key(environ)
     parse = _parser(here, environ, subject)
     messages: list[Message] = []
@@ -159,7 +162,9 @@ def _accept(here: Gateway, environ: dict[str, Any], subject: str, texts: list[by
             messages.append(parse(text, idempotent_id(subject, key, index) if key else None))
         except CaxtonError as error:
             refused[index] = ItemView(error=error.body())
-    result = here.router.call("submit", Submit(messages), timeout=here.timeout) if messages else b"[]"
+    result = b"[]"
+    if messages:
+        result = here.router.call("submit", Submit(messages), timeout=here.timeout, caller=caller)
     if not refused and b'"error"' not in result:
         return Accepted(result, None)
     return _merge(len(texts), refused, _items_decoder.decode(result))

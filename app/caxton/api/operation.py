@@ -47,7 +47,7 @@ def operation(spec: Operation) -> Callable[[Callable[P, Response]], Callable[P, 
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
             if not spec.public:
-                gateway().authenticator.subject(request.environ)
+                gateway().caller(request.environ)
             return view(*args, **kwargs)
 
         setattr(guarded, ATTRIBUTE, spec)

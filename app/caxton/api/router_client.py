@@ -18,6 +18,7 @@ from gevent import monkey
 from gevent.hub import Waiter, get_hub
 from gevent.queue import Empty, Queue
 
+from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.operations import Call, Fail, FromRouter, Hangup, Item, Reply
@@ -76,13 +77,16 @@ class RouterClient:
         self._retry_delay = _FIRST_RETRY
         self._sweeper: Any = None
 
-    def call(self, op: str, args: msgspec.Struct, *, timeout: float, fd: int = -1) -> bytes:
+    def call(
+        self, op: str, args: msgspec.Struct, *, timeout: float, fd: int = -1, caller: Caller | None = None
+    ) -> bytes:
         """The JSON text of the result; `CaxtonError` as the router raised it, `NOT_READY` without a router.
 
+        `caller`: on whose behalf; None = the API's own question.
         After `timeout` seconds, or when the peer of `fd` hangs up, the router is told to forget the call.
         """
         waiter = Waiter(self._connect())
-        call_id = self._start(op, args, _Pending(waiter, monotonic() + timeout, fd))
+        call_id = self._start(op, args, _Pending(waiter, monotonic() + timeout, fd), caller)
         try:
             result: bytes = waiter.get()
         except BaseException:
@@ -90,14 +94,23 @@ class RouterClient:
             raise
         return result
 
-    def stream(self, op: str, args: msgspec.Struct, *, fd: int = -1, first: float, idle: float) -> Elements:
+    def stream(
+        self,
+        op: str,
+        args: msgspec.Struct,
+        *,
+        fd: int = -1,
+        first: float,
+        idle: float,
+        caller: Caller | None = None,
+    ) -> Elements:
         """Yields each element's JSON text, or None after `idle` seconds of silence (`first` before the first).
 
         It ends when the router ends it; closing it tells the router to.
         """
         self._connect()
         queue: Any = Queue()
-        call_id = self._start(op, args, _Pending(None, None, fd, queue))
+        call_id = self._start(op, args, _Pending(None, None, fd, queue), caller)
         return self._elements(call_id, queue, first, idle)
 
     def _elements(self, call_id: int, queue: Any, patience: float, idle: float) -> Elements:
@@ -117,7 +130,7 @@ class RouterClient:
         finally:
             self._abandon(call_id)
 
-    def _start(self, op: str, args: msgspec.Struct, pending: _Pending) -> int:
+    def _start(self, op: str, args: msgspec.Struct, pending: _Pending, caller: Caller | None) -> int:
         try:
             packed = _pack(args)
         except OverflowError:
@@ -126,7 +139,7 @@ class RouterClient:
             ) from None
         call_id = next(self._ids)
         self._pending[call_id] = pending
-        self._send(encode_frame(Call(call_id, op, packed)))
+        self._send(encode_frame(Call(call_id, op, packed, caller)))
         return call_id
 
     def _abandon(self, call_id: int) -> None:

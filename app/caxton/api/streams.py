@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from flask import Response, request
 
+from caxton.api.auth import CALLER
 from caxton.api.gateway import client_fd, gateway, trace
 from caxton.api.problems import render
 from caxton.api.router_client import ClientGoneError, Elements
@@ -38,7 +39,10 @@ _numbered = msgspec.json.Decoder(_Numbered).decode
 def collect(op: str, args: msgspec.Struct) -> bytes:
     """All elements of a stream that ends by itself, as a page."""
     patience = gateway().timeout
-    elements = gateway().router.stream(op, args, fd=client_fd(request.environ), first=patience, idle=patience)
+    environ = request.environ
+    elements = gateway().router.stream(
+        op, args, fd=client_fd(environ), first=patience, idle=patience, caller=environ.get(CALLER)
+    )
     return b'{"items":[' + b",".join(item for item in elements if item is not None) + b'],"next_cursor":null}'
 
 
@@ -65,11 +69,12 @@ def line_frame(item: bytes) -> bytes:
 
 def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Response:
     """The open response; every element leaves as soon as it is there. Early errors are raised, not streamed."""
+    environ = request.environ
     elements = gateway().router.stream(
-        op, args, fd=client_fd(request.environ), first=ERROR_SECONDS, idle=TICK_SECONDS
+        op, args, fd=client_fd(environ), first=ERROR_SECONDS, idle=TICK_SECONDS, caller=environ.get(CALLER)
     )
     first = next(elements, None)
-    chunks = _chunks(first, elements, frame, media_type, trace().trace_id, request.environ.get(ENVIRON_WORKER))
+    chunks = _chunks(first, elements, frame, media_type, trace().trace_id, environ.get(ENVIRON_WORKER))
     response = Response(chunks, mimetype=media_type)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"

@@ -83,7 +83,7 @@ def cancel(task_id: str) -> Response:
 def _wanted(asked: TaskBody) -> TaskCreate:
     """The task that the client wants, with everything that the node sets."""
     here, environ = gateway(), request.environ
-    subject = here.authenticator.subject(environ)
+    subject = here.caller(environ).subject
     key = idempotency_key(environ)
     return TaskCreate(
         task_id=idempotent_id(subject, _KEY_PREFIX + key) if key else new_id(),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from caxton.protocol.access import Caller
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
@@ -47,11 +48,15 @@ from caxton.protocol.views import (
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
-    """Client → router. `args` is the msgpack of the operation's argument struct."""
+    """Client → router. `args` is the msgpack of the operation's argument struct.
+
+    `caller`: on whose behalf the API asks; None = the process at the other end of the socket asks for itself.
+    """
 
     call_id: int
     op: str
     args: bytes
+    caller: Caller | None = None
 
 
 class Hangup(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from caxton.protocol.access import Caller, local_caller
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.ids import new_id
@@ -50,10 +53,10 @@ class Cancellable(Protocol):
         """The client hung up."""
 
 
-Handler = Callable[[Any, Sink], Awaitable[Any]]
+Handler = Callable[[Any, Sink, Caller], Awaitable[Any]]
 Answered = Callable[[Any], None]
 """Takes a result, or the `CaxtonError` instead of it."""
-Begin = Callable[[Any, Answered], Cancellable | None]
+Begin = Callable[[Any, Answered, Caller], Cancellable | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport | None = None
+        self._peer = local_caller(0)
 
     @property
     def calls_in_flight(self) -> int:
@@ -105,6 +109,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
         self._transport = transport
+        self._peer = local_caller(_peer_uid(transport))
         if not self._opened(self):
             transport.abort()
 
@@ -188,12 +193,12 @@ class Connection(asyncio.Protocol):
         if operation is None or operation.begin is None or not self._begin(frame, operation.decode, operation.begin):
             self._sizes[frame.call_id] = size
             self._bytes_in_flight += size
-            self._calls[frame.call_id] = self._loop.create_task(self._answer(frame.call_id, frame.op, frame.args))
+            self._calls[frame.call_id] = self._loop.create_task(self._answer(frame))
 
     def _begin(self, frame: Call, decode: Callable[[bytes], Any], begin: Begin) -> bool:
         """Answers a call without a task; False = it needs one."""
         try:
-            call = begin(decode(frame.args), partial(self._answered, frame.call_id))
+            call = begin(decode(frame.args), partial(self._answered, frame.call_id), frame.caller or self._peer)
             if call is None:
                 return False
             self._sizes[frame.call_id] = len(frame.args)
@@ -214,12 +219,14 @@ class Connection(asyncio.Protocol):
         self._calls.pop(call_id, None)
         self._bytes_in_flight -= self._sizes.pop(call_id, 0)
 
-    async def _answer(self, call_id: int, op: str, args: bytes) -> None:
+    async def _answer(self, call: Call) -> None:
+        call_id, op = call.call_id, call.op
         try:
             operation = self._operations.get(op)
             if operation is None:
                 raise CaxtonError(Code.INVALID_REQUEST, f"no operation is called {op[:64]!r}", path="op")
-            result = await operation.handler(operation.decode(args), Sink(self, call_id))
+            caller = call.caller or self._peer
+            result = await operation.handler(operation.decode(call.args), Sink(self, call_id), caller)
             self.send(Reply(call_id, _encode_json(result)))
         except asyncio.CancelledError:
             log.debug("call %d (%s) cancelled", call_id, op)  # the caller hung up: nobody is told
@@ -227,6 +234,15 @@ class Connection(asyncio.Protocol):
             self.send(Fail(call_id, _failure(op, error)))
         finally:
             self._forget(call_id)
+
+
+def _peer_uid(transport: asyncio.Transport) -> int:
+    """Who the kernel says is at the other end of the socket."""
+    peer = transport.get_extra_info("socket")
+    _pid, uid, _gid = struct.unpack(
+        "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return int(uid)
 
 
 def _failure(op: str, error: Exception) -> ErrorBody:

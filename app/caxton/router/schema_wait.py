@@ -17,6 +17,7 @@ import msgspec
 
 from caxton import __version__
 from caxton.config import Config
+from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import OPERATIONS
 from caxton.protocol.views import Readiness
@@ -91,12 +92,12 @@ def _operation(name: str, problem: Callable[[], CaxtonError]) -> Operation:
     return Operation(decode, _refusing(problem, **(_SAID if name == "stats" else {})))
 
 
-async def _ready(_args: Any, _sink: Sink) -> Readiness:
+async def _ready(_args: Any, _sink: Sink, _caller: Caller) -> Readiness:
     return _NOT_READY
 
 
-def _refusing(problem: Callable[[], CaxtonError], **said: object) -> Callable[[Any, Sink], Any]:
-    async def refuse(_args: Any, _sink: Sink) -> None:
+def _refusing(problem: Callable[[], CaxtonError], **said: object) -> Callable[[Any, Sink, Caller], Any]:
+    async def refuse(_args: Any, _sink: Sink, _caller: Caller) -> None:
         raise not_ready(problem(), **said)
 
     return refuse

@@ -6,15 +6,15 @@ Owns the pairing of protocol/operations.py with handlers. Must never hold logic.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from caxton.protocol.access import Caller
 from caxton.protocol.operations import OPERATIONS, Named
 from caxton.protocol.views import AgentView
 from caxton.router import deployments, lifecycle
-from caxton.router.connection import Answered, Cancellable, Operation, Operations, Sink
+from caxton.router.connection import Answered, Begin, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
 from caxton.router.operations import capabilities as ops_capabilities
@@ -106,14 +106,18 @@ def make_operations(desk: Desk) -> Operations:
         if name in STREAMS:
             table[name] = Operation(decode, _streaming(STREAMS[name], desk))
         else:
-            begin = partial(BEGINS[name], desk) if name in BEGINS else None
+            begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
             table[name] = Operation(decode, _answering(ANSWERS[name], desk), begin)
     return table
 
 
-def _answering(answer: Answer, desk: Desk) -> Callable[[Any, Sink], Awaitable[Any]]:
-    return lambda args, _sink: answer(desk, args)
+def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk: Desk) -> Begin:
+    return lambda args, answered, _caller: begin(desk, args, answered)
 
 
-def _streaming(stream: Stream, desk: Desk) -> Callable[[Any, Sink], Awaitable[Any]]:
-    return lambda args, sink: stream(desk, args, sink)
+def _answering(answer: Answer, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
+    return lambda args, _sink, _caller: answer(desk, args)
+
+
+def _streaming(stream: Stream, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
+    return lambda args, sink, _caller: stream(desk, args, sink)
