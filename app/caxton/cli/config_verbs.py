@@ -30,6 +30,8 @@ def config() -> None:
 def check(state: State, file: Path | None) -> None:
     """Say everything that is wrong with a configuration; exit 0 when it holds."""
     loaded = configuration.load(file or state.config_file, os.environ)
+    if loaded.config.networking.tls_enabled and not configuration.unreadable(loaded.config.networking):
+        configuration.server_context(loaded.config.networking)
     if state.as_json:
         emit_json({"file": str(loaded.file) if loaded.file else None, "valid": True, "warnings": loaded.warnings})
         return

@@ -3,6 +3,7 @@
 Owns every key of production.toml. Must never import another Caxton package, `caxton.protocol.errors` excepted.
 """
 
+from caxton.config.certificates import Certificate, read_certificate, server_context, unreadable, why_unusable
 from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
@@ -33,6 +34,7 @@ __all__ = [
     "RELOADABLE",
     "SECRETS",
     "Backup",
+    "Certificate",
     "Config",
     "Coordination",
     "Loaded",
@@ -53,8 +55,12 @@ __all__ = [
     "parse_size",
     "public_connection",
     "reachable",
+    "read_certificate",
     "reloaded",
     "serf_profile",
+    "server_context",
     "show",
     "split_address",
+    "unreadable",
+    "why_unusable",
 ]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from caxton.config.certificates import unreadable, why_unusable
 from caxton.config.kinds import split_address
 from caxton.config.problems import Problem
 from caxton.config.sections import CORES, Config
@@ -54,7 +54,7 @@ def warnings(config: Config, origins: dict[str, str]) -> list[str]:
         *_profile_warning(config),
         *_jaeger_warning(config),
         *_host_warnings(config, origins),
-        *_missing_files(config),
+        *_tls_files(config),
     ]
 
 
@@ -153,10 +153,12 @@ def _listeners(config: Config) -> list[Problem]:
 def _tls(config: Config) -> list[Problem]:
     if not config.networking.tls_enabled:
         return []
-    needed = ("tls_cert_path", "tls_key_path")
+    required = config.networking.tls_client_auth == "required"
+    needed = {"tls_cert_path": "tls_enabled = true", "tls_key_path": "tls_enabled = true"}
+    needed |= {"tls_ca_path": 'tls_client_auth = "required"'} if required else {}
     return [
-        Problem(f"networking.{name}", "nothing", "a path, because tls_enabled = true")
-        for name in needed
+        Problem(f"networking.{name}", "nothing", f"a path, because {reason}")
+        for name, reason in needed.items()
         if getattr(config.networking, name) is None
     ]
 
@@ -258,16 +260,11 @@ def _host_warnings(config: Config, origins: dict[str, str]) -> list[str]:
     return found
 
 
-def _missing_files(config: Config) -> list[str]:
-    if not config.networking.tls_enabled:
+def _tls_files(config: Config) -> list[str]:
+    """Warnings, because the certificate is the API's alone: a broken one must keep no other process from starting."""
+    net = config.networking
+    if not net.tls_enabled:
         return []
-    names = ("tls_cert_path", "tls_key_path", "tls_ca_path")
-    given = [(name, getattr(config.networking, name)) for name in names]
-    return [f"networking.{name}: {path} cannot be read" for name, path in given if path and not _readable(path)]
-
-
-def _readable(path: str) -> bool:
-    try:
-        return Path(path).is_file() and os.access(path, os.R_OK)
-    except (OSError, ValueError):
-        return False
+    missing = [f"networking.{name}: {getattr(net, name)} cannot be read" for name in unreadable(net)]
+    unusable = why_unusable(net)
+    return missing + ([f"networking.tls_cert_path: {unusable}; the API would not start"] if unusable else [])

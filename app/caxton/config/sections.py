@@ -81,6 +81,7 @@ class Networking:
     tls_cert_path: str | None = optional_text(_PATH, "a path")
     tls_key_path: str | None = optional_text(_PATH, "a path")
     tls_ca_path: str | None = optional_text(_PATH, "a path")
+    tls_client_auth: str = choice("optional", "optional", "required")
     workers: int = integer(min(CORES, 4), 1, 64)
 
     @property
