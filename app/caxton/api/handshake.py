@@ -1,18 +1,19 @@
 """From a connection to one that is encrypted, within a time that no client can stretch.
 
-Owns the handshake and the goodbye of TLS. Must never hold anything for a client that does not begin, nor for one that
+Owns the handshake of TLS. Must never hold anything for a client that does not begin, nor for one that
 does not end it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 from typing import Any, Final
 
 import gevent
 from gunicorn.http.errors import ParseException
+
+from caxton.api.parting import linger
 
 SECONDS: Final = 10.0
 """From the connection to the end of its handshake."""
@@ -41,15 +42,9 @@ def secured(client: Any, context: ssl.SSLContext, seconds: float) -> Any:
         wrapped = context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
         try:
             wrapped.do_handshake()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ssl.SSLError):
+                linger(wrapped)  # the alert says why; a client of TLS 1.3 has sent its request by now
             wrapped.close()
             raise
     return wrapped
-
-
-def say_goodbye(client: Any) -> None:
-    """Tells a TLS peer that nothing was cut off; does not wait for its answer."""
-    if isinstance(client, ssl.SSLSocket):
-        with contextlib.suppress(OSError, ValueError):
-            client.settimeout(0.0)
-            client.unwrap()

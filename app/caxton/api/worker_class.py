@@ -5,7 +5,6 @@ Owns a connection from its first byte to its last. Must never know a route.
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from typing import Any, Final
@@ -19,9 +18,10 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
 from caxton.api.certificates import Certificates
-from caxton.api.handshake import say_goodbye, secured
+from caxton.api.handshake import secured
 from caxton.api.idle import IdleClients
 from caxton.api.lane import Lane, unread_bytes
+from caxton.api.parting import LINGER_SECONDS, linger, say_goodbye
 from caxton.api.unreader import DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -30,12 +30,10 @@ ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
 """Set while the client waits for a word before it sends its body; whoever reads the body says it."""
 ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
-LINGER_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 2.0
 """How long a worker that ends waits for the next request of a connection that has been used."""
 FIRST_REQUEST_SECONDS: Final = 5.0
 """As above, of one that never was: on a busy host the first request comes long after its connection."""
-LINGER_BYTES: Final = 64 * 1024 * 1024
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
     errors.LimitRequestLine: (414, Code.HEADERS_TOO_LARGE),
@@ -80,7 +78,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             connection = self._secured(client)
         except ParseException as error:
             self._refuse(client, error)
-            _linger(client)
+            linger(client)
         except OSError as error:
             self.log.debug("no TLS: %s", error)
         else:
@@ -122,7 +120,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             unreader.close()
             say_goodbye(client)
             if request is None or request.must_close:
-                _linger(client)
+                linger(client)
             util.close(client)
 
     def _lane(self, client: Any, parser: RequestParser, addr: Any) -> Lane | None:
@@ -185,18 +183,3 @@ def refusal(error: ParseException) -> tuple[int, bytes]:
 
 def _scheme(client: Any) -> str:
     return "https" if isinstance(client, ssl.SSLSocket) else "http"
-
-
-def _linger(client: Any) -> None:
-    """Lets the client read our last answer while it still sends: closing at once would reset the connection."""
-    left, until = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
-    try:
-        client.shutdown(socket.SHUT_WR)
-        while left > 0 and (seconds := until - time.monotonic()) > 0:
-            client.settimeout(seconds)
-            data = client.recv(256 * 1024)
-            if not data:
-                return
-            left -= len(data)
-    except OSError:
-        pass
