@@ -31,6 +31,7 @@ EVERYTHING = {
     "networking.tls_cert_path": "/opt/caxton/config/server.crt",
     "networking.tls_key_path": "/opt/caxton/config/server.key",
     "networking.tls_ca_path": "/opt/caxton/config/ca.crt",
+    "networking.tls_client_auth": "required",
     "networking.workers": 3,
     "coordination.cluster_enabled": True,
     "coordination.seeds": ["node1:7946", "node2:7946"],
