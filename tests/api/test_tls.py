@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from api.raw import Connection
 from api.test_fast_lane import request
@@ -166,3 +169,10 @@ def test_a_handshake_that_drips_gets_no_more_time(node: Node, authority: Authori
             except ConnectionError:
                 return
     raise AssertionError("the whole hello was waited for")
+
+
+def test_a_scrape_says_when_the_certificate_ends(node: Node) -> None:
+    text = httpx.get(f"{node.metrics_url}/metrics").text
+    said = re.search(r"^caxton_tls_certificate_expiry_timestamp_seconds (\S+)$", text, re.MULTILINE)
+    assert said is not None
+    assert 19 < (float(said[1]) - time.time()) / 86_400 < 21

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from caxton.doctor import backups, clock, configuration, disk, marks, node, permissions, ports, probe, schema, units
+from caxton.doctor import (
+    backups,
+    certificate,
+    clock,
+    configuration,
+    disk,
+    marks,
+    node,
+    permissions,
+    ports,
+    probe,
+    schema,
+    units,
+)
 from caxton.doctor.model import Check, Examination, Patient, Status
 from caxton.protocol.errors import CaxtonError
 
@@ -17,6 +30,7 @@ EXAMINATIONS: Final[dict[str, Examination]] = {
     "maintenance": marks.examine,
     "units": units.examine,
     "ports": ports.examine,
+    "certificate": certificate.examine,
     "router": node.examine,
     "schema": schema.examine,
     "probe": probe.examine,
