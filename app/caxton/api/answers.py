@@ -18,6 +18,7 @@ from caxton.protocol.views import (
     LogView,
     MessageView,
     StateView,
+    TokenView,
 )
 
 
@@ -82,6 +83,13 @@ class KeyPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class TokenPage(msgspec.Struct, frozen=True):
+    """One page of revoked tokens."""
+
+    items: list[TokenView]
+    next_cursor: str | None = None
+
+
 class ConversationPage(msgspec.Struct, frozen=True):
     """One page of conversations that follow a protocol."""
 
@@ -138,6 +146,7 @@ __all__ = [
     "MessagePage",
     "StatePage",
     "TaskPage",
+    "TokenPage",
     "TopicPage",
     "UpdateForm",
     "VersionPage",

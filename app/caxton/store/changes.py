@@ -18,6 +18,7 @@ from caxton.store.rows import (
     HttpCallRow,
     JobRow,
     LogRow,
+    RevokedTokenRow,
     ScheduleMark,
     Settle,
 )
@@ -56,6 +57,7 @@ class Changes:
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
@@ -137,6 +139,7 @@ class Given(TypedDict, total=False):
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     forget: list[str]
     versions: list[VersionRow]

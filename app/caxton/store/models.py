@@ -206,6 +206,17 @@ class ApiKey(_Table):
     created_at = pw.DoubleField()
     expires_at = pw.DoubleField(null=True)
     revoked_at = pw.DoubleField(null=True)
+    role = pw.TextField(null=True)
+    namespace = pw.TextField(null=True)
+    agents = pw.TextField(null=True)
+
+
+class RevokedToken(_Table):
+    """Tokens that are refused though their signature holds."""
+
+    jti = pw.TextField(primary_key=True)
+    revoked_at = pw.DoubleField()
+    expires_at = pw.DoubleField(null=True)
 
 
 class AgentVersion(_Table):
@@ -320,7 +331,7 @@ _index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
 
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
-    Job, LogLine, Execution, ApiKey,
+    Job, LogLine, Execution, ApiKey, RevokedToken,
     AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
     HeldConversation, ScheduleMark, HttpCall,

@@ -27,6 +27,7 @@ from caxton.router.operations import node as ops_node
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
 from caxton.router.operations import tasks as ops_tasks
+from caxton.router.operations import tokens as ops_tokens
 from caxton.router.operations import topics as ops_topics
 from caxton.router.versions import rollouts, updates
 
@@ -72,7 +73,12 @@ ANSWERS: Final[dict[str, Answer]] = {
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,
+    "key.rotate": ops_keys.rotate,
+    "key.bootstrap": ops_keys.bootstrap,
     "key.lookup": ops_keys.lookup,
+    "token.revoke": ops_tokens.revoke,
+    "token.list": ops_tokens.list_tokens,
+    "token.lookup": ops_tokens.lookup,
     "node.pause": ops_gate.pause,
     "node.resume": ops_gate.resume,
     "node.drain": ops_gate.drain,
