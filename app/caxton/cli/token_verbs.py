@@ -6,6 +6,7 @@ Owns the claims of a token. Must never print the secret.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ def create(state: State, subject: str, ttl: float | None, **scope: Any) -> None:
 @pass_state
 def revoke(state: State, text: str) -> None:
     """Refuse a token from now on, on this node: by its jti, or the whole token (or `-`: read from standard input)."""
-    text = click.get_text_stream("stdin").read().strip() if text == "-" else text
+    text = sys.stdin.read().strip() if text == "-" else text
     answer = ask_router(state, "token.revoke", _revocation(text))
     if state.as_json:
         emit_json(answer)
