@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from caxton.protocol.access import Role
-from support.credentials import ADMIN_BASE, GUARDED, SECRET, bearer, claims, token
+from support.credentials import ADMIN_BASE, DAY, GUARDED, SECRET, bearer, claims, token
 from support.node import Node, until
+from support.served_node import run_cli
 
 ISSUER, AUDIENCE = "https://issuer.test", "caxton-nodes"
 PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -81,8 +82,8 @@ ATTACKS = {
     "claims a list": signed(HS256, [1]),
     "claims no JSON": signed(HS256, b"\xff"),
     "expired": token(exp=time.time() - 60),
-    "not yet": token(nbf=time.time() + 600),
-    "from the future": token(iat=time.time() + 600),
+    "not yet": token(nbf=time.time() + DAY),
+    "from the future": token(iat=time.time() + DAY),
     "no exp": token(exp=None),
     "exp a text": token(exp="2999999999"),
     "exp infinite": signed(HS256, json.dumps({**GOOD, "exp": float("inf")}).encode()),
@@ -134,19 +135,19 @@ def test_nobody_died_of_them(guarded: Node) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        token(exp=time.time() + 900, nbf=time.time() + 3),
         signed({**HS256, "kid": "2026-11.key_1"}, GOOD),
         signed({"alg": "HS256", "typ": "at+jwt"}, GOOD),
         signed({"alg": "HS256"}, {**GOOD, "anything": {"else": [1]}}),
     ],
-    ids=["clock", "kid", "type", "claims"],
+    ids=["kid", "type", "claims"],
 )
 def test_what_does_no_harm_is_taken(guarded: Node, text: str) -> None:
     assert status(guarded, text) == 200
 
 
 def test_a_clock_may_be_a_little_off(guarded: Node) -> None:
-    assert status(guarded, token(exp=time.time() - 3)) == 200
+    for text in (token(exp=time.time() - 3), token(nbf=time.time() + 5, iat=time.time() + 5)):
+        assert status(guarded, text) == 200
 
 
 def test_a_token_that_was_taken_ends_all_the_same(guarded: Node) -> None:
@@ -178,7 +179,7 @@ def public_pem(key: PrivateKey) -> bytes:
 
 def by(key: PrivateKey, algorithm: str, **more: Any) -> str:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return jwt.encode(claims(iss=ISSUER, aud=AUDIENCE, **more), pem, algorithm)
+    return jwt.encode(claims(**{"iss": ISSUER, "aud": AUDIENCE, **more}), pem, algorithm)
 
 
 @pytest.fixture(scope="module", params=["RS256", "EdDSA"])
@@ -232,7 +233,5 @@ def test_the_public_key_is_no_secret(issued: tuple[Node, PrivateKey, str]) -> No
 
 def test_such_a_node_signs_none_itself(issued: tuple[Node, PrivateKey, str]) -> None:
     node, _, _ = issued
-    from support.served_node import run_cli
-
     done = run_cli("--config", str(node.config_file), "token", "create", "--subject", "me", "--role", "viewer")
     assert (done.returncode, done.stdout, "CONFIG_INVALID" in done.stderr) == (1, "", True)

@@ -19,13 +19,15 @@ SECRET: Final = "a-test-secret-that-is-long-enough-0123456789"
 KEY_HEADER: Final = "X-API-Key"
 GUARDED: Final[dict[str, Any]] = {"auth_enabled": True, "jwt_secret": SECRET}
 """`[security]` of a node that asks who is calling, and takes what is signed here."""
+DAY: Final = 86_400
+"""A whole run of the tests is shorter, and tokens may be made when it begins."""
 ADMIN_BASE: Final = "/api/v1/admin"
 
 
 def claims(role: Role | str = Role.ADMIN, subject: str = "root", **more: Any) -> dict[str, Any]:
     """The claims of a good token; `more` are added, or taken away where they are None."""
     agents = {"agents": ["*"]} if role == Role.AGENT_CLIENT else {}
-    found = {"sub": subject, "role": str(role), "exp": time.time() + 600, "jti": new_id(), **agents, **more}
+    found = {"sub": subject, "role": str(role), "exp": time.time() + DAY, "jti": new_id(), **agents, **more}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -43,7 +43,11 @@ def scope_options(role_variable: str | None = None) -> Callable[[F], F]:
     def add(verb: F) -> F:
         options = (
             click.option(
-                "--role", type=click.Choice([*Role]), required=True, envvar=role_variable, help="What it may do."
+                "--role",
+                type=click.Choice([role.value for role in Role]),
+                required=True,
+                envvar=role_variable,
+                help="What it may do.",
             ),
             click.option("--namespace", help="The only namespace it reaches (default: all)."),
             click.option("--agents", help="For agent-client: glob patterns of the agents, separated by commas."),
