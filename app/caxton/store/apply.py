@@ -17,6 +17,7 @@ from caxton.store import (
     apply_talks,
     apply_versions,
     listing,
+    namespaces,
 )
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
@@ -29,6 +30,7 @@ Used = dict[str, Any]
 _FINE: Final = CommitResult()
 _ODD: Final = frozenset(
     {"attempts", "revive", "forget", "unlisted", "jobs", "api_keys", "versions", "versions_removed", "rollouts"}
+    | {"namespaces"}
     | apply_supervision.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
@@ -126,6 +128,7 @@ class Applier:
         apply_versions.write_versions(connection, used.get("versions", []))
         apply_versions.remove_versions(connection, used.get("versions_removed", []))
         apply_versions.write_rollouts(connection, used.get("rollouts", []))
+        namespaces.write(connection, used.get("namespaces", []))
         return missed
 
     def _write_state(self, group: list[Used]) -> None:
