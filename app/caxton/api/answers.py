@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
 from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
 from caxton.protocol.versions import VersionView
@@ -118,6 +119,13 @@ class TaskPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class NamespacePage(msgspec.Struct, frozen=True):
+    """One page of namespaces."""
+
+    items: list[NamespaceView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
     """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
 
@@ -144,6 +152,7 @@ __all__ = [
     "KeyPage",
     "LogPage",
     "MessagePage",
+    "NamespacePage",
     "StatePage",
     "TaskPage",
     "TokenPage",

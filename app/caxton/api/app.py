@@ -20,6 +20,7 @@ from caxton.api import (
     documents,
     messages,
     metrics,
+    namespaces,
     node,
     supervision,
     tasks,
@@ -47,6 +48,7 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    namespaces,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

@@ -15,6 +15,7 @@ from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.namespaces import NamespaceSet, NamespaceView
 from caxton.protocol.talks import (
     CapabilitySet,
     CapabilityView,
@@ -319,4 +320,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "task.get": (Named, TaskView),
     "task.list": (TaskListing, Page),
     "task.cancel": (Named, TaskView),
+    "namespace.list": (Listing, Page),
+    "namespace.get": (Named, NamespaceView),
+    "namespace.set": (NamespaceSet, NamespaceView),
+    "namespace.remove": (Named, Affected),
 }

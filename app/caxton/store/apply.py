@@ -17,6 +17,7 @@ from caxton.store import (
     apply_talks,
     apply_versions,
     listing,
+    namespaces,
 )
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
@@ -34,6 +35,7 @@ _ODD: Final = frozenset(
         "forget",
         "unlisted",
         "jobs",
+        "namespaces",
         "api_keys",
         "revoked_tokens",
         "versions",
@@ -138,6 +140,7 @@ class Applier:
         apply_versions.write_versions(connection, used.get("versions", []))
         apply_versions.remove_versions(connection, used.get("versions_removed", []))
         apply_versions.write_rollouts(connection, used.get("rollouts", []))
+        namespaces.write(connection, used.get("namespaces", []))
         return missed
 
     def _write_state(self, group: list[Used]) -> None:

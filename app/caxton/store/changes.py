@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
+from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
     AgentRow,
@@ -87,6 +88,8 @@ class Changes:
     """Topic, agent, since when (None ends it)."""
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
+    """One without quotas is forgotten."""
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -159,6 +162,7 @@ class Given(TypedDict, total=False):
     subscriptions: list[tuple[str, str, float | None]]
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

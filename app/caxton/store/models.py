@@ -329,11 +329,19 @@ class HttpCall(_Table):
 _index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
 
 
+class Namespace(_Table):
+    """Namespaces with quotas. `document` = JSON of `Quota`."""
+
+    name = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey, RevokedToken,
     AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
     HeldConversation, ScheduleMark, HttpCall,
+    Namespace,
     *TALK_MODELS,
 ]  # fmt: skip

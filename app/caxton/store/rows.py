@@ -100,7 +100,10 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A long operation. `result` is JSON-ready; `state`: queued, running, done, failed; `progress` 0 to 1."""
+    """A long operation. `result` is JSON-ready; `state`: queued, running, done, failed; `progress` 0 to 1.
+
+    `about`: the agent that it is for; `sender`: of the message that is invoked. Rows of older releases have neither.
+    """
 
     job_id: str
     kind: str
@@ -111,6 +114,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
     result: Any = None
     error: ErrorBody | None = None
+    about: str | None = None
+    sender: str | None = None
 
 
 class LogRow(msgspec.Struct, frozen=True, gc=False):
