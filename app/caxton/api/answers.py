@@ -111,17 +111,19 @@ class TaskPage(msgspec.Struct, frozen=True):
 
 
 class DeployForm(msgspec.Struct, frozen=True):
-    """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
+    """The parts of a multipart deployment: `wasm` (binary or text format), `config` (JSON), `signature` (text)."""
 
     wasm: bytes
     config: str
+    signature: str | None = None
 
 
 class UpdateForm(msgspec.Struct, frozen=True):
-    """The parts of a multipart update: either, or both."""
+    """The parts of a multipart update: any of them."""
 
     wasm: bytes | None = None
     config: str | None = None
+    signature: str | None = None
 
 
 __all__ = [

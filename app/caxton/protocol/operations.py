@@ -134,11 +134,15 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deploy(msgspec.Struct, frozen=True):
-    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`."""
+    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`.
+
+    `signature`: the text of a signature file (app/docs/provenance.md).
+    """
 
     config: AgentConfig
     module: bytes
     wait_seconds: float = 1.0
+    signature: str | None = None
 
 
 class Stop(msgspec.Struct, frozen=True):
