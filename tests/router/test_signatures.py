@@ -22,7 +22,7 @@ CODE, NEXT = wasm(CONSTANT), wasm(answering(2))
 
 
 class Signers:
-    """Two keys in files, and a node that requires signatures and trusts both: `all` everywhere, `team` for its own."""
+    """Two keys in files, as a node trusts them: `all` everywhere, `team` for its own namespace."""
 
     def __init__(self, directory: Path) -> None:
         self.all, self.team = new_key(directory / "all"), new_key(directory / "team")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from caxton.protocol.operations import Affected
+from caxton.protocol.secrets import SecretView
 from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
 from caxton.protocol.versions import VersionView
 from caxton.protocol.views import (
@@ -89,6 +90,13 @@ class ConversationPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class SecretPage(msgspec.Struct, frozen=True):
+    """One page of secrets."""
+
+    items: list[SecretView]
+    next_cursor: str | None = None
+
+
 class CapabilityPage(msgspec.Struct, frozen=True):
     """One page of capabilities."""
 
@@ -138,6 +146,7 @@ __all__ = [
     "KeyPage",
     "LogPage",
     "MessagePage",
+    "SecretPage",
     "StatePage",
     "TaskPage",
     "TopicPage",

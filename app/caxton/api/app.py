@@ -21,6 +21,7 @@ from caxton.api import (
     messages,
     metrics,
     node,
+    secrets,
     supervision,
     tasks,
     topics,
@@ -46,6 +47,7 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    secrets,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

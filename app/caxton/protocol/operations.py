@@ -15,6 +15,7 @@ from caxton.protocol.access import Caller
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
     CapabilityView,
@@ -299,4 +300,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "task.get": (Named, TaskView),
     "task.list": (TaskListing, Page),
     "task.cancel": (Named, TaskView),
+    "secret.set": (SecretSet, SecretView),
+    "secret.list": (Listing, Page),
+    "secret.remove": (Named, Affected),
+    "secret.rekey": (Nothing, Rekeyed),
 }

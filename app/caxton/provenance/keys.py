@@ -66,7 +66,7 @@ def read_private(path: Path) -> PrivateKey:
 
 
 def new_key(path: Path) -> PrivateKey:
-    """A fresh key in `path` (0600, must not exist) and its public half in `path`.pub; `CONFLICT` when one is there."""
+    """A fresh key in `path` (0600) and its public half in `path`.pub; `CONFLICT` when one is there."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

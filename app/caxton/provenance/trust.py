@@ -1,6 +1,6 @@
 """Which keys are trusted to sign for which agents, and the verdict on a signature.
 
-Owns `[security] trusted_keys` and every reason of `SIGNATURE_REFUSED`. Must never let one pass that it could not check.
+Owns `[security] trusted_keys` and every reason of `SIGNATURE_REFUSED`. Must never let one pass that it did not check.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Trust:
 
     @classmethod
     def load(cls, entries: Iterable[str]) -> Trust:
-        """From `trusted_keys`: `KEY` or `SCOPE=KEY`, a key being base64 or a path. `CONFIG_INVALID` names the entry."""
+        """From `trusted_keys`: `KEY` or `SCOPE=KEY`, a key as base64 or a path. `CONFIG_INVALID` names the entry."""
         keys: dict[str, tuple[PublicKey, frozenset[str]]] = {}
         for number, entry in enumerate(entries, 1):
             scope, text = _split(entry)

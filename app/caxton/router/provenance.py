@@ -1,10 +1,10 @@
 """Signatures of modules: what comes in, and what is here already.
 
-Owns when a signature is asked for and what is kept of it. Must never decide whether one holds: `caxton.provenance` does.
+Owns when a signature is asked for and what is kept of it. Must never decide whether one holds: `Trust` does.
 
 What comes in with a signature that does not hold is refused, whether signatures are required or not. What is here
 already is looked at again whenever it is to be started (boot, start, rollback, a restored backup), but only where
-signatures are required; and then whether its key is still trusted for it, not whether the signature has expired since.
+signatures are required; and then the key must be trusted still, while the signature may have expired since.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from caxton.router.desk import Desk
 
 
 def require_incoming(desk: Desk, name: str, sha256: str, signature: str | None) -> str | None:
-    """The id of the key that signed the module for the agent `name`; None without a signature. `SIGNATURE_REFUSED`."""
+    """The id of the key that signed the module for this agent; None without a signature. `SIGNATURE_REFUSED`."""
     required = desk.config.security.require_signatures
     return desk.trust.require(name, sha256, signature, required=required, now=time.time())
 

@@ -17,6 +17,7 @@ from caxton.store import (
     apply_talks,
     apply_versions,
     listing,
+    secret_rows,
 )
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
@@ -30,6 +31,7 @@ _FINE: Final = CommitResult()
 _ODD: Final = frozenset(
     {"attempts", "revive", "forget", "unlisted", "jobs", "api_keys", "versions", "versions_removed", "rollouts"}
     | apply_supervision.FIELDS
+    | secret_rows.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
@@ -126,6 +128,8 @@ class Applier:
         apply_versions.write_versions(connection, used.get("versions", []))
         apply_versions.remove_versions(connection, used.get("versions_removed", []))
         apply_versions.write_rollouts(connection, used.get("rollouts", []))
+        if not secret_rows.FIELDS.isdisjoint(used):
+            secret_rows.write(connection, used)
         return missed
 
     def _write_state(self, group: list[Used]) -> None:

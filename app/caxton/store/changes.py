@@ -21,6 +21,7 @@ from caxton.store.rows import (
     ScheduleMark,
     Settle,
 )
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
@@ -85,6 +86,8 @@ class Changes:
     """Topic, agent, since when (None ends it)."""
     tasks: list[TaskRow]
     bids: list[BidRow]
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -156,6 +159,8 @@ class Given(TypedDict, total=False):
     subscriptions: list[tuple[str, str, float | None]]
     tasks: list[TaskRow]
     bids: list[BidRow]
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -25,6 +25,8 @@ from caxton.protocol.errors import Code
 from caxton.protocol.execution import Gone, HostCall, Suspended
 
 STUCK_GRACE_SECONDS: Final = 1.0
+_AT_ONCE: Final = frozenset({"load", "secret"})
+"""What the router answers without waiting for anything."""
 _BATCH_SECONDS: Final = 0.001
 
 
@@ -184,7 +186,7 @@ class Scheduler:
                     execution.exec_id, execution.call_id, waiting.kind, waiting.key, waiting.message, waiting.data
                 )
             )
-        if not isinstance(waiting, Ask) or waiting.kind != "load":
+        if not isinstance(waiting, Ask) or waiting.kind not in _AT_ONCE:
             execution.told_sleeping = True
             self.router.send(Suspended(execution.exec_id, True))
 
