@@ -16,21 +16,11 @@ from caxton.config.kinds import split_address
 from caxton.config.problems import Problem
 from caxton.config.sections import CORES, Config
 from caxton.config.units import format_duration, format_size
+from caxton.config.weakness import problems_of, problems_of_key
 
-MIN_SECRET_BYTES: Final = 32
 MAX_SOCKET_PATH: Final = 107
-_PLACEHOLDERS: Final = (
-    "your-jwt",
-    "your_jwt",
-    "jwt_secret",
-    "jwt-secret",
-    "changeme",
-    "change-me",
-    "change_me",
-    "placeholder",
-    "example",
-    "xxxx",
-)
+_TEXT_HINT: Final = "make one: openssl rand -base64 48"
+_KEY_HINT: Final = "make one: openssl rand -base64 32"
 SERF_PROFILES: Final = {"lan": (0.2, 1.0), "wan": (0.5, 5.0), "local": (0.1, 1.0)}
 """serf's timing profiles: gossip interval and probe interval in seconds (memberlist's own defaults)."""
 
@@ -95,9 +85,14 @@ def serf_profile(gossip_interval: float, probe_interval: float) -> str | None:
 def _security(config: Config) -> list[Problem]:
     security = config.security
     problems: list[Problem] = []
-    secret = security.jwt_secret
-    if secret is not None:
-        problems += _secret_problems(secret)
+    if security.jwt_secret is not None:
+        problems += problems_of("security.jwt_secret", security.jwt_secret, _TEXT_HINT)
+    for key, text in (
+        ("coordination.encrypt_key", config.coordination.encrypt_key),
+        ("security.secrets_key", security.secrets_key),
+        ("security.previous_secrets_key", security.previous_secrets_key),
+    ):
+        problems += [] if text is None else problems_of_key(key, text, _KEY_HINT)
     if not security.auth_enabled and not is_loopback(config.networking.bind_address):
         problems.append(
             Problem(
@@ -115,17 +110,6 @@ def _security(config: Config) -> list[Problem]:
         except ValueError:
             problems.append(Problem("security.trusted_proxies", network, "IP addresses or networks"))
     return problems
-
-
-def _secret_problems(secret: str) -> list[Problem]:
-    length = len(secret.encode())
-    hint = "make one: openssl rand -base64 48"
-    placeholder = any(word in secret.lower() for word in _PLACEHOLDERS) or len(set(secret)) < 5
-    if placeholder:
-        return [Problem("security.jwt_secret", "a placeholder", "a random secret", hint)]
-    if length < MIN_SECRET_BYTES:
-        return [Problem("security.jwt_secret", f"{length} bytes", f"at least {MIN_SECRET_BYTES} bytes", hint)]
-    return []
 
 
 def _listeners(config: Config) -> list[Problem]:
