@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from caxton.executor.binding.instance import Instance
+from caxton.executor.binding.wipe import wipe
 from caxton.executor.guest import OutOfBounds
 from caxton.executor.pulse import Pulse
 from caxton.executor.settings import WorkerSettings
@@ -95,11 +96,12 @@ class Scheduler:
     def host_reply(self, exec_id: int, call_id: int, status: int, data: bytes) -> None:
         """The router's answer; one that nobody waits for any more is dropped."""
         execution = self.executions.get(exec_id)
-        if execution is None or execution.ended or execution.call_id != call_id:
-            return
-        waiting = execution.waiting
-        if isinstance(waiting, Ask):
+        waiting = None if execution is None or execution.ended or execution.call_id != call_id else execution.waiting
+        if execution is not None and isinstance(waiting, Ask):
             self._wake(execution, _finish(waiting, status, data))
+            if waiting.kind != "secret":
+                return
+        wipe(data)
 
     def stop(self, execution: Execution, ending: Ending) -> None:
         """Ends an execution from outside: it loses its instance."""
