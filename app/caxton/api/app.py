@@ -22,6 +22,7 @@ from caxton.api import (
     metrics,
     namespaces,
     node,
+    secrets,
     supervision,
     tasks,
     topics,
@@ -49,6 +50,7 @@ _PUBLIC: Final = (
     topics,
     tasks,
     namespaces,
+    secrets,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

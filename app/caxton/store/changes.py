@@ -23,6 +23,7 @@ from caxton.store.rows import (
     ScheduleMark,
     Settle,
 )
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
@@ -90,6 +91,8 @@ class Changes:
     bids: list[BidRow]
     namespaces: list[NamespaceRow]
     """One without quotas is forgotten."""
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -163,6 +166,8 @@ class Given(TypedDict, total=False):
     tasks: list[TaskRow]
     bids: list[BidRow]
     namespaces: list[NamespaceRow]
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -11,6 +11,7 @@ import peewee as pw
 
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
+from caxton.store.secret_rows import Secret
 from caxton.store.talk_models import TALK_MODELS
 
 
@@ -344,4 +345,5 @@ MODELS = [
     HeldConversation, ScheduleMark, HttpCall,
     Namespace,
     *TALK_MODELS,
+    Secret,
 ]  # fmt: skip

@@ -41,6 +41,7 @@ from caxton.store.rows import (
     TimerRow,
 )
 from caxton.store.scope import EVERYTHING, PREFIXES, Scope, bounds
+from caxton.store.secret_rows import SecretReader
 from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.supervision import SupervisionReader
 from caxton.store.talks import Talks
@@ -51,7 +52,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader(SupervisionReader):
+class Reader(SupervisionReader, SecretReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:

@@ -97,6 +97,8 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
     """These two complete `config`, which older releases read."""
+    signature: str | None = None
+    signed_by: str | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
