@@ -95,9 +95,9 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /admin/tokens
         DELETE /admin/tokens/<jti>
         GET /namespaces
-        GET /namespaces/<namespace>
-        PUT /namespaces/<namespace>
-        DELETE /namespaces/<namespace>
+        GET /namespaces/<name>
+        PUT /namespaces/<name>
+        DELETE /namespaces/<name>
     """,
 }
 OPEN: Final[frozenset[Route]] = frozenset(
