@@ -111,15 +111,21 @@ def _open_to_others(config: Config) -> list[Problem]:
     if config.security.auth_enabled:
         return []
     ports = {"bind_address": 8080, "metrics_address": 9090, "admin_address": 8081}
+    if not config.observability.enable_metrics:
+        del ports["metrics_address"]
+    given = {name: getattr(config.networking, name) for name in ports}
+    reached = {name: address for name, address in given.items() if not is_loopback(address)}
+    if not reached:
+        return []
+    found = ", ".join(f"networking.{name} {address}" for name, address in reached.items())
+    better = ", ".join(f"{name} = 127.0.0.1:{ports[name]}" for name in reached)
     return [
         Problem(
             "security.auth_enabled",
-            f"false with networking.{name} {address}",
+            f"false with {found}",
             "true, unless the node listens on loopback addresses only",
-            f"set auth_enabled = true, or {name} = 127.0.0.1:{port}",
+            f"set auth_enabled = true, or {better}",
         )
-        for name, port in ports.items()
-        if not is_loopback(address := getattr(config.networking, name))
     ]
 
 
