@@ -19,6 +19,7 @@ from caxton import config as configuration
 from caxton.api.app import create_admin_app, create_app
 from caxton.api.certificates import Certificates
 from caxton.api.front import Front
+from caxton.api.tokens import Verifier
 from caxton.api.worker_class import CaxtonWorker
 from caxton.config import Config, split_address
 from caxton.protocol.errors import CaxtonError
@@ -99,6 +100,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
         try:
             fresh = configuration.load(self._path, os.environ).config
             self._certificates_of(fresh)
+            Verifier(fresh.security)
         except CaxtonError as error:
             event("reload refused, the configuration stays as it was", logging.ERROR, reason=error.message)
             return False

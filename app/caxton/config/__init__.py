@@ -7,6 +7,8 @@ from caxton.config.certificates import Certificate, read_certificate, server_con
 from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
+from caxton.config.private_files import exposure
+from caxton.config.public_keys import public_key
 from caxton.config.reach import public_connection
 from caxton.config.rules import is_loopback, serf_profile
 from caxton.config.sections import (
@@ -47,6 +49,7 @@ __all__ = [
     "Shown",
     "changed",
     "defaults",
+    "exposure",
     "format_duration",
     "format_size",
     "is_loopback",
@@ -54,6 +57,7 @@ __all__ = [
     "parse_duration",
     "parse_size",
     "public_connection",
+    "public_key",
     "reachable",
     "read_certificate",
     "reloaded",

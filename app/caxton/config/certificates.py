@@ -64,7 +64,7 @@ def why_unusable(net: Networking) -> str | None:
 def unreadable(net: Networking) -> list[str]:
     """The keys of files that are named and that this process may not read, or that are not there."""
     named = [(name, getattr(net, name)) for name in _FILES]
-    return [name for name, path in named if path is not None and not _readable(path)]
+    return [name for name, path in named if path is not None and not readable(path)]
 
 
 def read_certificate(path: str) -> Certificate:
@@ -107,7 +107,8 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _readable(path: str) -> bool:
+def readable(path: str) -> bool:
+    """Whether it is a file that this process may read."""
     try:
         return Path(path).is_file() and os.access(path, os.R_OK)
     except (OSError, ValueError):
