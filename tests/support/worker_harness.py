@@ -5,6 +5,7 @@ Owns the worker process and ends it by its pid. Modules are WAT text, compiled b
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
@@ -23,8 +24,9 @@ from caxton.executor.engine import make_engine
 from caxton.executor.inspect import capturable, inspect_module
 from caxton.executor.pulse import Pulse, create_pulse
 from caxton.executor.settings import WorkerSettings
+from caxton.executor.worker.artifact import SEALS
 from caxton.protocol.agents import EffectiveLimits, Instance, Profile, Shape
-from caxton.protocol.control import Artifact, Fetch, Ready
+from caxton.protocol.control import Artifact, Fetch, Reach, Ready
 from caxton.protocol.execution import AgentSpec, Execute, Load, Result, Start, WorkerFrame, WorkerStats
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.ids import new_id
@@ -74,13 +76,15 @@ class Harness:
         self.frames: list[Any] = []
         self.stats: list[WorkerStats] = []
         self.fetches = 0
+        self.sealed = True
         self._decoder = FrameDecoder()
         self._control_decoder = FrameDecoder()
         self._ids = itertools.count(1)
         options = WorkerSettings(
             worker_id=1, tag="", node="node1", control_fd=control.fileno(), router_fd=router.fileno(),
             pulse_fd=self.pulse_fd, stack_bytes=STACK_BYTES, wasm_features=list(features),
-            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000, **settings,
+            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000,
+            **{"reach": Reach.NOTHING, "granted_directories": [str(self.home), "/tmp"], **settings},
         )  # fmt: skip
         argument = msgspec.json.encode(options).decode()
         command = [sys.executable, *(["-c", python] if python else ["-m", "caxton.executor.worker"]), argument]
@@ -126,8 +130,10 @@ class Harness:
         if data is None:
             self.control.sendall(frame)
             return
-        fd = os.memfd_create("artifact")
+        fd = os.memfd_create("artifact", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.write(fd, data)
+        if self.sealed:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
         socket.send_fds(self.control, [frame], [fd])
         os.close(fd)
 

@@ -22,6 +22,9 @@ from caxton.router.recycling import Recycling
 
 _EOF_SECONDS: Final = 1.0  # a dead worker's socket ends at once; only a leaked descriptor could hold it open
 
+_BY_ITSELF: Final = ("crashed", "killed_syscall")
+"""Ends that a guest may have brought about without anybody here having seen which."""
+
 Lost = Callable[[Flight, str, bool], None]
 """Called for every flight of an ended worker: flight, reason, whether it is the culprit."""
 
@@ -171,7 +174,7 @@ class Workers:
         known = any(flight.exec_id == culprit for flight in flights)
         for flight in flights:  # youngest first: each goes back to the head, so the oldest ends up first
             self._lost(
-                flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit
+                flight, reason if known or reason not in _BY_ITSELF else "crashed_unknown", flight.exec_id == culprit
             )
         self._changed()
 
