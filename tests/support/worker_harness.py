@@ -35,16 +35,18 @@ from caxton.protocol.messages import Message
 APP = Path(__file__).resolve().parents[2] / "app"
 STACK_BYTES = 1_000_000
 _encode = msgspec.msgpack.encode
-_artifacts: dict[tuple[str, Profile, tuple[str, ...], bool], bytes] = {}
+_artifacts: dict[tuple[str, Profile, tuple[str, ...], bool, bool], bytes] = {}
 
 
-def artifact(wat: str, profile: Profile, features: tuple[str, ...] = (), *, snapshot: bool = False) -> bytes:
-    key = (wat, profile, features, snapshot)
+def artifact(
+    wat: str, profile: Profile, features: tuple[str, ...] = (), *, snapshot: bool = False, pulley: bool = False
+) -> bytes:
+    key = (wat, profile, features, snapshot, pulley)
     if key not in _artifacts:
         code = bytes(wat2wasm(wat))
         if snapshot:
             code = capturable(code, *inspect_module(code))
-        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features), code).serialize())
+        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features, pulley=pulley), code).serialize())
     return _artifacts[key]
 
 
@@ -63,8 +65,11 @@ def message(content: Any = None, **fields: Any) -> Message:
 class Harness:
     """One worker. Use as a context manager."""
 
-    def __init__(self, features: tuple[str, ...] = (), *, python: str = "", **settings: Any) -> None:
+    def __init__(
+        self, features: tuple[str, ...] = (), *, python: str = "", pulley: bool = False, **settings: Any
+    ) -> None:
         self.features = features
+        self.pulley = pulley
         self.modules: dict[str, bytes] = {}
         self.home = Path(tempfile.mkdtemp(prefix="cx"))
         self.pulse_fd = create_pulse()
@@ -83,7 +88,7 @@ class Harness:
         options = WorkerSettings(
             worker_id=1, tag="", node="node1", control_fd=control.fileno(), router_fd=router.fileno(),
             pulse_fd=self.pulse_fd, stack_bytes=STACK_BYTES, wasm_features=list(features),
-            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000,
+            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000, pulley=pulley,
             **{"reach": Reach.NOTHING, "granted_directories": [str(self.home), "/tmp"], **settings},
         )  # fmt: skip
         argument = msgspec.json.encode(options).decode()
@@ -151,7 +156,9 @@ class Harness:
         }  # fmt: skip
         spec = AgentSpec(**{**values, **fields})
         fresh = spec.module_sha256 not in self.modules
-        self.modules[spec.module_sha256] = artifact(wat, spec.profile, self.features, snapshot=spec.snapshot)
+        self.modules[spec.module_sha256] = artifact(
+            wat, spec.profile, self.features, snapshot=spec.snapshot, pulley=self.pulley
+        )
         self.send(Load(handle, spec))
         if fetch and fresh:
             self.prefetch(handle)

@@ -28,6 +28,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     scratch_directory: str
     temp_storage_limit_bytes: int
     """This worker's share of the node's limit: all its scratch directories together."""
+    pulley: bool = False
+    """Interpreted code: then no memory of this process ever becomes executable."""
     reach: Reach = Reach.NOTHING
     granted_directories: list[str] = []
     """What `Reach.GRANTED` reaches besides the scratch directories."""

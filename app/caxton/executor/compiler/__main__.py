@@ -44,7 +44,7 @@ def main() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it; here it tells a limit from a failure
     confine(order)
     try:
-        engine = make_engine(order.profile, order.stack_bytes, order.wasm_features)
+        engine = make_engine(order.profile, order.stack_bytes, order.wasm_features, pulley=order.pulley)
         confinement.confine(confinement.COMPILER)  # before the first byte of the module is read
         answer = Answer(info=_compile(order, engine))
     except CaxtonError as error:

@@ -27,6 +27,7 @@ class Settings:
     temp_storage_limit_bytes: int
     idle_timeout_seconds: float
     shareable_dirs: tuple[str, ...] = ()
+    pulley: bool = False
     worker_module: str = "caxton.executor.worker"
     poll_seconds: float = 0.05
     silent_seconds: float = 5.0
@@ -47,6 +48,7 @@ def from_config(config: Config) -> Settings:
         temp_storage_limit_bytes=runtime.temp_storage_limit,
         idle_timeout_seconds=runtime.agent_idle_timeout,
         shareable_dirs=tuple(runtime.shareable_dirs),
+        pulley=runtime.engine == "pulley",
     )
 
 

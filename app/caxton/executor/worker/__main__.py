@@ -15,11 +15,12 @@ from pathlib import Path
 import msgspec
 
 from caxton.executor.binding.selfcheck import check
-from caxton.executor.confinement import FILES, PURE, confine, restrict_files
+from caxton.executor.confinement import FILES, PURE, confine, refuse_new_code, restrict_files
 from caxton.executor.settings import WorkerSettings
 from caxton.executor.worker.process import Worker
 from caxton.protocol.control import Reach, Ready
 from caxton.protocol.errors import CaxtonError
+from caxton.telemetry.logs import event
 
 EXIT_REFUSED = 78
 
@@ -29,7 +30,9 @@ def main(argument: str) -> int:
     settings = msgspec.json.decode(argument, type=WorkerSettings)
     worker = Worker(settings)
     try:
-        check()
+        if settings.pulley and not refuse_new_code():
+            event("memory can still be made executable: this kernel is older than 6.3")
+        check(pulley=settings.pulley)
         allow_descriptors()
         confine_worker(settings, worker)
     except (CaxtonError, OSError) as problem:

@@ -167,7 +167,8 @@ class Modules:
     def _engine(self, profile: Profile) -> Engine:
         engine = self._engines.get(profile)
         if engine is None:
-            engine = make_engine(profile, self._settings.stack_bytes, self._settings.wasm_features, use_pool)
+            own = self._settings
+            engine = make_engine(profile, own.stack_bytes, own.wasm_features, use_pool, pulley=own.pulley)
             self._engines[profile] = engine
             self._on_engine(engine)
         return engine
