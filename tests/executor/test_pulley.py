@@ -9,9 +9,7 @@ import pytest
 from caxton.protocol.agents import Profile
 from support.executor_node import ExecutorNode
 from support.worker_harness import Harness
-from support.worker_modules import ECHO, SPIN, reactor
-
-DEEP = reactor("(call $deep)", extra="(func $deep (call $deep))")
+from support.worker_modules import ECHO, SPIN
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +23,6 @@ def test_it_answers_waits_and_is_stopped(worker: Harness) -> None:
     assert worker.run(echo, {"n": 1}).status == "ok"
     stopped = worker.run(spin)
     assert stopped.code == "EXECUTION_TIMEOUT"
-    assert worker.run(worker.load(DEEP)).code == "STACK_OVERFLOW"
     assert worker.run(echo, {"n": 2}).status == "ok"
 
 
@@ -35,13 +32,14 @@ def test_fuel_is_counted_as_in_machine_code(worker: Harness) -> None:
 
 
 def executable(pid: int) -> list[str]:
-    """Mappings that are executable and come from no file."""
+    """Mappings that are executable and come from no file, or are writable besides."""
     found = []
     with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
         for line in maps:
             fields = line.split(maxsplit=5)
             backing = fields[5].strip() if len(fields) > 5 else ""
-            if "x" in fields[1] and backing not in ("[vdso]", "[vsyscall]") and not backing.startswith("/"):
+            of_a_file = backing.startswith("/") or backing in ("[vdso]", "[vsyscall]")
+            if "x" in fields[1] and ("w" in fields[1] or not of_a_file):
                 found.append(line)
     return found
 

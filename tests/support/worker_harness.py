@@ -77,7 +77,7 @@ class Harness:
         self.control, control = socket.socketpair()
         self.router, router = socket.socketpair()
         self.router.settimeout(10.0)
-        self.control.settimeout(10.0)
+        self.control.settimeout(60.0)
         self.frames: list[Any] = []
         self.stats: list[WorkerStats] = []
         self.fetches = 0

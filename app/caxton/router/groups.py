@@ -36,7 +36,8 @@ class Groups:
 
     def want(self, quarters: Quarters, workers: Iterable[Worker]) -> None:
         """There is work for these quarters: starts a worker where none is free and there may be one more."""
-        own, others = [], []
+        own: list[Worker] = []
+        others: list[Worker] = []
         for worker in workers:
             if worker.down is None and (worker.tag == quarters.tag or is_group(worker.tag)):
                 (own if worker.tag == quarters.tag else others).append(worker)

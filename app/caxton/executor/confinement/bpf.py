@@ -30,12 +30,12 @@ _X32: Final = 0x40000000
 
 
 class Check(NamedTuple):
-    """The argument at `index` (0 to 5), of which only the bits of `mask` count, is one of `values` (32 bits each).
+    """The argument at `position` (0 to 5), of which only the bits of `mask` count, is one of `values` (32 bits each).
 
     Of a `wide` one, such as an address, the upper half is zero too; of an `int` the kernel ignores that half.
     """
 
-    index: int
+    position: int
     values: tuple[int, ...]
     mask: int = 0xFFFFFFFF
     wide: bool = False
@@ -71,7 +71,7 @@ def _body(checks: Sequence[Check]) -> list[bytes]:
     """What is done about one call: it ends in a verdict on every path, so nothing falls through to the next."""
     body: list[bytes] = []
     for check in checks:
-        low = _ARGUMENTS_AT + 8 * check.index  # little-endian, as both architectures are
+        low = _ARGUMENTS_AT + 8 * check.position  # little-endian, as both architectures are
         if check.wide:
             body += [_load(low + 4), _INSTRUCTION.pack(_EQUAL, 1, 0, 0), _return(KILL_PROCESS)]
         body += [_load(low), _INSTRUCTION.pack(_AND, 0, 0, check.mask)]

@@ -47,7 +47,7 @@ def restrict_files(beneath: Iterable[Path]) -> bool:
 
 def refuse_new_code() -> bool:
     """W^X for good: memory is never executable that was once writable. False where the kernel is too old (6.3)."""
-    return _libc.prctl(_PR_SET_MDWE, _MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0
+    return bool(_libc.prctl(_PR_SET_MDWE, _MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0)
 
 
 def confine(profile: Profile) -> None:

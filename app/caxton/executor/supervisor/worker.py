@@ -75,7 +75,10 @@ class Worker:
         passed = (control_far.fileno(), router_far.fileno(), pulse)
         try:
             self.pid = processes.start(
-                settings.worker_module, [_settings_json(worker_id, tag, node, settings, passed, reach)], passed
+                settings.worker_module,
+                [_settings_json(worker_id, tag, node, settings, passed, reach)],
+                passed,
+                new_code=not settings.pulley,
             )
         finally:
             control_far.close()
