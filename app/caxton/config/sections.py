@@ -62,6 +62,8 @@ class Runtime:
         "threads|memory64|tail_call|relaxed_simd|multi_memory|gc",
         "one of threads, memory64, tail_call, relaxed_simd, multi_memory, gc",
     )
+    engine: str = choice("native", "native", "pulley")
+    isolation: str = choice("shared", "shared", "namespace")
     shareable_dirs: tuple[str, ...] = words((), _ABSOLUTE, "an absolute directory")
     egress_allow: tuple[str, ...] = words((), _NETWORK, "an address or network such as 10.1.0.0/16", reload=True)
 
