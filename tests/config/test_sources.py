@@ -14,6 +14,7 @@ SECRET = "rQ5v0dY3m8KpXw1sTz7uBn4cGh6jLf2a"
 def write(directory: Path, text: str, name: str = "node.toml") -> Path:
     file = directory / name
     file.write_text(text)
+    file.chmod(0o600)
     return file
 
 

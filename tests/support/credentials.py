@@ -15,7 +15,7 @@ from caxton.protocol.access import Role
 from caxton.protocol.ids import new_id
 from support.node import Node
 
-SECRET: Final = "a-test-secret-that-is-long-enough-0123456789"
+SECRET: Final = "rQ5v0dY3m8KpXw1sTz7uBn4cGh6jLf2a"
 KEY_HEADER: Final = "X-API-Key"
 GUARDED: Final[dict[str, Any]] = {"auth_enabled": True, "jwt_secret": SECRET}
 """`[security]` of a node that asks who is calling, and takes what is signed here."""

@@ -711,6 +711,16 @@ PROOFS: dict[str, Proof] = {
     "security.jwt_issuer": jwt_issuer,
     "security.jwt_audience": jwt_audience,
     "security.jwt_leeway": jwt_leeway,
+    "security.require_signatures": (
+        "router/test_signatures.py::test_a_module_comes_in_signed_for_its_agent_or_not_at_all"
+    ),
+    "security.trusted_keys": (
+        "router/test_signatures.py::test_a_key_that_is_trusted_no_more_takes_what_it_signed_with_it"
+    ),
+    "security.secrets_key": "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable",
+    "security.previous_secrets_key": (
+        "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable"
+    ),
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,
@@ -739,7 +749,7 @@ LATER = {
         f"security.{name}"
         for name in (
             "rate_limit_enabled", "rate_limit_per_second", "rate_limit_burst", "cors_enabled", "cors_origins",
-            "cors_methods", "require_signatures", "trusted_keys",
+            "cors_methods",
         )
     ),
 }  # fmt: skip

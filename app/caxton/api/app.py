@@ -20,7 +20,9 @@ from caxton.api import (
     documents,
     messages,
     metrics,
+    namespaces,
     node,
+    secrets,
     supervision,
     tasks,
     topics,
@@ -47,6 +49,8 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    namespaces,
+    secrets,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

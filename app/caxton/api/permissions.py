@@ -75,6 +75,9 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         DELETE /capabilities/<agent:name>
         POST /topics/<topic:name>/subscribe
         POST /topics/<topic:name>/unsubscribe
+        GET /secrets
+        PUT /secrets/<agent:name>
+        DELETE /secrets/<agent:name>
     """,
     Permission.MAINTAIN: """
         POST /admin/drain
@@ -91,6 +94,10 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         POST /admin/keys/<key_id>/rotate
         GET /admin/tokens
         DELETE /admin/tokens/<jti>
+        GET /namespaces
+        GET /namespaces/<name>
+        PUT /namespaces/<name>
+        DELETE /namespaces/<name>
     """,
 }
 OPEN: Final[frozenset[Route]] = frozenset(

@@ -17,21 +17,11 @@ from caxton.config.problems import Problem
 from caxton.config.public_keys import public_key
 from caxton.config.sections import CORES, Config
 from caxton.config.units import format_duration, format_size
+from caxton.config.weakness import problems_of, problems_of_key
 
-MIN_SECRET_BYTES: Final = 32
 MAX_SOCKET_PATH: Final = 107
-_PLACEHOLDERS: Final = (
-    "your-jwt",
-    "your_jwt",
-    "jwt_secret",
-    "jwt-secret",
-    "changeme",
-    "change-me",
-    "change_me",
-    "placeholder",
-    "example",
-    "xxxx",
-)
+_TEXT_HINT: Final = "make one: openssl rand -base64 48"
+_KEY_HINT: Final = "make one: openssl rand -base64 32"
 SERF_PROFILES: Final = {"lan": (0.2, 1.0), "wan": (0.5, 5.0), "local": (0.1, 1.0)}
 """serf's timing profiles: gossip interval and probe interval in seconds (memberlist's own defaults)."""
 
@@ -97,9 +87,14 @@ def serf_profile(gossip_interval: float, probe_interval: float) -> str | None:
 def _security(config: Config) -> list[Problem]:
     security = config.security
     problems: list[Problem] = []
-    secret = security.jwt_secret
-    if secret is not None:
-        problems += _secret_problems(secret)
+    if security.jwt_secret is not None:
+        problems += problems_of("security.jwt_secret", security.jwt_secret, _TEXT_HINT)
+    for key, text in (
+        ("coordination.encrypt_key", config.coordination.encrypt_key),
+        ("security.secrets_key", security.secrets_key),
+        ("security.previous_secrets_key", security.previous_secrets_key),
+    ):
+        problems += [] if text is None else problems_of_key(key, text, _KEY_HINT)
     problems += [*_open_to_others(config), *_token_key(config)]
     if "*" in security.cors_origins and len(security.cors_origins) > 1:
         problems.append(Problem("security.cors_origins", '"*" beside others', '"*" alone, or origins'))
@@ -147,17 +142,6 @@ def _token_key(config: Config) -> list[Problem]:
         return []  # perhaps not for this user to read; the API, which needs it, refuses to start without
     except ValueError as error:
         return [Problem(key, f"{path}: {error}", f"a public key in PEM for {security.jwt_algorithm}")]
-    return []
-
-
-def _secret_problems(secret: str) -> list[Problem]:
-    length = len(secret.encode())
-    hint = "make one: openssl rand -base64 48"
-    placeholder = any(word in secret.lower() for word in _PLACEHOLDERS) or len(set(secret)) < 5
-    if placeholder:
-        return [Problem("security.jwt_secret", "a placeholder", "a random secret", hint)]
-    if length < MIN_SECRET_BYTES:
-        return [Problem("security.jwt_secret", f"{length} bytes", f"at least {MIN_SECRET_BYTES} bytes", hint)]
     return []
 
 

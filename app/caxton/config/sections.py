@@ -174,8 +174,10 @@ class Security:
         ("GET", "POST", "PUT", "DELETE"), "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", "an HTTP method", reload=True
     )
     trusted_proxies: tuple[str, ...] = words((), r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", "an IP address or network")
-    require_signatures: bool = flag(False)
-    trusted_keys: tuple[str, ...] = words((), _PATH, "a public key or its path")
+    require_signatures: bool = flag(False, reload=True)
+    trusted_keys: tuple[str, ...] = words((), _PATH, "KEY or SCOPE=KEY: a public key or its path", reload=True)
+    secrets_key: str | None = optional_text(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", secret=True)
+    previous_secrets_key: str | None = optional_text(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", secret=True)
 
 
 @dataclass(frozen=True)

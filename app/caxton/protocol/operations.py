@@ -15,6 +15,8 @@ from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.namespaces import NamespaceSet, NamespaceView
+from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
     CapabilityView,
@@ -137,11 +139,15 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deploy(msgspec.Struct, frozen=True):
-    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`."""
+    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`.
+
+    `signature`: the text of a signature file (app/docs/provenance.md).
+    """
 
     config: AgentConfig
     module: bytes
     wait_seconds: float = 1.0
+    signature: str | None = None
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -319,4 +325,12 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "task.get": (Named, TaskView),
     "task.list": (TaskListing, Page),
     "task.cancel": (Named, TaskView),
+    "namespace.list": (Listing, Page),
+    "namespace.get": (Named, NamespaceView),
+    "namespace.set": (NamespaceSet, NamespaceView),
+    "namespace.remove": (Named, Affected),
+    "secret.set": (SecretSet, SecretView),
+    "secret.list": (Listing, Page),
+    "secret.remove": (Named, Affected),
+    "secret.rekey": (Nothing, Rekeyed),
 }

@@ -67,10 +67,11 @@ class InvokeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
 
 
 class DeployBody(AgentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """JSON body of POST /agents: the configuration with its module, as base64 or as text."""
+    """JSON body of POST /agents: the configuration with its module, as base64 or as text, and its signature."""
 
     wasm_module: str | None = None
     wat: str | None = None
+    signature: str | None = None
 
 
 class StopBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -103,6 +103,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     module_sha256: str
     module_bytes: int
+    signed_by: str | None = None
+    """Id of the key that signed the module for this agent."""
     node: str
     limits: EffectiveLimits
     grants: Grants

@@ -88,6 +88,7 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts, snapshot_bytes: in
         instance=agent.instance,
         module_sha256=agent.module.sha256,
         module_bytes=agent.module.size_bytes,
+        signed_by=agent.signed_by,
         node=desk.node,
         limits=agent.limits,
         grants=agent.config.grants,
@@ -143,6 +144,7 @@ def version_view(row: VersionRow, state: str) -> VersionView:
         profile=row.config.profile,
         deployed_at=rfc3339(row.deployed_at),
         reason=row.returned,
+        signed_by=row.signed_by,
     )
 
 

@@ -17,6 +17,8 @@ from caxton.store import (
     apply_talks,
     apply_versions,
     listing,
+    namespaces,
+    secret_rows,
 )
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
@@ -34,6 +36,7 @@ _ODD: Final = frozenset(
         "forget",
         "unlisted",
         "jobs",
+        "namespaces",
         "api_keys",
         "revoked_tokens",
         "versions",
@@ -41,6 +44,7 @@ _ODD: Final = frozenset(
         "rollouts",
     }
     | apply_supervision.FIELDS
+    | secret_rows.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
@@ -138,6 +142,9 @@ class Applier:
         apply_versions.write_versions(connection, used.get("versions", []))
         apply_versions.remove_versions(connection, used.get("versions_removed", []))
         apply_versions.write_rollouts(connection, used.get("rollouts", []))
+        namespaces.write(connection, used.get("namespaces", []))
+        if not secret_rows.FIELDS.isdisjoint(used):
+            secret_rows.write(connection, used)
         return missed
 
     def _write_state(self, group: list[Used]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
+from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
     AgentRow,
@@ -22,6 +23,7 @@ from caxton.store.rows import (
     ScheduleMark,
     Settle,
 )
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
@@ -87,6 +89,10 @@ class Changes:
     """Topic, agent, since when (None ends it)."""
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
+    """One without quotas is forgotten."""
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -159,6 +165,9 @@ class Given(TypedDict, total=False):
     subscriptions: list[tuple[str, str, float | None]]
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

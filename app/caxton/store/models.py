@@ -11,6 +11,7 @@ import peewee as pw
 
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
+from caxton.store.secret_rows import Secret
 from caxton.store.talk_models import TALK_MODELS
 
 
@@ -329,11 +330,20 @@ class HttpCall(_Table):
 _index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
 
 
+class Namespace(_Table):
+    """Namespaces with quotas. `document` = JSON of `Quota`."""
+
+    name = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
     Job, LogLine, Execution, ApiKey, RevokedToken,
     AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
     HeldConversation, ScheduleMark, HttpCall,
+    Namespace,
     *TALK_MODELS,
+    Secret,
 ]  # fmt: skip

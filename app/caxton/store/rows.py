@@ -97,10 +97,15 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
     """These two complete `config`, which older releases read."""
+    signature: str | None = None
+    signed_by: str | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A long operation. `result` is JSON-ready; `state`: queued, running, done, failed; `progress` 0 to 1."""
+    """A long operation. `result` is JSON-ready; `state`: queued, running, done, failed; `progress` 0 to 1.
+
+    `about`: the agent that it is for; `sender`: of the message that is invoked. Rows of older releases have neither.
+    """
 
     job_id: str
     kind: str
@@ -111,6 +116,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
     result: Any = None
     error: ErrorBody | None = None
+    about: str | None = None
+    sender: str | None = None
 
 
 class LogRow(msgspec.Struct, frozen=True, gc=False):
