@@ -153,15 +153,6 @@ def test_cpu_time_makes_messages_wait(client: RouterClient) -> None:
     until(lambda: client.call("message.get", Named(waiting.message_id))["state"] == "done")
 
 
-def test_a_minute_has_room_again_by_itself(client: RouterClient) -> None:
-    deploy(client, "waits/spin", agents.SPIN, limits={"cpu_time_seconds": 0.1})
-    deploy(client, "waits/count", agents.COUNTER)
-    limit(client, "waits", cpu_seconds_per_minute=6.0)  # a tenth of a second in each
-    codes(client, "waits/spin", 70)
-    until(lambda: usage(client, "waits")["held"], 60)
-    until(lambda: not usage(client, "waits")["held"], 60)
-
-
 def test_quotas_outlive_the_router_and_a_wrong_name_is_refused(node: RouterNode, client: RouterClient) -> None:
     limit(client, "lasting", agents=3, stored_bytes=1_000)
     node.kill_router()
