@@ -33,6 +33,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "backup": ("caxton.cli.backup_verbs:backup", "Back the node up, verify, prove that it restores"),
     "restore": ("caxton.cli.restore_verb:restore", "Put a backup in the place of the node's state"),
     "key": ("caxton.cli.key_verbs:key", "API keys of the node on this host"),
+    "secret": ("caxton.cli.secret_verbs:secret", "Secrets that agents get by name and grant"),
     "token": ("caxton.cli.token_verbs:token", "Tokens signed with the node's secret"),
     "drain": ("caxton.cli.gate_verbs:drain", "Take no new work on this host's node"),
     "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),

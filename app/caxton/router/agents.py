@@ -44,11 +44,14 @@ class Agent:
     isolated: bool = False
     """Runs in a worker of its own: it forced a kill once, or has granted directories."""
     quarantine: Quarantine | None = None
+    signature: str | None = None
+    """The text that the module was deployed with."""
+    signed_by: str | None = None
 
 
 _OF_A_VERSION = (
     "version", "config", "module", "limits", "shape", "instance", "max_concurrency", "deployed_at", "capabilities",
-    "descriptor", "isolated",
+    "descriptor", "isolated", "signature", "signed_by",
 )  # fmt: skip
 
 

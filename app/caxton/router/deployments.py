@@ -21,7 +21,7 @@ from caxton.protocol.execution import Result
 from caxton.protocol.ids import new_id
 from caxton.protocol.operations import Deploy, Deployed
 from caxton.protocol.views import AgentView
-from caxton.router import admission
+from caxton.router import admission, provenance
 from caxton.router.access.bounds import own_names
 from caxton.router.access.namespaces import require_agent_room
 from caxton.router.agents import Agent
@@ -46,6 +46,7 @@ class Order(msgspec.Struct, frozen=True):
     config: AgentConfig
     sha256: str
     agent_id: str
+    signature: str | None = None
 
 
 async def deploy(desk: Desk, args: Deploy) -> Deployed:
@@ -58,7 +59,8 @@ async def deploy(desk: Desk, args: Deploy) -> Deployed:
     _require_room(desk, args.config.name)
     sha256 = await desk.modules.put(args.module)
     try:
-        order = Order(args.config, sha256, new_id())
+        provenance.require_incoming(desk, args.config.name, sha256, args.signature)
+        order = Order(args.config, sha256, new_id(), args.signature)
         job = await desk.jobs.create(DEPLOY, order, order.config.name)
     except BaseException:
         let_go(desk, sha256)
@@ -120,6 +122,7 @@ async def answer(desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonErro
 async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     config = order.config
     limits = admission.check_config(config, desk.config)  # again: a restart may have brought another configuration
+    signed_by = provenance.require_incoming(desk, config.name, order.sha256, order.signature)
     _require_free(desk, config.name)
     path = desk.modules.path(order.sha256)
     job.advance(0.05, "compiling")
@@ -127,6 +130,7 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     admission.check_module(config, limits, module)
     _require_room(desk, config.name)
     agent = _agent(order, module, desk)
+    agent.signature, agent.signed_by = order.signature, signed_by
     desk.registry.add(agent)
     try:
         return await _launch(desk, job, agent)

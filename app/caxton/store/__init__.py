@@ -24,6 +24,7 @@ from caxton.store.rows import (
     MessageRow,
     Mismatch,
     Retention,
+    RevokedTokenRow,
     ScheduleMark,
     Settle,
     Sizes,
@@ -33,6 +34,7 @@ from caxton.store.rows import (
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
 from caxton.store.scope import Scope
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
@@ -67,10 +69,12 @@ __all__ = [
     "ProviderRow",
     "Reader",
     "Retention",
+    "RevokedTokenRow",
     "RolloutRow",
     "ScheduleMark",
     "SchemaStatus",
     "Scope",
+    "SecretRow",
     "Settle",
     "Sizes",
     "Slice",

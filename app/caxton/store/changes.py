@@ -19,9 +19,11 @@ from caxton.store.rows import (
     HttpCallRow,
     JobRow,
     LogRow,
+    RevokedTokenRow,
     ScheduleMark,
     Settle,
 )
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
@@ -57,6 +59,7 @@ class Changes:
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
@@ -88,6 +91,8 @@ class Changes:
     bids: list[BidRow]
     namespaces: list[NamespaceRow]
     """One without quotas is forgotten."""
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -140,6 +145,7 @@ class Given(TypedDict, total=False):
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     forget: list[str]
     versions: list[VersionRow]
@@ -160,6 +166,8 @@ class Given(TypedDict, total=False):
     tasks: list[TaskRow]
     bids: list[BidRow]
     namespaces: list[NamespaceRow]
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

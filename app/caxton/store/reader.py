@@ -35,11 +35,13 @@ from caxton.store.rows import (
     LogRow,
     MessageRow,
     Mismatch,
+    RevokedTokenRow,
     Sizes,
     Slice,
     TimerRow,
 )
 from caxton.store.scope import EVERYTHING, PREFIXES, Scope, bounds
+from caxton.store.secret_rows import SecretReader
 from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.supervision import SupervisionReader
 from caxton.store.talks import Talks
@@ -50,7 +52,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader(SupervisionReader):
+class Reader(SupervisionReader, SecretReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:
@@ -315,6 +317,38 @@ class Reader(SupervisionReader):
         )
         page = [ApiKeyRow(*row) for row in rows[:limit]]
         return Slice(page, page[-1].key_id if len(rows) > limit else None)
+
+    def revoked_token(self, jti: str) -> RevokedTokenRow | None:
+        """The token with this `jti`, if it was revoked."""
+        row = self._one("SELECT jti, revoked_at, expires_at FROM revoked_token WHERE jti = ?", (jti,))
+        return None if row is None else RevokedTokenRow(*row)
+
+    def revoked_tokens(self, *, limit: int = 50, cursor: str | None = None) -> Slice[RevokedTokenRow]:
+        """A page of revoked tokens, by `jti`; the cursor is the last one."""
+        rows = self._all(
+            "SELECT jti, revoked_at, expires_at FROM revoked_token WHERE jti > ? ORDER BY jti LIMIT ?",
+            (cursor or "", limit + 1),
+        )
+        page = [RevokedTokenRow(*row) for row in rows[:limit]]
+        return Slice(page, page[-1].jti if len(rows) > limit else None)
+
+    def live_keys(self, subject: str, now: float) -> list[ApiKeyRow]:
+        """The keys of a subject that are neither revoked nor expired, oldest first."""
+        rows = self._all(
+            f"SELECT {', '.join(API_KEY_COLUMNS)} FROM api_key WHERE subject = ? AND revoked_at IS NULL "
+            "AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at",
+            (subject, now),
+        )
+        return [ApiKeyRow(*row) for row in rows]
+
+    def has_administrator(self, now: float, but: str) -> bool:
+        """Whether anybody but the subject `but` has a live key that may do everything everywhere."""
+        row = self._one(
+            "SELECT 1 FROM api_key WHERE subject <> ? AND (role IS NULL OR role = 'admin') AND namespace IS NULL "
+            "AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) LIMIT 1",
+            (but, now),
+        )
+        return row is not None
 
     def schema_version(self) -> int:
         """The version of the schema in the file."""

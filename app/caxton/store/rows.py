@@ -97,6 +97,8 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
     """These two complete `config`, which older releases read."""
+    signature: str | None = None
+    signed_by: str | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +147,10 @@ class ExecutionRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ApiKeyRow(msgspec.Struct, frozen=True):
-    """An API key without its secret: `digest` is the salted SHA-256."""
+    """An API key without its secret: `digest` is the salted SHA-256.
+
+    `role` None: made by a release that knew no roles. `agents`: JSON of the patterns.
+    """
 
     key_id: str
     subject: str
@@ -154,6 +159,17 @@ class ApiKeyRow(msgspec.Struct, frozen=True):
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
+    role: str | None = None
+    namespace: str | None = None
+    agents: str | None = None
+
+
+class RevokedTokenRow(msgspec.Struct, frozen=True):
+    """A token that is refused though its signature holds, until `expires_at` (None: for good)."""
+
+    jti: str
+    revoked_at: float
+    expires_at: float | None = None
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):

@@ -28,9 +28,11 @@ from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
 from caxton.router.operations import tasks as ops_tasks
+from caxton.router.operations import tokens as ops_tokens
 from caxton.router.operations import topics as ops_topics
 from caxton.router.versions import rollouts, updates
 
@@ -78,7 +80,12 @@ ANSWERS: Final[dict[str, Answer]] = {
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,
+    "key.rotate": ops_keys.rotate,
+    "key.bootstrap": ops_keys.bootstrap,
     "key.lookup": ops_keys.lookup,
+    "token.revoke": ops_tokens.revoke,
+    "token.list": ops_tokens.list_tokens,
+    "token.lookup": ops_tokens.lookup,
     "node.pause": ops_gate.pause,
     "node.resume": ops_gate.resume,
     "node.drain": ops_gate.drain,
@@ -103,6 +110,10 @@ ANSWERS: Final[dict[str, Answer]] = {
     "namespace.get": ops_namespaces.get,
     "namespace.set": ops_namespaces.put,
     "namespace.remove": ops_namespaces.remove,
+    "secret.set": ops_secrets.set_secret,
+    "secret.list": ops_secrets.list_secrets,
+    "secret.remove": ops_secrets.remove,
+    "secret.rekey": ops_secrets.rekey,
 }
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}

@@ -20,6 +20,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Named
 from caxton.protocol.versions import BlueGreen, Canary, RolloutState, RolloutView, Steer, Strategy
 from caxton.protocol.views import AgentView
+from caxton.router import provenance
 from caxton.router.access.bounds import require_bounded
 from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.boxes import Box
@@ -195,6 +196,7 @@ async def beside(desk: Desk, name: str, version: int) -> Box:
     if version not in rows:
         raise no_version(name, version, sorted(rows))
     other = agent_of_version(agent, rows[version], desk.config)
+    provenance.require_kept(desk, other)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
     side = desk.core.lanes.open(agent, other)
     try:

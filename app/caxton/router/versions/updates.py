@@ -16,7 +16,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deployed
 from caxton.protocol.versions import BlueGreen, Canary, ConfigChange, Rollback, RolloutState, Strategy, Update
 from caxton.protocol.views import AgentView, Counts
-from caxton.router import admission
+from caxton.router import admission, provenance
 from caxton.router.access.bounds import bounded, require_bounded
 from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.agents import Agent
@@ -52,6 +52,7 @@ class Order(msgspec.Struct, frozen=True):
     blue_green: BlueGreen | None = None
     etag: str | None = None
     within: str | None = None
+    signature: str | None = None
 
 
 async def update(desk: Desk, args: Update, reach: Reach = EVERYTHING) -> Deployed:
@@ -70,6 +71,7 @@ async def update(desk: Desk, args: Update, reach: Reach = EVERYTHING) -> Deploye
         admission.check_module_size(len(args.module))
         sha256 = await desk.modules.put(args.module)
     try:
+        _signed_by(desk, agent, sha256, args.signature, own_module=args.module is not None)
         order = _order(agent, args, sha256, reach.namespace)
         job = await desk.jobs.create(UPDATE, order, agent.name)
     except BaseException:
@@ -124,13 +126,26 @@ async def _candidate(desk: Desk, agent: Agent, order: Order) -> Agent:
     config = bounded(order.change.applied_to(agent.config), order.within)
     limits = admission.check_config(config, desk.config)
     sha256 = order.sha256 if order.own_module else agent.module.sha256
+    signed_by = _signed_by(desk, agent, sha256, order.signature, own_module=order.own_module)
     module = await desk.core.prepare(config, sha256, desk.modules.path(sha256), lambda _: None)
     admission.check_module(config, limits, module)
     if order.strategy is Strategy.CANARY:
         check_shared(agent.config, agent.module.sha256, config, module.sha256)
     same_code = module.sha256 == agent.module.sha256
     number = desk.versions.newest(agent.name) + 1
-    return candidate(agent, number, config, module, limits, isolated=agent.isolated and same_code)
+    other = candidate(agent, number, config, module, limits, isolated=agent.isolated and same_code)
+    other.signature, other.signed_by = order.signature, signed_by
+    if order.signature is None and not order.own_module:
+        other.signature = agent.signature
+    return other
+
+
+def _signed_by(desk: Desk, agent: Agent, sha256: str, signature: str | None, *, own_module: bool) -> str | None:
+    """Whose signature the version has: one that came with it, or that of the module which is there already."""
+    if signature is not None or own_module:
+        return provenance.require_incoming(desk, agent.name, sha256, signature)
+    provenance.require_kept(desk, agent)
+    return agent.signed_by
 
 
 async def _up(desk: Desk, agent: Agent, other: Agent, *, tested: bool = True) -> Box:
@@ -223,6 +238,7 @@ async def _rollback(desk: Desk, args: Rollback, reach: Reach) -> AgentView:
 async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     before = agent.version
     other = agent_of_version(agent, row, desk.config)
+    provenance.require_kept(desk, other)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
     side = await _up(desk, agent, other, tested=False)  # it was, when it was new; now it must be quick
     changes = Changes()
@@ -259,12 +275,13 @@ def _order(agent: Agent, args: Update, sha256: str, within: str | None) -> Order
         blue_green=(args.blue_green or BlueGreen()) if blue_green else None,
         etag=args.etag,
         within=within,
+        signature=args.signature,
     )
 
 
 def _require_change(args: Update) -> None:
     """Something changes, and what is said about the rollout belongs to its strategy."""
-    if args.module is None and args.change == ConfigChange():
+    if args.module is None and args.signature is None and args.change == ConfigChange():
         raise CaxtonError(
             Code.INVALID_REQUEST,
             "nothing changes: give a module, or a field of the configuration",
