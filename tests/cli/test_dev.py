@@ -249,4 +249,4 @@ def test_secrets_come_from_a_file_to_those_with_the_grant(desk: Desk) -> None:
         (("--grant", "secrets=smtp"), -4),
     ):
         (report,) = desk.run(asks, "1\n", *options)
-        assert report["reply"]["content"] == expected
+        assert report["content"] == expected
