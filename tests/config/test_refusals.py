@@ -72,6 +72,7 @@ BAD_VALUES = [
     ("security", "jwt_secret", '"changeme-changeme-changeme-changeme"'),
     ("security", "jwt_secret", '"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'),
     ("security", "auth_enabled", "false"),
+    ("security", "secrets_key", '"c2hvcnQ="'),
     ("security", "trusted_proxies", '["10.0.0.0/99"]'),
     ("security", "api_key_header", '"X Key"'),
     ("backup", "keep_at_least", "-1"),
@@ -152,6 +153,12 @@ def test_without_authentication_only_loopback_is_accepted(parse) -> None:
     with pytest.raises(CaxtonError) as refused:
         parse('[networking]\nbind_address = "10.0.0.1:8080"\n[security]\nauth_enabled = false')
     assert list(problems(refused)) == ["security.auth_enabled"]
+
+
+def test_signatures_need_somebody_who_signs(parse) -> None:
+    with pytest.raises(CaxtonError) as refused:
+        parse("[security]\nrequire_signatures = true")
+    assert list(problems(refused)) == ["security.trusted_keys"]
 
 
 def test_tls_needs_its_files_named(parse) -> None:
