@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
 from caxton.protocol.secrets import SecretView
 from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
@@ -19,6 +20,7 @@ from caxton.protocol.views import (
     LogView,
     MessageView,
     StateView,
+    TokenView,
 )
 
 
@@ -83,6 +85,13 @@ class KeyPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class TokenPage(msgspec.Struct, frozen=True):
+    """One page of revoked tokens."""
+
+    items: list[TokenView]
+    next_cursor: str | None = None
+
+
 class ConversationPage(msgspec.Struct, frozen=True):
     """One page of conversations that follow a protocol."""
 
@@ -118,6 +127,13 @@ class TaskPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class NamespacePage(msgspec.Struct, frozen=True):
+    """One page of namespaces."""
+
+    items: list[NamespaceView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
     """The parts of a multipart deployment: `wasm` (binary or text format), `config` (JSON), `signature` (text)."""
 
@@ -146,9 +162,11 @@ __all__ = [
     "KeyPage",
     "LogPage",
     "MessagePage",
+    "NamespacePage",
     "SecretPage",
     "StatePage",
     "TaskPage",
+    "TokenPage",
     "TopicPage",
     "UpdateForm",
     "VersionPage",

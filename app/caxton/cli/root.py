@@ -26,6 +26,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "capability": ("caxton.cli.capability_verbs:capability", "See and register who offers what"),
     "topic": ("caxton.cli.topic_verbs:topic", "See and change who subscribed to what"),
     "task": ("caxton.cli.task_verbs:task", "Have work done by the best bidder"),
+    "namespace": ("caxton.cli.namespace_verbs:namespace", "See and set what each namespace may use"),
     "dlq": ("caxton.cli.dead_letter_verbs:dlq", "Look after dead letters"),
     "ledger": ("caxton.cli.ledger_verb:ledger", "Account for every message"),
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),

@@ -1,6 +1,7 @@
 """Reads a configuration: file, environment, credentials; checks everything; tells where each value came from.
 
-Owns the order of precedence: environment, file (or its `*_file` secrets), systemd credential, default.
+Owns the order of precedence: environment, file (or its `*_file` secrets), systemd credential, for root on an
+installed node the store that systemd takes it from, default.
 Must never stop at the first problem.
 """
 
@@ -24,6 +25,7 @@ from caxton.config.sources import (
     file_values,
     find_file,
     read_file,
+    stored_values,
 )
 
 
@@ -51,7 +53,8 @@ def load(path: Path | None, environ: Mapping[str, str], *, needed: frozenset[str
     source = str(file) if file else "built-in configuration"
     document = read_file(file) if file else {}
     problems: list[Problem] = []
-    raw = credential_values(environ, problems)
+    raw = stored_values(environ) if file == PRODUCTION_FILE else {}
+    raw |= credential_values(environ, problems)
     raw |= file_values(document, f"file {file}", environ, problems)
     raw |= environment_values(environ, problems)
     problems += [] if file is None else exposed(NAME, file.with_name(NAME))

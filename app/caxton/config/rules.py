@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from caxton.config.kinds import split_address
 from caxton.config.problems import Problem
+from caxton.config.public_keys import public_key
 from caxton.config.sections import CORES, Config
 from caxton.config.units import format_duration, format_size
 from caxton.config.weakness import problems_of, problems_of_key
@@ -46,6 +47,7 @@ def warnings(config: Config, origins: dict[str, str]) -> list[str]:
         *_jaeger_warning(config),
         *_host_warnings(config, origins),
         *_missing_files(config),
+        *_token_warnings(config),
     ]
 
 
@@ -94,15 +96,7 @@ def _security(config: Config) -> list[Problem]:
         ("security.previous_secrets_key", security.previous_secrets_key),
     ):
         problems += [] if text is None else problems_of_key(key, text, _KEY_HINT)
-    if not security.auth_enabled and not is_loopback(config.networking.bind_address):
-        problems.append(
-            Problem(
-                "security.auth_enabled",
-                f"false with networking.bind_address {config.networking.bind_address}",
-                "true, unless the node listens on a loopback address",
-                "set auth_enabled = true, or bind_address = 127.0.0.1:8080",
-            )
-        )
+    problems += [*_open_to_others(config), *_token_key(config)]
     if "*" in security.cors_origins and len(security.cors_origins) > 1:
         problems.append(Problem("security.cors_origins", '"*" beside others', '"*" alone, or origins'))
     for network in security.trusted_proxies:
@@ -111,6 +105,45 @@ def _security(config: Config) -> list[Problem]:
         except ValueError:
             problems.append(Problem("security.trusted_proxies", network, "IP addresses or networks"))
     return problems
+
+
+def _open_to_others(config: Config) -> list[Problem]:
+    """Addresses where somebody on another host would meet a node that asks nobody who he is."""
+    if config.security.auth_enabled:
+        return []
+    ports = {"bind_address": 8080, "metrics_address": 9090, "admin_address": 8081}
+    if not config.observability.enable_metrics:
+        del ports["metrics_address"]
+    given = {name: getattr(config.networking, name) for name in ports}
+    reached = {name: address for name, address in given.items() if not is_loopback(address)}
+    if not reached:
+        return []
+    found = ", ".join(f"networking.{name} {address}" for name, address in reached.items())
+    better = ", ".join(f"{name} = 127.0.0.1:{ports[name]}" for name in reached)
+    return [
+        Problem(
+            "security.auth_enabled",
+            f"false with {found}",
+            "true, unless the node listens on loopback addresses only",
+            f"set auth_enabled = true, or {better}",
+        )
+    ]
+
+
+def _token_key(config: Config) -> list[Problem]:
+    security, key = config.security, "security.jwt_public_key_path"
+    path = security.jwt_public_key_path
+    if security.jwt_algorithm == "HS256":
+        return [] if path is None else [Problem(key, path, "nothing, because jwt_algorithm = HS256 has a secret")]
+    if path is None:
+        return [Problem(key, "nothing", f"a path, because jwt_algorithm = {security.jwt_algorithm}")]
+    try:
+        public_key(Path(path).read_bytes(), security.jwt_algorithm)
+    except OSError:
+        return []  # perhaps not for this user to read; the API, which needs it, refuses to start without
+    except ValueError as error:
+        return [Problem(key, f"{path}: {error}", f"a public key in PEM for {security.jwt_algorithm}")]
+    return []
 
 
 def _listeners(config: Config) -> list[Problem]:
@@ -255,6 +288,16 @@ def _missing_files(config: Config) -> list[str]:
     names = ("tls_cert_path", "tls_key_path", "tls_ca_path")
     given = [(name, getattr(config.networking, name)) for name in names]
     return [f"networking.{name}: {path} cannot be read" for name, path in given if path and not _readable(path)]
+
+
+def _token_warnings(config: Config) -> list[str]:
+    security, found = config.security, []
+    path = security.jwt_public_key_path
+    if path and not _readable(path):
+        found.append(f"security.jwt_public_key_path: {path} cannot be read")
+    if security.jwt_secret is not None and security.jwt_algorithm != "HS256":
+        found.append(f"security.jwt_secret: opens nothing, because jwt_algorithm = {security.jwt_algorithm}")
+    return found
 
 
 def _readable(path: str) -> bool:

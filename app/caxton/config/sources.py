@@ -18,6 +18,8 @@ from caxton.config.problems import Absent, Exposed, Problem, invalid, quoted
 from caxton.config.sections import KEYS, SECTIONS
 
 PRODUCTION_FILE: Final = Path("/opt/caxton/config/production.toml")
+CREDENTIAL_STORE: Final = Path("/etc/credstore")
+"""Where systemd takes the credentials of the node's units from; root alone reads it."""
 SHORT_NAMES: Final = {
     "CAXTON_LOG_LEVEL": "observability.log_level",
     "CAXTON_METRICS_ENABLED": "observability.enable_metrics",
@@ -114,6 +116,19 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
             found[key] = Raw(secret, f"systemd credential {path.name}")
         elif _exists(path):
             problems.append(Absent(key, f"the unreadable credential {path}", "a readable text file"))
+    return found
+
+
+def stored_values(environ: Mapping[str, str]) -> dict[str, Raw]:
+    """The same secrets for root's command line, which no unit hands them to: as the units take them, by name."""
+    if "CREDENTIALS_DIRECTORY" in environ:
+        return {}
+    found: dict[str, Raw] = {}
+    for key in [key for key, kind in KEYS.items() if kind.secret]:
+        path = CREDENTIAL_STORE / f"caxton.{key.split('.', 1)[1]}"
+        secret = _secret_text(path)
+        if secret is not None:
+            found[key] = Raw(secret, f"credential store {path}")
     return found
 
 

@@ -73,6 +73,7 @@ class Core:
         self._registry = registry
         self._emit = emit
         self._boxes = Boxes(config, BODY_BUDGET_BYTES)
+        self.accounts = self._boxes.accounts
         self.followers = Followers()
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
+from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
     AgentRow,
@@ -18,6 +19,7 @@ from caxton.store.rows import (
     HttpCallRow,
     JobRow,
     LogRow,
+    RevokedTokenRow,
     ScheduleMark,
     Settle,
 )
@@ -57,6 +59,7 @@ class Changes:
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
@@ -86,6 +89,8 @@ class Changes:
     """Topic, agent, since when (None ends it)."""
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
+    """One without quotas is forgotten."""
     secrets: list[SecretRow]
     secrets_removed: list[str]
 
@@ -140,6 +145,7 @@ class Given(TypedDict, total=False):
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     forget: list[str]
     versions: list[VersionRow]
@@ -159,6 +165,7 @@ class Given(TypedDict, total=False):
     subscriptions: list[tuple[str, str, float | None]]
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
     secrets: list[SecretRow]
     secrets_removed: list[str]
 
