@@ -119,7 +119,7 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
     return found
 
 
-def stored_values(environ: Mapping[str, str]) -> dict[str, Raw]:
+def stored_values(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Raw]:
     """The same secrets for root's command line, which no unit hands them to: as the units take them, by name."""
     if "CREDENTIALS_DIRECTORY" in environ:
         return {}
@@ -128,6 +128,7 @@ def stored_values(environ: Mapping[str, str]) -> dict[str, Raw]:
         path = CREDENTIAL_STORE / f"caxton.{key.split('.', 1)[1]}"
         secret = _secret_text(path)
         if secret is not None:
+            problems += exposed(key, path)
             found[key] = Raw(secret, f"credential store {path}")
     return found
 
