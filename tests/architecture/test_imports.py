@@ -14,14 +14,15 @@ MAY_IMPORT = {
     "config": {"protocol.errors"},  # the one exception root; nothing else of ours
     "telemetry": {"protocol", "config"},
     "store": {"protocol", "config"},
+    "audit": {"protocol", "telemetry"},
     "executor": {"protocol", "config", "telemetry"},
-    "router": {"protocol", "config", "telemetry", "store"},
+    "router": {"protocol", "config", "telemetry", "store", "audit"},
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
-    "backup": {"protocol", "config", "store", "telemetry"},
+    "backup": {"protocol", "config", "store", "telemetry", "audit"},
     "serve": {"protocol", "config", "telemetry"},
     "systemd": {"protocol", "config"},
-    "doctor": {"protocol", "config", "store"},
+    "doctor": {"protocol", "config", "store", "audit"},
     "selftest": {"protocol"},
     "dev": {"protocol", "config", "router", "serve"},  # the executor as a node starts it and as its router uses it
     "cli": {
@@ -36,6 +37,7 @@ MAY_IMPORT = {
         "api",
         "executor",
         "backup",
+        "audit",
         "selftest",
         "dev",
     },

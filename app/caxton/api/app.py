@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from caxton.api import (
     admin,
     agents,
+    audit,
     capabilities,
     conversations,
     dead_letters,
@@ -29,7 +30,7 @@ from caxton.api import (
 )
 from caxton.api.converters import AgentName, MessageId, TopicName
 from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
-from caxton.api.gateway import EXTENSION, Gateway, trace
+from caxton.api.gateway import EXTENSION, Gateway, gateway, trace
 from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
@@ -46,6 +47,7 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    audit,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
@@ -112,6 +114,7 @@ def _name_route() -> None:
 
 def _refused(error: Exception) -> Response:
     if not isinstance(error, HTTPException):
+        gateway().denials.saw(error, request.environ)
         refused = refuse(error, trace())
         return Response(refused.body, refused.status, refused.headers)
     status = error.code or 500

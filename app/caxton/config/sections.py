@@ -171,6 +171,8 @@ class Security:
     trusted_proxies: tuple[str, ...] = words((), r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", "an IP address or network")
     require_signatures: bool = flag(False)
     trusted_keys: tuple[str, ...] = words((), _PATH, "a public key or its path")
+    audit_retention_days: int = integer(365, 1, 36_500, reload=True)
+    audit_max_bytes: int = size("1GB", "1MB", "1024TB", reload=True)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import msgspec
 
 from caxton.protocol.access import Caller
 from caxton.protocol.agents import AgentConfig
+from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.talks import (
@@ -295,4 +296,6 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "task.get": (Named, TaskView),
     "task.list": (TaskListing, Page),
     "task.cancel": (Named, TaskView),
+    "audit.list": (AuditListing, AuditPage),
+    "audit.note": (AuditNotes, Affected),
 }

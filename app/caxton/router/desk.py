@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError
 from caxton.router.agents import Registry
+from caxton.router.auditing.service import Audit
 from caxton.router.core import Core
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
@@ -49,6 +50,7 @@ class Desk:
     modules: ModuleFiles
     node: str
     marks: Marks
+    audit: Audit
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)
     started_at: float = field(default_factory=time.time)

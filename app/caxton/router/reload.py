@@ -22,6 +22,7 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
         config = load()
     except CaxtonError as error:
         log.error("reload refused, the configuration stays as it was: %s", error.message)
+        desk.audit.event("config.reload", outcome=error.code.value)
         return
     applied, waiting = changed(desk.config, config)
     desk.config = config
@@ -31,4 +32,5 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
     log.warning("configuration reloaded; changed: %s", ", ".join(applied) or "nothing")
     if waiting:
         log.warning("changed, but in force only after a restart: %s", ", ".join(waiting))
+    desk.audit.event("config.reload", applied=applied, after_restart=waiting)
     desk.events.publish("node.reloaded", {"node": desk.node, "applied": applied, "after_restart": waiting})

@@ -14,9 +14,11 @@ from caxton.protocol.access import Caller
 from caxton.protocol.operations import OPERATIONS, Named
 from caxton.protocol.views import AgentView
 from caxton.router import deployments, lifecycle
+from caxton.router.auditing.wrap import audited
 from caxton.router.connection import Answered, Begin, Cancellable, Operation, Operations, Sink
 from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
+from caxton.router.operations import audit as ops_audit
 from caxton.router.operations import capabilities as ops_capabilities
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
@@ -31,6 +33,7 @@ from caxton.router.operations import topics as ops_topics
 from caxton.router.versions import rollouts, updates
 
 Answer = Callable[[Desk, Any], Awaitable[Any]]
+ForCaller = Callable[[Desk, Any, Caller], Awaitable[Any]]
 Stream = Callable[[Desk, Any, Sink], Awaitable[Any]]
 
 
@@ -93,7 +96,10 @@ ANSWERS: Final[dict[str, Answer]] = {
     "task.get": ops_tasks.get,
     "task.list": ops_tasks.list_tasks,
     "task.cancel": ops_tasks.cancel,
+    "audit.list": ops_audit.list_records,
 }
+FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
+"""Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
 
@@ -107,7 +113,8 @@ def make_operations(desk: Desk) -> Operations:
             table[name] = Operation(decode, _streaming(STREAMS[name], desk))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
-            table[name] = Operation(decode, _answering(ANSWERS[name], desk), begin)
+            handler = _for_caller(FOR_CALLER[name], desk) if name in FOR_CALLER else _answering(ANSWERS[name], desk)
+            table[name] = Operation(decode, audited(name, handler, desk.audit), begin)
     return table
 
 
@@ -117,6 +124,10 @@ def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk:
 
 def _answering(answer: Answer, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
     return lambda args, _sink, _caller: answer(desk, args)
+
+
+def _for_caller(answer: ForCaller, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
+    return lambda args, _sink, caller: answer(desk, args, caller)
 
 
 def _streaming(stream: Stream, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
