@@ -662,6 +662,8 @@ PROOFS: dict[str, Proof] = {
     "security.trusted_proxies": "api/test_proxies.py::test_a_trusted_proxy_is_believed_on_every_way",
     "security.jwt_expiry": jwt_expiry,
     "security.api_key_header": api_key_header,
+    "security.audit_retention_days": "router/test_audit.py::test_retention_is_applied_and_reloaded",
+    "security.audit_max_bytes": "audit/test_retention.py::test_too_much_goes_from_the_oldest_on",
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,

@@ -6,6 +6,7 @@ the only writer.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def recorded(data: Path, action: str, target: str, **details: Any) -> Iterator[d
             outcome = error.code.value
             raise
         finally:
-            _append(log, Draft(action, Phase.ENDED, actor, target, outcome, said, of=begun))
+            _close(log, Draft(action, Phase.ENDED, actor, target, outcome, {**details, **said}, of=begun))
     finally:
         log.close()
 
@@ -68,6 +69,14 @@ def _append(log: Log, draft: Draft) -> int:
         return log.append([draft])[0].seq
     except OSError as error:
         raise unwritable(log.directory, error) from error
+
+
+def _close(log: Log, draft: Draft) -> None:
+    """What is done is done: where its end cannot be recorded, the beginning stays without one."""
+    try:
+        log.append([draft])
+    except OSError as error:
+        logging.getLogger(__name__).critical("the audit lacks the end of %s: %s", draft.action, error)
 
 
 def unwritable(directory: Path, error: OSError) -> CaxtonError:

@@ -70,9 +70,7 @@ class BrokenLineError(Exception):
 
 def actor_of(caller: Caller) -> Actor:
     """The caller as the audit names them."""
-    return Actor(
-        text(caller.subject), caller.role.value, caller.namespace, text(caller.credential), text(caller.address)
-    )
+    return Actor(caller.subject, caller.role.value, caller.namespace, caller.credential, caller.address)
 
 
 def write_line(draft: Draft, after: Head, moment: str, node: str) -> tuple[bytes, Head]:
@@ -85,7 +83,7 @@ def write_line(draft: Draft, after: Head, moment: str, node: str) -> tuple[bytes
             action=draft.action,
             phase=draft.phase,
             of=draft.of,
-            actor=draft.actor,
+            actor=_named(draft.actor),
             target=text(draft.target),
             outcome=draft.outcome,
             details=bounded(draft.details),
@@ -123,6 +121,11 @@ def text(value: str) -> str:
     """`value`, cut to a bounded length, as characters that JSON can hold."""
     cut = value if len(value) <= _MAX_TEXT else value[: _MAX_TEXT - 1] + "…"
     return cut.encode("utf-8", "backslashreplace").decode()
+
+
+def _named(actor: Actor) -> Actor:
+    namespace = None if actor.namespace is None else text(actor.namespace)
+    return Actor(text(actor.subject), text(actor.role), namespace, text(actor.credential), text(actor.address))
 
 
 def _bounded(value: Any, depth: int) -> Any:

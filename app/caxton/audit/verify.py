@@ -13,7 +13,7 @@ import msgspec
 
 from caxton.audit import files
 from caxton.audit.reading import BrokenLineError, lines
-from caxton.audit.record import GENESIS, read_line
+from caxton.audit.record import GENESIS, MAX_LINE_BYTES, read_line
 from caxton.audit.retention import PRUNED
 from caxton.protocol.audit import Head, Record
 
@@ -46,15 +46,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-def verify(path: Path, anchors: Iterable[Head] = ()) -> Report:
-    """Checks the audit in the directory `path`, or one exported range if it is a file. `anchors`: of a witness."""
-    return _Check(path, anchors).run()
+def verify(path: Path, anchors: Iterable[Head] = (), *, growing: bool = False) -> Report:
+    """Checks the audit in the directory `path`, or one exported range if it is a file. `anchors`: of a witness.
+
+    `growing`: the file is still written to, so its last line may be under way; a directory's last one always may.
+    """
+    return _Check(path, anchors, growing=growing).run()
 
 
 class _Check:
-    def __init__(self, path: Path, anchors: Iterable[Head]) -> None:
+    def __init__(self, path: Path, anchors: Iterable[Head], *, growing: bool) -> None:
         self._path = path
         self._whole = path.is_dir()
+        self._growing = growing or self._whole
         self._files = files.listed(path) if self._whole else [path]
         self._anchors: dict[int, set[str]] = {}
         for anchor in anchors:
@@ -90,7 +94,8 @@ class _Check:
 
     def _file(self, path: Path) -> None:
         for number, line in enumerate(lines(path), 1):
-            if not line.endswith(b"\n") and path == self._files[-1] and self._whole:
+            cut_off = not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES
+            if cut_off and path == self._files[-1] and self._growing:
                 self._notes.append(
                     f"{path.name}:{number}: the last line has no end: being written, or torn by a crash"
                 )

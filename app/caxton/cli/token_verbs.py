@@ -10,6 +10,7 @@ import time
 
 import click
 
+from caxton.cli.audited import note_done
 from caxton.cli.render import emit_json, note
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import Duration
@@ -45,6 +46,7 @@ def create(state: State, subject: str, ttl: float | None) -> None:
     now = int(time.time())
     claims = {"sub": subject, "iat": now, "exp": int(now + lifetime), "jti": new_id()}
     text = jwt.encode(claims, security.jwt_secret, algorithm="HS256")
+    note_done(state, "token.create", subject, jti=claims["jti"], expires_at=timestamp(now + lifetime))
     if state.as_json:
         emit_json({"token": text, "subject": subject, "expires_at": timestamp(now + lifetime)})
         return

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from caxton.doctor import backups, clock, configuration, disk, marks, node, permissions, ports, probe, schema, units
+from caxton.doctor import (
+    audit,
+    backups,
+    clock,
+    configuration,
+    disk,
+    marks,
+    node,
+    permissions,
+    ports,
+    probe,
+    schema,
+    units,
+)
 from caxton.doctor.model import Check, Examination, Patient, Status
 from caxton.protocol.errors import CaxtonError
 
@@ -23,6 +36,7 @@ EXAMINATIONS: Final[dict[str, Examination]] = {
     "disk": disk.examine,
     "clock": clock.examine,
     "backup": backups.examine,
+    "audit": audit.examine,
 }
 
 

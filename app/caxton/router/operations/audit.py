@@ -5,17 +5,24 @@ Owns the cursor of the list. Must never change a record.
 
 from __future__ import annotations
 
+import msgspec
+
 from caxton.audit.listing import find
-from caxton.protocol.access import Caller
+from caxton.protocol.access import Caller, Permission
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Affected
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, write_cursor
 
 
-async def list_records(desk: Desk, args: AuditListing) -> AuditPage:
-    """Records, newest first."""
+async def list_records(desk: Desk, args: AuditListing, caller: Caller) -> AuditPage:
+    """Records, newest first; to an administrator of one namespace only those of it."""
+    if not caller.may(Permission.ADMINISTER):
+        raise CaxtonError(Code.FORBIDDEN, "the audit is for administrators")
     check_limit(args.limit)
+    if caller.namespace is not None:
+        args = msgspec.structs.replace(args, namespace=caller.namespace)
     position = read_cursor(args.cursor, int)
     before = None if position is None else int(position[0])
     found, after = await desk.read(find, desk.audit.recorder.directory, args, before)

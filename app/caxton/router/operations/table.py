@@ -96,9 +96,8 @@ ANSWERS: Final[dict[str, Answer]] = {
     "task.get": ops_tasks.get,
     "task.list": ops_tasks.list_tasks,
     "task.cancel": ops_tasks.cancel,
-    "audit.list": ops_audit.list_records,
 }
-FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
+FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.list": ops_audit.list_records, "audit.note": ops_audit.note}
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
