@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from caxton.audit import verify
+from caxton.audit.log import Log
 from caxton.audit.record import Draft
 from caxton.protocol.audit import Head, Phase
 from support.audit_files import SOMEBODY, files, make_audit, records, rewrite
@@ -182,8 +183,6 @@ def test_memory_does_not_grow_with_the_audit(tmp_path: Path) -> None:
 
 
 def test_a_record_may_look_like_anything(tmp_path: Path) -> None:
-    from caxton.audit.log import Log
-
     log = Log(tmp_path, "node")
     texts = ['","hash":"' + "0" * 64 + '"}', "\\", "\u2028", "{}"]
     log.append([Draft("agent.stop", Phase.EVENT, SOMEBODY, text, "ok", {text: text}) for text in texts])

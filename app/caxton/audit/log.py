@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -31,8 +31,11 @@ TRUNCATED: Final = "audit.truncated"
 class Log:
     """An audit that is open for writing. `faults`: what was wrong when it was opened, as records say it too."""
 
-    def __init__(self, directory: Path, node: str, *, file_bytes: int = FILE_BYTES) -> None:
+    def __init__(
+        self, directory: Path, node: str, *, file_bytes: int = FILE_BYTES, clock: Callable[[], float] = time.time
+    ) -> None:
         """Opens it, or begins one. `OSError` when that cannot be written."""
+        self._clock = clock
         self.directory, self.node = directory, node
         self.head = Head(0, GENESIS)
         self.faults: list[str] = []
@@ -54,7 +57,7 @@ class Log:
         """Records in this order, on disk when it returns; their places. All or none: none with `OSError`."""
         if self._torn:
             self._take_back()
-        now = timestamp(time.time())
+        now = timestamp(self._clock())
         self._rotate(now[:10])
         after, heads, data = self.head, [], []
         for draft in drafts:
