@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from caxton.audit import verify
-from caxton.audit.log import REPAIRED, TRUNCATED, Log
+from caxton.audit.log import DAMAGED, REPAIRED, TRUNCATED, Log
 from caxton.audit.record import GENESIS, MAX_LINE_BYTES, Draft
 from caxton.protocol.audit import Actor, Head, Phase
 from support.audit_files import SOMEBODY, draft, files, make_audit, records, rewrite
@@ -150,3 +151,15 @@ def test_the_place_of_a_record_is_its_anchor(tmp_path: Path) -> None:
     log.close()
     assert heads == [Head(record.seq, record.hash) for record in records(tmp_path)]
     assert verify(tmp_path, heads).anchors == 3
+
+
+def test_files_that_are_removed_under_it_are_missed(tmp_path: Path) -> None:
+    """It goes on, recorded is what is left, and no check passes over the gap."""
+    log = Log(tmp_path / "audit", "node")
+    log.append([draft(1), draft(2)])
+    shutil.rmtree(tmp_path / "audit")
+    [head] = log.append([draft(3)])
+    log.close()
+    assert (head.seq, len(log.faults)) == (4, 1)
+    assert [record.action for record in records(tmp_path / "audit")] == [DAMAGED, "agent.deploy"]
+    assert [fault.kind for fault in verify(tmp_path / "audit").faults] == ["beginning"]

@@ -32,6 +32,8 @@ EVERYWHERE: Final = (
 TOO_LONG: Final = "414"
 """The one status that shares its code with another: a request line over the limit."""
 AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.NOT_READY)
+CHANGING: Final = (Code.STORAGE_FULL,)
+"""What changes something is refused where it cannot be recorded."""
 WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -92,7 +94,7 @@ def _operation(rule: Rule, spec: Operation, components: dict[str, Any]) -> dict[
         "summary": spec.summary,
         "tags": [rule.endpoint.partition(".")[0]],
         "parameters": [*_path_parameters(rule), *_query_parameters(spec, components), *_header_parameters(spec)],
-        "responses": {**_answers(spec), **_errors(spec)},
+        "responses": {**_answers(spec), **_errors(spec, changing="GET" not in (rule.methods or ()))},
         "security": [] if spec.public else [{"apiKey": []}, {"bearer": []}, {}],
     }
     media = spec.media or ({"application/json": spec.body} if spec.body is not None else {})
@@ -161,9 +163,10 @@ def _answers(spec: Operation) -> dict[str, Any]:
     return made
 
 
-def _errors(spec: Operation) -> dict[str, Any]:
+def _errors(spec: Operation, *, changing: bool) -> dict[str, Any]:
     codes: set[Code] = {*EVERYWHERE, *spec.errors}
     codes |= set() if spec.public else set(AUTHENTICATED)
+    codes |= set(CHANGING) if changing else set()
     codes |= set(WITH_BODY) if spec.body is not None or spec.media else set()
     statuses = sorted({HTTP_STATUS[code] for code in codes})
     made = {str(status): _error(code for code in codes if HTTP_STATUS[code] == status) for status in statuses}

@@ -55,6 +55,17 @@ class Log:
 
     def append(self, drafts: Sequence[Draft]) -> list[Head]:
         """Records in this order, on disk when it returns; their places. All or none: none with `OSError`."""
+        if self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0:
+            self._begin_again()
+        return self._append(drafts)
+
+    def close(self) -> None:
+        """Ends writing; the records are on disk already."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append(self, drafts: Sequence[Draft]) -> list[Head]:
         if self._torn:
             self._take_back()
         now = timestamp(self._clock())
@@ -72,14 +83,9 @@ class Log:
                 self._take_back()
             raise
         self.head, self._size = after, self._size + len(whole)
-        files.write_head(self.directory, after)
+        with suppress(OSError):  # it is on disk all the same; a head that lags is none that lies
+            files.write_head(self.directory, after)
         return heads
-
-    def close(self) -> None:
-        """Ends writing; the records are on disk already."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
 
     def _open(self) -> int:
         if self._descriptor < 0:
@@ -100,6 +106,14 @@ class Log:
         if self._torn:
             os.ftruncate(self._descriptor, self._size)
             self._torn = False
+
+    def _begin_again(self) -> None:
+        """Somebody removed the file under us: what it held is gone, and the gap stays to be seen."""
+        gone = self.current.name
+        self.close()
+        files.make_directory(self.directory)
+        self._number, self._size = self._number + 1, 0
+        self._append([self._note(DAMAGED, "the file was removed while it was written", file=gone)])
 
     def _find_end(self) -> list[Draft]:
         """Where the chain goes on; what has to be said about its end."""

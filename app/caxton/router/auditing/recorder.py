@@ -42,7 +42,7 @@ class Recorder:
         self._told = self._head
         self._teller: asyncio.TimerHandle | None = None
         self._records = self._errors = 0
-        self._intact = True
+        self._faults = 0
 
     @property
     def directory(self) -> Path:
@@ -50,8 +50,8 @@ class Recorder:
         return self._directory
 
     def figures(self) -> dict[str, float]:
-        """For `stats`: the head, what is owed, and whether the end was whole when the node started."""
-        return {"head_sequence": self._head.seq, "owed": len(self._owed), "intact": self._intact}
+        """For `stats`: the head, what is owed, and whether nothing of it was found damaged or missing."""
+        return {"head_sequence": self._head.seq, "owed": len(self._owed), "intact": not self._faults}
 
     def meters(self) -> dict[str, float]:
         """Counted since the router started."""
@@ -83,7 +83,11 @@ class Recorder:
 
     async def prune(self, days: float, most_bytes: int) -> int:
         """Applies the retention; how many files went."""
-        return int(await self._in_thread(lambda: prune(self._opened(), days, most_bytes)))
+        gone = int(await self._in_thread(lambda: prune(self._opened(), days, most_bytes)))
+        if gone and self._log is not None:
+            self._records += 1
+            self._wrote(self._log.head)
+        return gone
 
     async def settle(self) -> None:
         """Writes what is owed, when there is anything."""
@@ -128,15 +132,21 @@ class Recorder:
         drafts = owed + [
             draft if describe is None else replace(draft, details=describe()) for draft, describe, _ in batch
         ]
-        return self._opened().append(drafts)
+        heads = self._opened().append(drafts)
+        self._look()
+        return heads
 
     def _opened(self) -> Log:
         if self._log is None:
             self._log = Log(self._directory, self._node)
-            self._intact = not self._log.faults
-            for fault in self._log.faults:
-                log.critical("the audit was damaged while the node was away: %s; see caxton audit verify", fault)
         return self._log
+
+    def _look(self) -> None:
+        """Says what the log found wrong; once."""
+        found = self._log.faults if self._log is not None else []
+        for fault in found[self._faults :]:
+            log.critical("the audit is damaged: %s; see caxton audit verify", fault)
+        self._faults = len(found)
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
