@@ -13,10 +13,11 @@ MAY_IMPORT = {
     "protocol": set(),
     "config": {"protocol.errors"},  # the one exception root; nothing else of ours
     "telemetry": {"protocol", "config"},
+    "provenance": {"protocol"},
     "store": {"protocol", "config"},
     "audit": {"protocol", "telemetry"},
     "executor": {"protocol", "config", "telemetry"},
-    "router": {"protocol", "config", "telemetry", "store", "audit"},
+    "router": {"protocol", "config", "telemetry", "store", "provenance", "audit"},
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
     "backup": {"protocol", "config", "store", "telemetry", "audit"},
@@ -40,6 +41,7 @@ MAY_IMPORT = {
         "audit",
         "selftest",
         "dev",
+        "provenance",
     },
 }
 ONLY_IN = {

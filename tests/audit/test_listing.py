@@ -70,7 +70,6 @@ def test_filters(tmp_path: Path) -> None:
     assert seqs(target="[[]a]") == [5]
     assert seqs(outcome="failed") == [5, 2]
     assert seqs(outcome="FORBIDDEN") == [5]
-    assert seqs(namespace="team") == [3, 2, 1]
     assert seqs(action="agent.*", actor="ops") == [3]
     assert seqs(action="agent") == []
 

@@ -125,7 +125,7 @@ def last(world: World) -> dict[str, Any]:
 
 def test_on_a_stopped_node_a_command_writes_its_record_itself(world: World) -> None:
     run = ("--config", str(world.file))
-    done = run_cli(*run, "token", "create", "--subject", "ci", "--ttl", "60s", "--output", "json")
+    done = run_cli(*run, "token", "create", "--subject", "ci", "--role", "viewer", "--ttl", "60s", "--output", "json")
     token = json.loads(done.stdout)["token"]
     assert (last(world)["action"], last(world)["target"]) == ("token.create", "ci")
     assert run_cli(*run, "backup", "state").returncode == 0
@@ -158,7 +158,7 @@ def test_the_audit_is_in_the_configurations_backup(world: World, tmp_path: Path)
 def test_what_cannot_be_recorded_is_said_and_the_work_is_done(world: World) -> None:
     run = ("--config", str(world.file))
     with datalock.hold(world.data):  # a node that does not answer
-        done = run_cli(*run, "token", "create", "--subject", "ci")
+        done = run_cli(*run, "token", "create", "--subject", "ci", "--role", "viewer")
     assert done.returncode == 0
     assert "not in the audit" in done.stderr
     assert not (world.data / "audit").exists()

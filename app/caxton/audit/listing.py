@@ -15,7 +15,6 @@ from typing import Final
 from caxton.audit import files
 from caxton.audit.reading import BrokenLineError, lines
 from caxton.audit.record import read_line
-from caxton.protocol.access import namespace_of
 from caxton.protocol.audit import AuditListing, Phase, Record
 from caxton.telemetry.text import timestamp
 
@@ -33,7 +32,7 @@ class Filter:
         self._since = None if asked.since is None else timestamp(asked.since)
         self._until = None if asked.until is None else timestamp(asked.until)
         self._actor, self._action, self._target = map(_glob, (asked.actor, asked.action, asked.target))
-        self._outcome, self._namespace = asked.outcome, asked.namespace
+        self._outcome = asked.outcome
 
     def takes(self, record: Record) -> bool:
         """Whether the record is one of those."""
@@ -44,7 +43,6 @@ class Filter:
             and (self._action is None or bool(self._action.match(record.action)))
             and (self._target is None or bool(self._target.match(record.target)))
             and self._takes_outcome(record.outcome)
-            and (self._namespace is None or self._namespace in (record.actor.namespace, namespace_of(record.target)))
         )
 
     def is_before(self, record: Record) -> bool:

@@ -67,7 +67,7 @@ class Head(msgspec.Struct, frozen=True):
 class AuditListing(msgspec.Struct, frozen=True, kw_only=True):
     """A page of records, newest first. `actor`, `action`, `target`: globs. `outcome`: itself, or `failed`: not `ok`.
 
-    `since`, `until`: seconds since the epoch. `namespace`: only what was done in it or by somebody bound to it.
+    `since`, `until`: seconds since the epoch.
     """
 
     limit: int = 50
@@ -78,7 +78,6 @@ class AuditListing(msgspec.Struct, frozen=True, kw_only=True):
     action: str | None = None
     target: str | None = None
     outcome: str | None = None
-    namespace: str | None = None
 
 
 class AuditPage(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError
+from caxton.provenance import Trust
 from caxton.router.agents import Registry
 from caxton.router.auditing.service import Audit
 from caxton.router.core import Core
@@ -51,6 +52,7 @@ class Desk:
     node: str
     marks: Marks
     audit: Audit
+    trust: Trust = field(default_factory=Trust)
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)
     started_at: float = field(default_factory=time.time)

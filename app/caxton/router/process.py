@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from caxton import __version__
 from caxton.config import Config
+from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
 from caxton.router.core import Core
@@ -88,6 +89,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         node=node,
         marks=Marks(config.paths.data),
         audit=audit,
+        trust=Trust.load(config.security.trusted_keys),
     )
 
 

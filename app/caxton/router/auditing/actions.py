@@ -53,12 +53,17 @@ class Action:
 
 
 def _deploy(args: Deploy) -> Details:
-    return {**_module(args.module), **_configured(args.config)}
+    return {**_module(args.module), "signed": args.signature is not None, **_configured(args.config)}
 
 
 def _update(args: Update) -> Details:
     module = {} if args.module is None else _module(args.module)
-    return {**module, "strategy": args.strategy.value, **_configured(args.change)}
+    return {
+        **module,
+        "signed": args.signature is not None,
+        "strategy": args.strategy.value,
+        **_configured(args.change),
+    }
 
 
 def _module(module: bytes) -> Details:
@@ -91,6 +96,7 @@ def _deployed(answer: Deployed) -> Details:
 
 
 _agent: Final = picked("version", "module_sha256")
+_key: Final = picked("key_id", "subject", "expires_at", "revoked_at")
 
 
 def _letters(args: DeadReplay | DeadPurge) -> Details:
@@ -126,10 +132,23 @@ AUDITED: Final[dict[str, Action]] = {
     "key.create": Action(
         "key.create",
         lambda args: str(args.subject),
-        picked("ttl_seconds", "role", "namespace", "agents"),
-        picked("key_id", "expires_at"),
+        lambda args: {**picked("ttl_seconds")(args), **msgspec.to_builtins(args.scope)},
+        _key,
     ),
-    "key.revoke": Action("key.revoke", result=picked("subject")),
+    "key.rotate": Action(
+        "key.rotate",
+        lambda args: str(args.key_id),
+        picked("overlap_seconds", "ttl_seconds"),
+        lambda answer: {"made": _key(answer.made), "ends": _key(answer.ends)},
+    ),
+    "key.revoke": Action("key.revoke", result=_key),
+    "key.bootstrap": Action("key.bootstrap", _node, result=_key),
+    "token.revoke": Action("token.revoke", lambda args: str(args.jti), picked("expires_at")),
+    "namespace.set": Action("namespace.set", details=lambda args: {"quota": msgspec.to_builtins(args.quota)}),
+    "namespace.remove": Action("namespace.remove", result=_count),
+    "secret.set": Action("secret.set", result=picked("version", "key_id")),
+    "secret.remove": Action("secret.remove", result=_count),
+    "secret.rekey": Action("secret.rekey", _node, result=picked("count", "key_id", "unreadable")),
     "node.pause": Action("node.pause", _node),
     "node.resume": Action("node.resume", _node),
     "node.drain": Action("node.drain", _node, picked("wait_seconds"), lambda answer: {"drained": answer.drained}),
@@ -164,6 +183,11 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "events": _READ,
     "key.list": _READ,
     "key.lookup": "asked by API workers for every key that they see; those refused are noted",
+    "token.list": _READ,
+    "token.lookup": "asked by API workers for every token that they see; those refused are noted",
+    "namespace.list": _READ,
+    "namespace.get": _READ,
+    "secret.list": _READ,
     "conversation.list": _READ,
     "conversation.get": _READ,
     "capability.list": _READ,

@@ -14,6 +14,7 @@ from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Nothing
 from caxton.router import readiness
 from caxton.router.desk import Desk
+from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
 
 
@@ -43,6 +44,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "ledger": books.node,
         "agents_ledger": books.agents,
         "executor": _executor(desk, core["workers"]),
+        "namespaces": ops_namespaces.figures(desk),
         "core": core,
         "versions": _versions(core["workers"]),
         "audit": desk.audit.recorder.figures(),
