@@ -14,10 +14,12 @@ import msgspec
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message
-from caxton.protocol.operations import Deploy, Invoke, Submit
+from caxton.protocol.operations import Deploy, Invoke, Named, Submit
+from caxton.protocol.secrets import SecretSet
 from caxton.protocol.views import ItemView
 from caxton.router.access.bounds import bounded
 from caxton.router.access.reach import Reach
+from caxton.router.secrets import unknown_secret
 
 Go = Callable[..., Awaitable[Any]]
 """`go(args)`, or `go(args, reach)` where the operation's function takes that: has it answered."""
@@ -108,6 +110,18 @@ async def _namespace(args: Any, reach: Reach, go: Go) -> Any:
     return await go(args)
 
 
+async def _secret_set(args: SecretSet, reach: Reach, go: Go) -> Any:
+    if not reach.inside(args.name):
+        reach.forbid(f"the secret {args.name[:64]!r}", path="name")
+    return await go(args)
+
+
+async def _secret_removed(args: Named, reach: Reach, go: Go) -> Any:
+    if not reach.inside(args.name):
+        raise unknown_secret(args.name)
+    return await go(args)
+
+
 RULES: Final[dict[str, Rule]] = {
     "submit": Rule(_submit, clients=True),
     "invoke": Rule(_invoke, clients=True),
@@ -160,16 +174,16 @@ RULES: Final[dict[str, Rule]] = {
     "stats": Rule(_node),
     "key.create": Rule(_node),
     "key.list": Rule(_node),
+    "key.bootstrap": Rule(_node),
+    "key.rotate": Rule(_node),
     "key.revoke": Rule(_node),
     "key.lookup": Rule(_node),
-    "key.rotate": Rule(_node),
-    "key.bootstrap": Rule(_node),
     "token.revoke": Rule(_node),
     "token.list": Rule(_node),
     "token.lookup": Rule(_node),
-    "secret.set": Rule(_node),
-    "secret.list": Rule(_node),
-    "secret.remove": Rule(_node),
+    "secret.set": Rule(_secret_set),
+    "secret.list": Rule(_within),
+    "secret.remove": Rule(_secret_removed),
     "secret.rekey": Rule(_node),
     "node.pause": Rule(_node),
     "node.resume": Rule(_node),

@@ -10,6 +10,7 @@ from caxton.protocol.names import require_agent_name
 from caxton.protocol.operations import Affected, Listing, Named, Nothing
 from caxton.protocol.secrets import MAX_SECRET_BYTES, Rekeyed, SecretSet, SecretView
 from caxton.protocol.views import Page
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_last, write_last
 from caxton.router.timing.times import rfc3339
@@ -32,10 +33,10 @@ async def set_secret(desk: Desk, args: SecretSet) -> SecretView:
     return _view(desk, row)
 
 
-async def list_secrets(desk: Desk, args: Listing) -> Page:
-    """By name; never a value."""
+async def list_secrets(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> Page:
+    """Those in reach, by name; never a value."""
     limit, after = check_limit(args.limit), read_last(args.cursor) or ""
-    found = [row for row in desk.core.secrets.rows() if row.name > after]
+    found = [row for row in desk.core.secrets.rows() if row.name > after and reach.inside(row.name)]
     cursor = found[limit - 1].name if len(found) > limit else None
     return Page([_view(desk, row) for row in found[:limit]], write_last(cursor))
 

@@ -3,6 +3,6 @@
 Owns everything about them in the router. Must never log, publish or record a value.
 """
 
-from caxton.router.secrets.vault import Secrets
+from caxton.router.secrets.vault import Secrets, unknown_secret
 
-__all__ = ["Secrets"]
+__all__ = ["Secrets", "unknown_secret"]

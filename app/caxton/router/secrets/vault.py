@@ -88,7 +88,7 @@ class Secrets:
         """Forgets one for good; `SECRET_NOT_FOUND`."""
         async with self._changing:
             if name not in self._rows:
-                raise CaxtonError(Code.SECRET_NOT_FOUND, f"no secret is called {name!r}", name=name)
+                raise unknown_secret(name)
             await self._commits.apart(Changes(secrets_removed=[name]))
             del self._rows[name]
 
@@ -122,3 +122,8 @@ class Secrets:
         if row.name not in self._warned:
             self._warned.add(row.name)
             log.warning("agent %s asked for the secret %s, whose key %s is not here", agent, row.name, row.key_id)
+
+
+def unknown_secret(name: str) -> CaxtonError:
+    """What is said of a name that no secret has, or none in reach."""
+    return CaxtonError(Code.SECRET_NOT_FOUND, f"no secret is called {name!r}", name=name)
