@@ -730,6 +730,8 @@ PROOFS: dict[str, Proof] = {
     "security.previous_secrets_key": (
         "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable"
     ),
+    "security.audit_retention_days": "router/test_audit.py::test_retention_is_applied_and_reloaded",
+    "security.audit_max_bytes": "audit/test_retention.py::test_too_much_goes_from_the_oldest_on",
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,

@@ -93,6 +93,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         DELETE /admin/keys/<key_id>
         POST /admin/keys/<key_id>/rotate
         GET /admin/tokens
+        GET /audit
         DELETE /admin/tokens/<jti>
         GET /namespaces
         GET /namespaces/<name>

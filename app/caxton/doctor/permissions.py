@@ -26,7 +26,7 @@ def examine(patient: Patient) -> Iterator[Check]:
 def _private(patient: Patient) -> dict[Path, bool]:
     """Paths that are not for others, and whether a secret is at stake."""
     loaded, tls_key = patient.loaded, patient.config.networking.tls_key_path
-    paths: dict[Path, bool] = {patient.config.paths.data: False}
+    paths: dict[Path, bool] = {patient.config.paths.data: False, patient.config.paths.audit: False}
     if loaded.file is not None:
         inline = any(loaded.origins[key] == f"file {loaded.file}" for key in SECRETS)
         paths |= {loaded.file: inline, loaded.file.with_name("caxton.env"): True}

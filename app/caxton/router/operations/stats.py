@@ -25,6 +25,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
     books = await ops_node.ledger(desk, Nothing())
     core = desk.core.stats()
     meters = core.pop("meters")
+    audit = desk.audit.recorder.meters()
     by_status = Counter(agent.status for agent in desk.registry)
     return {
         "node": desk.node,
@@ -47,7 +48,8 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "namespaces": ops_namespaces.figures(desk),
         "core": core,
         "versions": _versions(core["workers"]),
-        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended)},
+        "audit": desk.audit.recorder.figures(),
+        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended), "audit": audit},
     }
 
 
