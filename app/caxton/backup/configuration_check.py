@@ -23,7 +23,7 @@ _ELSEWHERE: Final = frozenset({"", ".", ".."})
 _SPECIAL: Final = 0o7000
 _CHUNK: Final = 1 << 20
 _HEADER_BYTES: Final = 64 * 1024
-"""What a member may have beside its content, and the archive at its end."""
+"""What stands between two members, and at the end; tarfile reads ahead by 10 KiB."""
 ENCRYPTED: Final = "it is encrypted: compared with its checksum, not opened"
 
 
@@ -51,37 +51,34 @@ def _compare(path: Path, manifest: ConfigManifest) -> None:
     expected = {file.name: (file.size_bytes, file.sha256) for file in manifest.files}
     found: dict[str, tuple[int, str | None]] = {}
     try:
-        most = sum(size + _HEADER_BYTES for size, _ in expected.values()) + _HEADER_BYTES
-        with gzip.open(path) as file, tarfile.open(fileobj=_bounded(file, most), mode="r|") as archive:
-            for member in archive:
-                name = _name(path, member)
-                if name in found or name not in expected or member.size != expected[name][0]:
-                    raise invalid(path, Fault.ROWS, _OTHER_FILES)
-                found[name] = (member.size, _digest(archive, member))
+        with gzip.open(path) as file:
+            bounded = _Bounded(file)
+            with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r|") as archive:  # tarfile only reads
+                for member in archive:
+                    name = _name(path, member)
+                    if name in found or name not in expected or member.size != expected[name][0]:
+                        raise invalid(path, Fault.ROWS, _OTHER_FILES)
+                    bounded.left = member.size + _HEADER_BYTES
+                    found[name] = (member.size, _digest(archive, member))
     except (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError) as error:
         raise invalid(path, Fault.DAMAGED, f"it cannot be read: {error}") from None
     if found != expected:
         raise invalid(path, Fault.ROWS, _OTHER_FILES)
 
 
-def _bounded(file: gzip.GzipFile, most: int) -> IO[bytes]:
-    """The file, of which at most `most` bytes are read."""
-    return cast("IO[bytes]", _Bounded(file, most))  # tarfile only reads
-
-
 class _Bounded:
-    """Tarfile holds headers in memory, of whatever length they claim to be."""
+    """A file of which `left` bytes may be read: tarfile holds headers in memory, of whatever length they claim to be."""
 
-    def __init__(self, file: gzip.GzipFile, most: int) -> None:
+    def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file
-        self._left = most
+        self.left = _HEADER_BYTES
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
         data = self._file.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise tarfile.ReadError("it becomes more than its manifest says")
+        self.left -= len(data)
+        if self.left < 0:
+            raise tarfile.ReadError("a header is too large")
         return data
 
 

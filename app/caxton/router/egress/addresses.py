@@ -21,9 +21,7 @@ _ALSO: Final[tuple[Network, ...]] = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments, among them a cloud's metadata; the library knows only some
     IPv4Network("192.88.99.0/24"),  # 6to4 relays
     IPv6Network("::/96"),  # IPv4-compatible
-    IPv6Network(
-        "64:ff9b:1::/48"
-    ),  # a site's own translation to IPv4: where in it the address is, only the site knows
+    IPv6Network("64:ff9b:1::/48"),  # a site's own translation to IPv4; only the site knows how to read it
     IPv6Network("fec0::/10"),  # site-local, as private as its successor
 )
 
