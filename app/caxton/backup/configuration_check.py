@@ -67,7 +67,7 @@ def _compare(path: Path, manifest: ConfigManifest) -> None:
 
 
 class _Bounded:
-    """A file of which `left` bytes may be read: tarfile holds headers in memory, of whatever length they claim to be."""
+    """A file of which `left` bytes may be read: tarfile holds headers in memory, however long they claim to be."""
 
     def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file

@@ -32,7 +32,7 @@ def merged(part: int, data: bytes, blocks: Blocks) -> bytes | bytearray:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """`ZstdError` for what is no frame, or one of more than a part: a size that it claims is not bounded by the library."""
+    """`ZstdError` for no frame, or one of more than a part: the library believes the size that it claims."""
     if zstandard.frame_content_size(data) > PART_BYTES:
         raise zstandard.ZstdError("larger than a part of a memory")
     return zstandard.ZstdDecompressor().decompress(data, max_output_size=PART_BYTES)
