@@ -73,7 +73,7 @@ def silence_of(service: str, pin: Pin) -> str | None:
     """Why the registry gives out no advisories about releases here; None where it does. Asks about one release."""
     url = f"{service}/{pin.name}/{pin.version}/json"
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as answer:  # nosec B310  https, see SERVICE
+        with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as answer:  # nosec B310 # https, see SERVICE
             return None if "vulnerabilities" in json.load(answer) else "its answer has no advisories"
     except (OSError, ValueError) as error:
         return str(error)[:200]

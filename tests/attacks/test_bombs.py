@@ -188,7 +188,6 @@ MODULES = {
     "2**32 functions": module(START[0], section(3, leb(2**32 - 1))),
     "2**32 locals": module(*START[:3], section(10, vector([leb(8) + b"\x01" + leb(2**32 - 1) + b"\x7f\x0b"]))),
     "a memory of 2**32 pages": module(*START[:2], section(5, b"\x01\x00" + leb(2**32 - 1)), *START[2:]),
-    "a table of 2**32 elements": module(*START[:2], section(4, b"\x01\x70\x00" + leb(2**32 - 1)), *START[2:]),
     "a number without an end": b"\0asm\1\0\0\0\x01" + b"\x80" * 1_000,
     "gzip": gzip.compress(module(*START)),
     "zeros": bytes(1_000_000),
@@ -222,6 +221,17 @@ def test_a_module_that_claims_more_than_it_is(http: httpx.Client, kind: str) -> 
     assert answer.status_code != 201
     assert code(answer) in REFUSED, answer.text
     assert http.get("/agents/bomb").status_code == 404
+
+
+@pytest.mark.usefixtures("cleared")
+def test_a_table_of_billions_is_never_made(http: httpx.Client) -> None:
+    """A program is started for each message: there its table meets the limit."""
+    table = section(4, b"\x01\x70\x00" + leb(2**32 - 1))
+    text = base64.b64encode(module(*START[:2], table, *START[2:])).decode()
+    assert deploy(http, wasm_module=text).status_code == 201
+    answer = http.post("/agents/bomb/invoke", json={"content": 1})
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "MEMORY_LIMIT"
 
 
 @pytest.mark.usefixtures("cleared")

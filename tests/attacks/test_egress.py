@@ -1,4 +1,4 @@
-"""A guest that asks the node to fetch for it: what is inside stays inside, however it is spelled or renamed meanwhile."""
+"""A guest that asks the node to fetch for it: what is inside stays inside, however it is spelled."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SPELLINGS = [
 ]
 
 
-async def connect(host: str, port: int, allowed: list[str], names: dict[str, list[str]]) -> str:
-    """Connects as egress does; `names` stand for what a name server answers, one answer after the other."""
+async def connect(host: str, port: int, allowed: list[str]) -> str:
+    """The address that egress connects to for this host."""
     with ThreadPoolExecutor(1) as threads:
         network = CheckedNetwork(threads, lambda: networks(allowed))
         stream = await network.connect_tcp(host, port, timeout=5.0)
@@ -49,7 +49,7 @@ def test_no_spelling_of_an_inner_address_is_connected_to(host: str) -> None:
     with web() as inner:
         for allowed in ([], ["198.51.100.0/24", "0.0.0.0/0"] if "." in host and host.startswith("127") else []):
             with pytest.raises((Refused, httpcore.ConnectError)):
-                asyncio.run(connect(host, inner.port, allowed, {}))
+                asyncio.run(connect(host, inner.port, allowed))
         assert inner.asked == []
 
 
@@ -75,7 +75,7 @@ def test_a_name_that_changes_after_the_check_leads_nowhere_else(monkeypatch: pyt
     with web() as inner:
         asked = answers(monkeypatch, ["192.0.2.1"], ["127.0.0.1"])
         with pytest.raises((Refused, httpcore.ConnectError, httpcore.ConnectTimeout)):
-            asyncio.run(connect("rebind.example", inner.port, [], {}))
+            asyncio.run(connect("rebind.example", inner.port, []))
         assert asked == ["rebind.example"]
         assert inner.asked == []
 
@@ -84,9 +84,9 @@ def test_of_an_answer_with_inner_and_outer_addresses_only_the_outer_count(monkey
     with web() as inner:
         answers(monkeypatch, ["127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1"])
         with pytest.raises(Refused):
-            asyncio.run(connect("rebind.example", inner.port, [], {}))
+            asyncio.run(connect("rebind.example", inner.port, []))
         answers(monkeypatch, ["10.9.9.9", "127.0.0.1"])
-        reached = asyncio.run(connect("rebind.example", inner.port, ["127.0.0.1"], {}))
+        reached = asyncio.run(connect("rebind.example", inner.port, ["127.0.0.1"]))
         assert reached == "127.0.0.1"  # the one that the operator opened
 
 

@@ -34,19 +34,17 @@ def text(value: str) -> str:
 
 
 def hostile() -> str:
-    """An agent that logs, answers, offers and fails with the marks; it says so in JSON, where it must be JSON."""
+    """An agent that logs and answers with the marks."""
     reply = json.dumps({"said": EVIL, EVIL: 1}, ensure_ascii=False)
-    offers = json.dumps({"capabilities": [{"name": "evil", "description": EVIL}]}, ensure_ascii=False)
     size = len(reply.encode())
     return f"""(module
       (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
-      (import "caxton" "log" (func $log (param i32 i32 i32) (result i32)))
+      (import "caxton" "console_log" (func $log (param i32 i32)))
       (memory (export "memory") 4)
       (data (i32.const 0) "{text(reply)}") (data (i32.const 8192) "{text(EVIL)}")
-      (data (i32.const 16384) "{text(offers)}")
       (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
       (func (export "handle_message") (param i32 i32) (result i32)
-        (drop (call $log (i32.const 1) (i32.const 8192) (i32.const {len(EVIL.encode())})))
+        (call $log (i32.const 8192) (i32.const {len(EVIL.encode())}))
         (drop (call $reply (i32.const 0) (i32.const {size}))) (i32.const 0)))"""
 
 
@@ -57,7 +55,6 @@ def node() -> Iterator[ServedNode]:
         served.start()
         served.write("evil.wat", hostile())
         served.write("trap.wat", router_agents.TRAP)
-        config = served.write("evil.json", json.dumps({"name": "evil", "config": {"note": EVIL}}))
         assert served.cli("agent", "deploy", str(served.directory / "evil.wat"), "--name", "evil").returncode == 0, (
             config
         )

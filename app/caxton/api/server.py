@@ -26,7 +26,7 @@ from caxton.telemetry import event, set_up_logging
 LINE_BYTES = 8190
 HEADER_BYTES = 8190
 HEADERS = 100
-_SHARED = "/dev/shm"  # nosec B108  gunicorn makes a file without a name in it
+_SHARED = "/dev/shm"  # nosec B108 # gunicorn makes a file without a name in it
 SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
 """`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
 

@@ -35,7 +35,7 @@ def begin(environ: Mapping[str, Any]) -> Trace:
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = new_id()
     parent = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
-    trace_id = parent[1] if parent else f"{random.getrandbits(128) or 1:032x}"  # nosec B311  no secret
+    trace_id = parent[1] if parent else f"{random.getrandbits(128) or 1:032x}"  # nosec B311 # no secret
     flags = parent[3] if parent else "01"
-    span = random.getrandbits(64) or 1  # nosec B311  no secret
+    span = random.getrandbits(64) or 1  # nosec B311 # no secret
     return Trace(request_id, trace_id, f"00-{trace_id}-{span:016x}-{flags}")

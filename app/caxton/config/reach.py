@@ -17,6 +17,6 @@ def public_connection(config: Config, seconds: float) -> http.client.HTTPConnect
     """Not open yet; what it waits for has `seconds`."""
     host, port = split_address(reachable(config.networking.bind_address))
     if config.networking.tls_enabled:
-        context = ssl._create_unverified_context()  # nosec B323  our own node on this host, whatever its name is
+        context = ssl._create_unverified_context()  # nosec B323 # our own node on this host, whatever its name is
         return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
     return http.client.HTTPConnection(host, port, timeout=seconds)

@@ -20,7 +20,7 @@ from caxton.protocol.agents import DirGrant
 from caxton.protocol.errors import CaxtonError, Code
 
 STDOUT: Final = 1
-SCRATCH_NAMES: Final = ("/tmp", ".")  # nosec B108  a name that the guest sees
+SCRATCH_NAMES: Final = ("/tmp", ".")  # nosec B108 # a name that the guest sees
 FALLBACK_SCRATCH_NAME: Final = "/scratch"
 _ROOT_NAMES: Final = frozenset({"/", "."})
 

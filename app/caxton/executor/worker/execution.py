@@ -75,7 +75,7 @@ class DeterministicSource:
 
     def __init__(self) -> None:
         self._now_us = 0
-        self._random = random.Random(0)  # nosec B311  the same for every run: that is what it is for
+        self._random = random.Random(0)  # nosec B311 # the same for every run: that is what it is for
 
     def begin(self, now_us: int, seed: int) -> None:
         """The next execution starts."""
