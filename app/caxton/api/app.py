@@ -20,7 +20,9 @@ from caxton.api import (
     documents,
     messages,
     metrics,
+    namespaces,
     node,
+    secrets,
     supervision,
     tasks,
     topics,
@@ -28,8 +30,9 @@ from caxton.api import (
     versions,
 )
 from caxton.api.converters import AgentName, MessageId, TopicName
-from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
-from caxton.api.gateway import EXTENSION, Gateway, trace
+from caxton.api.front import ENVIRON_ROUTE, Front, refuse
+from caxton.api.gateway import EXTENSION, Gateway, gateway, trace
+from caxton.api.permissions import PREFIX, required
 from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
@@ -46,6 +49,8 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    namespaces,
+    secrets,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
@@ -68,6 +73,7 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
     _probes(app)
     observe = traffic.observer(config) if config.observability.enable_metrics else None
     app.before_request(_name_route)
+    app.before_request(_admit)
     return Front(app, short_cut=short_cut, observe=observe)
 
 
@@ -87,6 +93,7 @@ def create_admin_app(config: Config) -> Front:
         if request.path.startswith(PREFIX) and request.environ.get("SERVER_PORT") != admin_port:
             raise CaxtonError(Code.NOT_FOUND, f"{request.path[:200]} is not here")
 
+    app.before_request(_admit)
     return Front(app, short_cut=False)
 
 
@@ -108,6 +115,14 @@ def _probes(app: Flask) -> None:
 def _name_route() -> None:
     if request.url_rule is not None:
         request.environ[ENVIRON_ROUTE] = request.url_rule.rule
+
+
+def _admit() -> None:
+    """Before every view: a route that `permissions` does not know is closed. Flask itself answers OPTIONS."""
+    if request.url_rule is not None and request.method != "OPTIONS":
+        permission = required(request.method, request.url_rule.rule)
+        if permission is not None:
+            gateway().admit(request.environ, permission)
 
 
 def _refused(error: Exception) -> Response:

@@ -20,14 +20,14 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'uns
 
 
 @blueprint.get("/openapi.json")
-@operation(Operation("The description of this API", {200: dict}, public=True))
+@operation(Operation("The description of this API", {200: dict}))
 def description() -> Response:
     """OpenAPI 3.1, made of the models that validate the requests."""
     return answer(msgspec.json.encode(openapi.document(current_app)))
 
 
 @blueprint.get("/docs")
-@operation(Operation("This description as a page", {200: str}, answer_media="text/html", public=True))
+@operation(Operation("This description as a page", {200: str}, answer_media="text/html"))
 def page() -> Response:
     """One self-contained page."""
     response = Response(_PAGE, mimetype="text/html")

@@ -10,11 +10,12 @@ from typing import Any, Final
 import msgspec
 from flask import current_app, request
 
+from caxton.api import permissions
 from caxton.api.auth import CALLER, Authenticator
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
-from caxton.protocol.access import Caller
+from caxton.protocol.access import Caller, Permission
 
 EXTENSION: Final = "caxton"
 
@@ -32,6 +33,12 @@ class Gateway:
     def caller(self, environ: dict[str, Any]) -> Caller:
         """Who calls, or `UNAUTHORIZED`."""
         return self.authenticator.caller(environ)
+
+    def admit(self, environ: dict[str, Any], permission: Permission) -> Caller:
+        """Who calls, if that is enough for the permission; `UNAUTHORIZED` or `FORBIDDEN`."""
+        caller = self.authenticator.caller(environ)
+        permissions.require(caller, permission)
+        return caller
 
 
 def gateway() -> Gateway:
