@@ -10,7 +10,6 @@ from msgspec import inspect
 
 from caxton.protocol.ids import new_id
 
-
 FREE = {"reply_with", "in_reply_to", "protocol", "ontology", "language", "traceparent", "subject", "field"}
 """Text that names nothing: it comes back wherever what was said is shown."""
 
