@@ -5,16 +5,19 @@ Owns the wiring of one API application. Must never know a resource.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from flask import current_app, request
 
 from caxton.api.auth import CALLER, Authenticator
+from caxton.api.limits import Limits
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
 from caxton.protocol.access import Caller
+from caxton.protocol.errors import CaxtonError, Code
 
 EXTENSION: Final = "caxton"
 
@@ -26,12 +29,35 @@ class Gateway:
         self.config = config
         self.router = RouterClient(str(config.paths.router_socket))
         self.authenticator = Authenticator(config, self.router)
+        self.limits = Limits(config)
+        self.refused_logins: list[Callable[[dict[str, Any], Code], None]] = []
+        """Each is told of a login that was refused: its environ and `UNAUTHORIZED`, or `RATE_LIMITED` unlooked at."""
         self.timeout = config.networking.request_timeout
         self.max_content = config.messaging.max_message_size
 
     def caller(self, environ: dict[str, Any]) -> Caller:
-        """Who calls, or `UNAUTHORIZED`."""
-        return self.authenticator.caller(environ)
+        """Who calls, who has paid for this request then; `UNAUTHORIZED` or `RATE_LIMITED`."""
+        found: Caller | None = environ.get(CALLER)
+        return self._log_in(environ) if found is None else found
+
+    def _log_in(self, environ: dict[str, Any]) -> Caller:
+        try:
+            self.limits.before_login(environ)
+            caller = self.authenticator.caller(environ)
+        except CaxtonError as error:
+            self._not_logged_in(environ, error.code)
+            raise
+        self.limits.admit(environ, caller)
+        return caller
+
+    def _not_logged_in(self, environ: dict[str, Any], code: Code) -> None:
+        if code not in (Code.UNAUTHORIZED, Code.RATE_LIMITED):
+            self.limits.login_not_failed(environ)
+            return
+        for told in self.refused_logins:
+            told(environ, code)
+        if code is Code.UNAUTHORIZED:
+            self.limits.login_failed(environ)
 
 
 def gateway() -> Gateway:

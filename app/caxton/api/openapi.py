@@ -31,7 +31,7 @@ EVERYWHERE: Final = (
 )
 TOO_LONG: Final = "414"
 """The one status that shares its code with another: a request line over the limit."""
-AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.NOT_READY)
+AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.NOT_READY, Code.RATE_LIMITED)
 WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")

@@ -156,7 +156,12 @@ def _compare_sockets(arbiter: Any) -> None:
 
 
 def _worker_class(config: Config) -> type[CaxtonWorker]:
-    """The worker with this configuration's deadlines: gunicorn has no setting that could carry them."""
+    """The worker with this configuration's deadlines and limits: gunicorn has no setting that could carry them."""
     net = config.networking
-    deadlines = {"connection_seconds": net.connection_timeout, "request_seconds": net.request_timeout}
-    return type("ConfiguredWorker", (CaxtonWorker,), deadlines)
+    values = {
+        "connection_seconds": net.connection_timeout,
+        "request_seconds": net.request_timeout,
+        "connections_per_address": -(-net.max_connections_per_address // net.workers),
+        "trusted_proxies": config.security.trusted_proxies,
+    }
+    return type("ConfiguredWorker", (CaxtonWorker,), values)

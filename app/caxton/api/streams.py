@@ -76,7 +76,6 @@ def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Res
     first = next(elements, None)
     chunks = _chunks(first, elements, frame, media_type, trace().trace_id, environ.get(ENVIRON_WORKER))
     response = Response(chunks, mimetype=media_type)
-    response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
 

@@ -17,9 +17,13 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
+from caxton.api.auth import CALLER
+from caxton.api.headers import BLOCK, SERVER
 from caxton.api.idle import IdleClients
 from caxton.api.lane import Lane, unread_bytes
-from caxton.api.unreader import DeadlineUnreader, TooSlowError
+from caxton.api.limits import CONNECTIONS, Connections
+from caxton.api.proxies import Proxies
+from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
 ENVIRON_REQUEST: Final = "caxton.request"
@@ -33,6 +37,11 @@ PARTING_SECONDS: Final = 2.0
 FIRST_REQUEST_SECONDS: Final = 5.0
 """As above, of one that never was: on a busy host the first request comes long after its connection."""
 LINGER_BYTES: Final = 64 * 1024 * 1024
+_TOO_MANY: Final = CaxtonError(
+    Code.RATE_LIMITED,
+    "this address has as many connections open as [networking] max_connections_per_address lets it have",
+    limited_by=CONNECTIONS,
+)
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
     errors.LimitRequestLine: (414, Code.HEADERS_TOO_LARGE),
@@ -48,10 +57,13 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
     connection_seconds = 30.0
     request_seconds = 60.0
+    connections_per_address = 1_000
+    trusted_proxies: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.idle_clients = IdleClients()
+        self.connections = Connections(self.connections_per_address, Proxies(self.trusted_proxies).trusts)
         self._ending_since: float | None = None
 
     def notify(self) -> None:
@@ -68,7 +80,25 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """One connection: requests until it closes, is idle for too long or has to be ended."""
+        """One connection, if its address may have one more."""
+        address = addr[0] if isinstance(addr, tuple) else ""
+        if not self.connections.enter(address):
+            self._count_limited(CONNECTIONS)
+            self._refuse(client, *rendered(_TOO_MANY))
+            util.close(client)
+            return
+        try:
+            self._converse(client, addr)
+        finally:
+            self.connections.leave(address)
+
+    def _count_limited(self, reason: str) -> None:
+        front = getattr(self.wsgi, "limited", None)
+        if front is not None:
+            front(reason)
+
+    def _converse(self, client: Any, addr: Any) -> None:
+        """Requests until the connection closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
         parser.unreader = unreader = DeadlineUnreader(
             client, self.idle_clients, self.connection_seconds, float(self.cfg.keepalive)
@@ -86,7 +116,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         except (StopIteration, errors.NoMoreData, ConnectionError, TimeoutError):
             pass
         except errors.ParseException as error:
-            self._refuse(client, error)
+            self._refuse(client, *refusal(error))
         except OSError as error:
             self.log.debug("connection ended: %s", error)
         except Exception:
@@ -95,7 +125,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         finally:
             unreader.close()
             if request is None or request.must_close:
-                _linger(client)
+                _linger(client, unreader.linger_bytes)
             util.close(client)
 
     def _lane(self, client: Any, parser: RequestParser, addr: Any) -> Lane | None:
@@ -106,13 +136,18 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         return Lane(takes, client, parser, self, addr[0] if isinstance(addr, tuple) else "")
 
     def _serve_one(self, client: Any, addr: Any, parser: RequestParser) -> bool:
+        unreader: DeadlineUnreader = parser.unreader
+        if not parser.finish_body():  # what the request before has left is no head
+            raise StopIteration
+        unreader.head_left = HEAD_BYTES
         request: Request = next(parser)
-        parser.unreader.deadline = time.monotonic() + self.request_seconds
+        unreader.head_is_here(self.request_seconds)
         client.settimeout(self.request_seconds)
         self.nr += 1
         expected, request._expected_100_continue = request._expected_100_continue, False
         # the connection's own end, not the listener's: a worker that ends has closed that
         response, environ = wsgi.create(request, client, addr, client.getsockname(), self.cfg)
+        response.version = SERVER
         environ["wsgi.multithread"] = True
         environ[ENVIRON_REQUEST] = request
         environ[ENVIRON_EXPECTED] = expected
@@ -120,6 +155,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
         chunks = self.wsgi(environ, response.start_response)
+        if CALLER in environ:
+            unreader.linger_bytes = LINGER_BYTES
         try:
             if unread_bytes(request) > DRAIN_BYTES:
                 request.force_close()
@@ -131,8 +168,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
                 chunks.close()
         return not response.should_close()
 
-    def _refuse(self, client: Any, error: errors.ParseException) -> None:
-        status, body = refusal(error)
+    def _refuse(self, client: Any, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {problems.status_line(status)}\r\nConnection: close\r\n"
         try:
             client.settimeout(LINGER_SECONDS)
@@ -143,20 +179,25 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
 def refusal(error: errors.ParseException) -> tuple[int, bytes]:
     """Status, and the rest of the headers with the body, for a request that gunicorn cannot parse."""
-    made = trace.begin({})
     if isinstance(error, TooSlowError):
         status, code, text = 408, Code.REQUEST_TIMEOUT, "the request did not arrive in time"
     else:
         status, code = _REFUSALS.get(type(error), (400, Code.INVALID_REQUEST))
         text = f"not a valid HTTP request: {error}"[:300]
-    rendered = problems.render(CaxtonError(code, text), made.trace_id, status=status)
-    lines = [f"{name}: {value}\r\n" for name, value in [*rendered.headers, *made.headers()]]
-    return status, "".join(lines).encode() + b"\r\n" + rendered.body
+    return rendered(CaxtonError(code, text), status)
 
 
-def _linger(client: Any) -> None:
+def rendered(error: CaxtonError, status: int | None = None) -> tuple[int, bytes]:
+    """Status, and the rest of the headers with the body, for what is answered without a request."""
+    made = trace.begin({})
+    problem = problems.render(error, made.trace_id, status=status)
+    lines = [f"{name}: {value}\r\n" for name, value in [*problem.headers, *made.headers()]]
+    return problem.status, (f"Server: {SERVER}\r\n{BLOCK}" + "".join(lines)).encode() + b"\r\n" + problem.body
+
+
+def _linger(client: Any, left: int) -> None:
     """Lets the client read our last answer while it still sends: closing at once would reset the connection."""
-    left, until = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
+    until = time.monotonic() + LINGER_SECONDS
     try:
         client.shutdown(socket.SHUT_WR)
         while left > 0 and (seconds := until - time.monotonic()) > 0:
