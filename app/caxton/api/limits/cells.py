@@ -172,11 +172,17 @@ class Cells:
             os.ftruncate(self._descriptor, self._size)
             memory = mmap.mmap(self._descriptor, self._size)
         self._words = memoryview(memory).cast("Q")
+        if not memory[_KEY_BYTES]:
+            self._make_key(memory)
+        self._key = memory[:_KEY_BYTES]
+
+    def _make_key(self, memory: mmap.mmap) -> None:
+        """Once in the life of a file: the byte behind the key says that it is there."""
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         try:
-            if not any(memory[:_KEY_BYTES]):
+            if not memory[_KEY_BYTES]:
                 memory[:_KEY_BYTES] = os.urandom(_KEY_BYTES)
-            self._key = memory[:_KEY_BYTES]
+                memory[_KEY_BYTES] = 1
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
