@@ -30,7 +30,11 @@ def description() -> Response:
 
 
 @blueprint.get("/docs")
-@operation(Operation("This description as a page", {200: str}, errors=(Code.RATE_LIMITED,), answer_media="text/html", public=True))
+@operation(
+    Operation(
+        "This description as a page", {200: str}, errors=(Code.RATE_LIMITED,), answer_media="text/html", public=True
+    )
+)
 def page() -> Response:
     """One self-contained page."""
     response = Response(_PAGE, mimetype="text/html")

@@ -1,4 +1,4 @@
-"""Buckets in a file that several processes share: exact, bounded, and never held up by one that died or stands still."""
+"""Buckets in a file that several processes share: exact, bounded, never held up by one that died or stands still."""
 
 from __future__ import annotations
 
