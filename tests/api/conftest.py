@@ -51,7 +51,8 @@ def flask_node() -> Iterator[Node]:
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[Node]:
     """A node with authentication; its client has a key of subject alice."""
-    with brief_node(security={"auth_enabled": True, "jwt_secret": SECRET}) as made:
+    security = {"auth_enabled": True, "jwt_secret": SECRET, "unauthenticated_burst": 10_000}
+    with brief_node(security=security) as made:
         bearer = jwt.encode({"sub": "root", "exp": time.time() + 60}, SECRET, "HS256")
         headers = {"Authorization": f"Bearer {bearer}"}
         answer = httpx.post(f"{made.admin_url}{BASE}/admin/keys", json={"subject": "alice"}, headers=headers)

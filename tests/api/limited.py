@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,8 +54,8 @@ def identity(subject: str = "") -> dict[str, str]:
 
 
 def bearer(subject: str) -> dict[str, str]:
-    token = jwt.encode({"sub": subject, "exp": time.time() + 600}, SECRET, "HS256")
-    return {"Authorization": f"Bearer {token}"}
+    claims = {"sub": subject, "exp": time.time() + 600, "jti": uuid.uuid4().hex, "role": "admin"}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
 def at(address: str) -> dict[str, str]:

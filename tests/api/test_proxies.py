@@ -147,7 +147,12 @@ def test_nobody_is_believed_where_nobody_is_trusted(exposed: Node, send: Callabl
 
 
 def test_refused_credentials_are_logged_with_the_client_and_without_the_credentials() -> None:
-    security = {"auth_enabled": True, "jwt_secret": SECRET, "trusted_proxies": ["127.0.0.1"]}
+    security = {
+        "auth_enabled": True,
+        "jwt_secret": SECRET,
+        "trusted_proxies": ["127.0.0.1"],
+        "unauthenticated_burst": 1_000,
+    }
     with brief_node(security=security, observability={"log_format": "json"}) as node:
         headers = {"X-Forwarded-For": "203.0.113.9", KEY_HEADER: "caxton_not_a_key"}
         for _ in range(400):
