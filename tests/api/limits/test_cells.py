@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from caxton.api.limits.cells import WAYS, Cells, rate
+from caxton.api.limits.cells import PAID, WAYS, Bucket, Cells, Rate, rate
 from support.node import APP
 
 SETS = 64
@@ -26,10 +26,9 @@ def cells(path: Path, sets: int = SETS) -> Cells:
     return Cells(path / "cells", sets)
 
 
-def spend(own: Cells, name: str, cost: int = 1, limit: object = SLOW) -> bool:
+def spend(own: Cells, name: str, cost: int = 1, limit: Rate = SLOW) -> bool:
     """Whether the bucket of this name could pay."""
-    assert isinstance(limit, type(SLOW))
-    return own.pay(cost, [(own.place("test", name), limit)]).refused < 0
+    return own.pay(cost, [own.bucket("test", name, limit)])[0] == PAID
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def program(path: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
     head = (
         "import sys, time\nfrom pathlib import Path\nfrom caxton.api.limits.cells import Cells, rate\n"
         f"own = Cells(Path({str(path / 'cells')!r}), {SETS})\nlimit = rate(0.001, 500)\n"
-        "place = own.place('test', 'shared')\n"
+        "bucket = own.bucket('test', 'shared', limit)\n"
     )
     environ = {**os.environ, "PYTHONPATH": str(APP)}
     started = subprocess.Popen(
@@ -59,7 +58,7 @@ def said(process: subprocess.Popen[bytes]) -> str:
 SPENDS = """
 print("ready", flush=True)
 sys.stdin.readline()
-print(sum(own.pay(1, [(place, limit)]).refused < 0 for _ in range(20_000)), flush=True)
+print(sum(own.pay(1, [bucket])[0] < 0 for _ in range(20_000)), flush=True)
 """
 HOLDS = """
 own._lock()
@@ -102,11 +101,11 @@ def test_a_process_that_stands_still_inside_holds_nobody_up(tmp_path: Path) -> N
 
 def test_all_buckets_pay_or_none(tmp_path: Path) -> None:
     own = cells(tmp_path)
-    full, poor = [(own.place("test", name), rate(0.001, 3)) for name in ("full", "poor")]
-    assert own.pay(3, [poor]).refused < 0
-    assert own.pay(1, [full, poor]).refused == 1
-    assert own.pay(3, [full]).refused < 0  # it had lost nothing
-    assert own.pay(1, [full]).refused == 0
+    full, poor = [own.bucket("test", name, rate(0.001, 3)) for name in ("full", "poor")]
+    assert own.pay(3, [poor])[0] == PAID
+    assert own.pay(1, [full, poor])[0] == 1
+    assert own.pay(3, [full])[0] == PAID  # it had lost nothing
+    assert own.pay(1, [full])[0] == 0
 
 
 def test_a_bucket_fills_at_its_rate(tmp_path: Path) -> None:
@@ -116,7 +115,7 @@ def test_a_bucket_fills_at_its_rate(tmp_path: Path) -> None:
     while not spend(own, "a", limit=limit):
         time.sleep(0.002)  # polls
     assert time.monotonic() - began > 0.02
-    assert own.pay(0, [(own.place("test", "a"), limit)]).backlog <= 2 * limit.interval
+    assert own.pay(0, [own.bucket("test", "a", limit)])[1] <= 2 * limit.interval
 
 
 def test_what_was_paid_in_advance_goes_back(tmp_path: Path) -> None:
@@ -133,13 +132,12 @@ def test_a_flood_of_addresses_takes_no_more_room_and_frees_nobody(tmp_path: Path
     own = cells(tmp_path)
     size = os.path.getsize(tmp_path / "cells") if spend(own, "spender", SLOW.burst) else 0
     limit = rate(100, 200)
-    place = own.place("test", "x")
     for number in range(400 * SETS * WAYS):
         # what an address hashes to, without as many hashes
-        own.pay(1, [((8 + number % SETS * WAYS * 2, (number * 0x9E3779B97F4A7C15) % 2**64 or 1), limit)])
+        first, tag = 8 + number % SETS * WAYS * 2, (number * 0x9E3779B97F4A7C15) % 2**64 or 1
+        own.pay(1, [Bucket(first, tag, limit)])
     assert os.path.getsize(tmp_path / "cells") == size == 64 + SETS * WAYS * 16
     assert not spend(own, "spender")
-    assert place == own.place("test", "x")
 
 
 def test_a_smaller_burst_holds_at_once(tmp_path: Path) -> None:
@@ -151,11 +149,9 @@ def test_a_smaller_burst_holds_at_once(tmp_path: Path) -> None:
 
 def test_a_clock_that_began_anew_locks_nobody_out(tmp_path: Path) -> None:
     own, limit = cells(tmp_path), rate(1_000, 10)
-    place = own.place("test", "a")
-    assert spend(own, "a", limit=limit)
-    assert own._words is not None
-    at = next(at for at in range(place[0], place[0] + WAYS) if own._words[at] == place[1])
-    own._words[at + WAYS] = time.monotonic_ns() + 10**16  # of a host that had been up for months
+    bucket = own.bucket("test", "a", limit)
+    assert own.pay(1, [bucket])[0] == PAID
+    own._words[bucket.at + WAYS] = time.monotonic_ns() + 10**16  # of a host that had been up for months
     began = time.monotonic()
     while not spend(own, "a", limit=limit):
         assert time.monotonic() - began < 5
@@ -178,20 +174,21 @@ def test_a_file_that_cannot_be_used_leaves_each_worker_its_own(tmp_path: Path, w
 
 def test_nobody_else_may_read_it_and_the_hash_is_keyed(tmp_path: Path) -> None:
     one, other = Cells(tmp_path / "one", SETS), Cells(tmp_path / "other", SETS)
-    assert one.place("test", "alice") == Cells(tmp_path / "one", SETS).place("test", "alice")
-    assert one.place("test", "alice")[1] != other.place("test", "alice")[1]
+    again = Cells(tmp_path / "one", SETS)
+    tags = [table.bucket("test", "alice", SLOW).tag for table in (one, again, other)]
+    assert tags[0] == tags[1] != tags[2]
     assert (tmp_path / "one").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_mark_ends(tmp_path: Path) -> None:
     own = cells(tmp_path)
-    place = own.place("test", "a")
-    assert not own.marked(place, 60)
-    own.mark(place, 60)
-    assert own.marked(place, 60)
-    assert not own.marked(place, 1)  # from the future
-    own.mark(place, 0)
-    assert not own.marked(place, 60)
+    bucket = own.bucket("test", "a", SLOW)
+    assert not own.marked(bucket, 60)
+    own.mark(bucket, 60)
+    assert own.marked(bucket, 60)
+    assert not own.marked(bucket, 1)  # from the future
+    own.mark(bucket, 0)
+    assert not own.marked(bucket, 60)
 
 
 def test_the_lock_is_free_between_two_payments(tmp_path: Path) -> None:

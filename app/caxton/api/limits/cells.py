@@ -17,7 +17,7 @@ buckets of a request are paid, or neither, under it.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
 import logging
 import mmap
@@ -25,7 +25,9 @@ import os
 import struct
 import time
 from collections.abc import Sequence
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
+from time import monotonic_ns
 from typing import Final, NamedTuple
 
 from caxton.telemetry import event
@@ -38,10 +40,9 @@ _PATIENCE_SECONDS: Final = 0.005
 """How long a lock that is held is waited for. Whoever holds it needs 2 µs, and a turn of the processor if it lost it
 inside. If it was stopped there, a token that is granted twice is the lesser evil: nobody waits for it again until the
 lock was free once."""
+_LOCK_NOW: Final = LOCK_EX | LOCK_NB
 _NANOSECONDS: Final = 1_000_000_000
-_tags_at: Final = struct.Struct(f"={WAYS}Q").unpack_from
-Place = tuple[int, int]
-"""A set's first word in the table, and the tag of a cell in it."""
+_words_at: Final = struct.Struct(f"={WAYS}Q").unpack_from
 
 
 class Rate(NamedTuple):
@@ -59,15 +60,23 @@ def rate(per_second: float, burst: int) -> Rate:
     return Rate(per_second, burst, interval, interval * burst)
 
 
-Bucket = tuple[Place, Rate]
+class Bucket:
+    """Somebody's cell in the table, as far as this process knows where it is.
+
+    `first`: the first word of the set, `tag`: whose the cell is, `at`: the word where it was last.
+    """
+
+    __slots__ = ("at", "first", "limit", "tag")
+
+    def __init__(self, first: int, tag: int, limit: Rate) -> None:
+        self.first, self.tag, self.limit = first, tag, limit
+        self.at = first
 
 
-class Paid(NamedTuple):
-    """`refused`: the index of the bucket that could not pay, -1 if all have paid. `backlog`: ns until that bucket, or
-    the emptiest one, is full again, after the payment or without it."""
-
-    refused: int
-    backlog: int
+Paid = tuple[int, int]
+"""The index of the bucket that could not pay (`PAID` if all have), and the ns until that one, or the emptiest of all,
+is full again, after the payment or without it."""
+PAID: Final = -1
 
 
 class Cells:
@@ -78,85 +87,85 @@ class Cells:
         self._sets = sets
         self._size = _HEADER_BYTES + sets * WAYS * _CELL_BYTES
         self._descriptor = -1
-        self._words: memoryview | None = None
+        self._words = memoryview(b"")
         self._key = b""
         self._patience = _PATIENCE_SECONDS
 
-    def place(self, kind: str, name: str) -> Place:
-        """Where the cell of this name is looked for. The hash is keyed: nobody can choose names that share a set."""
-        if self._words is None:
+    def bucket(self, kind: str, name: str, limit: Rate) -> Bucket:
+        """The bucket of this name. The hash is keyed: nobody can choose names that share a set."""
+        if not self._key:
             self._open()
         digest = hashlib.blake2b(f"{kind}\0{name}".encode(), digest_size=16, key=self._key).digest()
         chosen = int.from_bytes(digest[:8], "little") % self._sets
         first = (_HEADER_BYTES + chosen * WAYS * _CELL_BYTES) // 8
-        return first, int.from_bytes(digest[8:], "little") or 1
+        return Bucket(first, int.from_bytes(digest[8:], "little") or 1, limit)
 
     def pay(self, cost: int, buckets: Sequence[Bucket]) -> Paid:
         """Takes `cost` tokens out of every bucket, or, if one has not as many, out of none; below 0 it gives back."""
-        words = self._words
-        assert words is not None  # whoever has a place has opened the table
-        found, worst = [], 0
+        words, worst = self._words, 0
+        after: list[int] = []
         held = self._lock()
         try:
-            now = time.monotonic_ns()
-            for index, ((first, tag), limit) in enumerate(buckets):
-                at, until = _find(words, first, tag)
-                backlog = until - now
+            now = monotonic_ns()
+            for bucket in buckets:
+                limit = bucket.limit
+                if words[bucket.at] != bucket.tag:
+                    _claim(words, bucket)
+                backlog = words[bucket.at + WAYS] - now
                 if backlog < 0:
                     backlog = 0
                 elif backlog > limit.horizon:  # the burst was made smaller, or the clock began anew with the host
                     backlog = limit.horizon
-                    words[at + WAYS] = now + backlog
-                after = backlog + cost * limit.interval
-                if after > limit.horizon:
-                    return Paid(index, backlog)
-                worst = max(worst, after)
-                found.append((at, tag, now + max(after, 0)))
-            for at, tag, until in found:
-                words[at] = tag
-                words[at + WAYS] = until
+                    words[bucket.at + WAYS] = now + backlog
+                left = backlog + cost * limit.interval
+                if left > limit.horizon:
+                    return len(after), backlog
+                if left > worst:
+                    worst = left
+                after.append(left)
+            for bucket, left in zip(buckets, after, strict=True):
+                words[bucket.at + WAYS] = now + left if left > 0 else now
         finally:
             if held:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        return Paid(-1, worst)
+                flock(self._descriptor, LOCK_UN)
+        return PAID, worst
 
-    def mark(self, place: Place, seconds: float) -> None:
+    def mark(self, bucket: Bucket, seconds: float) -> None:
         """Has `marked` answer yes for so long."""
-        words = self._words
-        assert words is not None
         held = self._lock()
         try:
-            at, _ = _find(words, *place)
-            words[at] = place[1]
-            words[at + WAYS] = time.monotonic_ns() + round(seconds * _NANOSECONDS)
+            if self._words[bucket.at] != bucket.tag:
+                _claim(self._words, bucket)
+            self._words[bucket.at + WAYS] = monotonic_ns() + round(seconds * _NANOSECONDS)
         finally:
             if held:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                flock(self._descriptor, LOCK_UN)
 
-    def marked(self, place: Place, seconds: float) -> bool:
+    def marked(self, bucket: Bucket, seconds: float) -> bool:
         """Whether it was marked, for `seconds` from then on, and that time has not passed."""
-        assert self._words is not None
-        _, until = _find(self._words, *place)
-        return 0 < until - time.monotonic_ns() <= seconds * _NANOSECONDS
+        tags = _words_at(self._words, bucket.first * 8)
+        if bucket.tag not in tags:
+            return False
+        until = self._words[bucket.first + tags.index(bucket.tag) + WAYS]
+        return 0 < until - monotonic_ns() <= seconds * _NANOSECONDS
 
     def _lock(self) -> bool:
-        if self._try_lock():
-            self._patience = _PATIENCE_SECONDS
-            return True
+        try:
+            flock(self._descriptor, _LOCK_NOW)
+        except BlockingIOError:
+            return self._wait()
+        self._patience = _PATIENCE_SECONDS
+        return True
+
+    def _wait(self) -> bool:
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             os.sched_yield()
-            if self._try_lock():
+            with contextlib.suppress(BlockingIOError):
+                flock(self._descriptor, _LOCK_NOW)
                 return True
         self._patience = 0.0
         return False
-
-    def _try_lock(self) -> bool:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def _open(self) -> None:
         try:
@@ -178,20 +187,22 @@ class Cells:
 
     def _make_key(self, memory: mmap.mmap) -> None:
         """Once in the life of a file: the byte behind the key says that it is there."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        flock(self._descriptor, LOCK_EX)
         try:
             if not memory[_KEY_BYTES]:
                 memory[:_KEY_BYTES] = os.urandom(_KEY_BYTES)
                 memory[_KEY_BYTES] = 1
         finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            flock(self._descriptor, LOCK_UN)
 
 
-def _find(words: memoryview, first: int, tag: int) -> tuple[int, int]:
-    """The cell with this tag, and its time; of a tag that is nowhere, the cell to take and 0."""
-    tags = _tags_at(words, first * 8)
-    if tag in tags:
-        at: int = first + tags.index(tag)
-        return at, words[at + WAYS]
-    times = _tags_at(words, (first + WAYS) * 8)
-    return first + times.index(min(times)), 0
+def _claim(words: memoryview, bucket: Bucket) -> None:
+    """Finds the cell of this bucket, or takes one for it: that which is full again first, so it lost least."""
+    tags = _words_at(words, bucket.first * 8)
+    if bucket.tag in tags:
+        bucket.at = bucket.first + tags.index(bucket.tag)
+        return
+    times = _words_at(words, (bucket.first + WAYS) * 8)
+    bucket.at = bucket.first + times.index(min(times))
+    words[bucket.at] = bucket.tag
+    words[bucket.at + WAYS] = 0

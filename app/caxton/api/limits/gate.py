@@ -8,12 +8,12 @@ own, and who has shown good credentials a short while ago is let through to the 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
-from caxton.api.limits.cells import Bucket, Cells, Paid, Place, Rate, rate
+from caxton.api.limits.cells import PAID, Bucket, Cells, Rate, rate
 from caxton.api.limits.networks import network_of
 from caxton.config import Config
 from caxton.protocol.access import Caller
@@ -24,9 +24,10 @@ ADDRESS: Final = "address"
 LOGIN: Final = "login"
 VISITOR: Final = "visitor"
 LEVEL: Final = "caxton.rate"
-"""Where the environ keeps what the answer says about the caller's bucket: a limit and `Paid.backlog`."""
+"""Where the environ keeps what the answer says about the caller's bucket: a limit and a backlog in ns."""
 _PAYING: Final = "caxton.paying"
-_ADVANCED: Final = "caxton.login_paid"
+_NEW: Final = "caxton.new_credentials"
+"""In the environ of a request whose credentials this worker does not know: what they paid in advance."""
 BUCKETS: Final = "limits.cells"
 KNOWN: Final = "known.cells"
 _BUCKET_SETS: Final = 8_192
@@ -59,7 +60,8 @@ class Limits:
         run: Path = config.paths.run
         self._cells = Cells(run / BUCKETS, _BUCKET_SETS)
         self._known = Cells(run / KNOWN, _KNOWN_SETS)
-        self._places: dict[tuple[str, str], Place] = {}
+        self._strange: dict[tuple[str, str], Bucket] = {}
+        self._payers: dict[tuple[str, str | None, str], list[Bucket]] = {}
         self._marked: dict[int, float] = {}
 
     def before_login(self, environ: Environ) -> None:
@@ -69,42 +71,42 @@ class Limits:
         more are looked up than the bucket has room for.
         """
         shown = self._shown(environ)
-        if not shown or self._marked.get(hash(shown), 0.0) > time.monotonic():
+        if not shown or self._marked.get(hash(shown), 0.0) > monotonic():
             return
-        paid = self._cells.pay(1, [self._strangers_bucket(LOGIN, environ)])
-        if paid.refused < 0:
-            environ[_ADVANCED] = True
-        elif not self._known.marked(self._known.place(LOGIN, shown), KNOWN_SECONDS):
-            raise self._refused(environ, LOGIN, self._strangers, paid, 1)
+        refused, backlog = self._cells.pay(1, [self._stranger(LOGIN, environ)])
+        if refused == PAID:
+            environ[_NEW] = 1
+        elif self._known.marked(self._known.bucket(LOGIN, shown, self._strangers), KNOWN_SECONDS):
+            environ[_NEW] = 0
+        else:
+            raise self._refused(environ, LOGIN, self._strangers, backlog, 1)
 
     def login_failed(self, environ: Environ) -> None:
         """One more failure of this address; `RATE_LIMITED` in the place of `UNAUTHORIZED` if there were too many."""
         shown = self._shown(environ)
         if shown and self._marked.pop(hash(shown), 0.0):
-            self._known.mark(self._known.place(LOGIN, shown), 0.0)
-        if not environ.pop(_ADVANCED, False):
-            self._stranger(environ, LOGIN)
+            self._mark(shown, 0.0)
+        if not environ.pop(_NEW, 0):
+            self._charge(environ, LOGIN)
 
     def login_not_failed(self, environ: Environ) -> None:
         """The credentials are good, or nobody could look: what was paid in advance goes back."""
-        if environ.pop(_ADVANCED, False):
-            self._cells.pay(-1, [self._strangers_bucket(LOGIN, environ)])
+        if environ.pop(_NEW, 0):
+            self._cells.pay(-1, [self._stranger(LOGIN, environ)])
 
     def visited(self, environ: Environ) -> None:
         """Something that needs no credentials is asked for: its address pays, if this node knows others at all."""
         if self._authenticates:
-            self._stranger(environ, VISITOR)
+            self._charge(environ, VISITOR)
 
     def admit(self, environ: Environ, caller: Caller) -> None:
         """The caller's credentials are good: one request is paid for, by the identity and by the address."""
-        if self._authenticates:
+        if _NEW in environ:
             self.login_not_failed(environ)
             self._remember(self._shown(environ))
         if self._enabled:
-            buckets = [self._bucket(ADDRESS, network_of(caller.address), self._rate)]
-            if self._authenticates:
-                buckets.append(self._bucket(IDENTITY, f"{caller.namespace or ''}\0{caller.subject}", self._rate))
-            environ[_PAYING] = buckets
+            key = caller.address, caller.namespace, caller.subject
+            environ[_PAYING] = self._payers.get(key) or self._payer(*key)
             self._pay(environ, 1)
 
     def more(self, environ: Environ, count: int) -> None:
@@ -133,20 +135,20 @@ class Limits:
         ]
 
     def _pay(self, environ: Environ, cost: int) -> None:
-        paid = self._cells.pay(cost, environ[_PAYING])
-        if paid.refused >= 0:
-            raise self._refused(environ, IDENTITY if paid.refused else ADDRESS, self._rate, paid, cost)
-        environ[LEVEL] = self._rate, paid.backlog
+        refused, backlog = self._cells.pay(cost, environ[_PAYING])
+        if refused != PAID:
+            raise self._refused(environ, IDENTITY if refused else ADDRESS, self._rate, backlog, cost)
+        environ[LEVEL] = self._rate, backlog
 
-    def _stranger(self, environ: Environ, kind: str) -> None:
-        paid = self._cells.pay(1, [self._strangers_bucket(kind, environ)])
-        if paid.refused >= 0:
-            raise self._refused(environ, kind, self._strangers, paid, 1)
+    def _charge(self, environ: Environ, kind: str) -> None:
+        refused, backlog = self._cells.pay(1, [self._stranger(kind, environ)])
+        if refused != PAID:
+            raise self._refused(environ, kind, self._strangers, backlog, 1)
 
-    def _refused(self, environ: Environ, reason: str, limit: Rate, paid: Paid, cost: int) -> CaxtonError:
+    def _refused(self, environ: Environ, reason: str, limit: Rate, backlog: int, cost: int) -> CaxtonError:
         self.count(reason)
-        environ[LEVEL] = limit, paid.backlog
-        wait = (paid.backlog + cost * limit.interval - limit.horizon) / _NANOSECONDS
+        environ[LEVEL] = limit, backlog
+        wait = (backlog + cost * limit.interval - limit.horizon) / _NANOSECONDS
         return CaxtonError(
             Code.RATE_LIMITED,
             f"{_WORDS[reason]}: {limit.per_second:g} a second and {limit.burst} at once are taken",
@@ -156,17 +158,25 @@ class Limits:
             retry_after_seconds=math.ceil(max(wait, 0.001) * 1_000) / 1_000,
         )
 
-    def _strangers_bucket(self, kind: str, environ: Environ) -> Bucket:
-        return self._bucket(kind, network_of(environ.get("REMOTE_ADDR", "")), self._strangers)
+    def _payer(self, address: str, namespace: str | None, subject: str) -> list[Bucket]:
+        """The buckets of a caller; without authentication everybody is nobody, and only the address counts."""
+        buckets = [self._cells.bucket(ADDRESS, network_of(address), self._rate)]
+        if self._authenticates:
+            buckets.append(self._cells.bucket(IDENTITY, f"{namespace or ''}\0{subject}", self._rate))
+        if len(self._payers) >= _MOST_CACHED:
+            self._payers.clear()
+        self._payers[address, namespace, subject] = buckets
+        return buckets
 
-    def _bucket(self, kind: str, name: str, limit: Rate) -> Bucket:
-        key = (kind, name)
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) >= _MOST_CACHED:
-                self._places.clear()
-            place = self._places[key] = self._cells.place(kind, name)
-        return place, limit
+    def _stranger(self, kind: str, environ: Environ) -> Bucket:
+        """The bucket of an address for those who have shown no good credentials."""
+        key = kind, network_of(environ.get("REMOTE_ADDR", ""))
+        found = self._strange.get(key)
+        if found is None:
+            if len(self._strange) >= _MOST_CACHED:
+                self._strange.clear()
+            found = self._strange[key] = self._cells.bucket(*key, self._strangers)
+        return found
 
     def _shown(self, environ: Environ) -> str:
         shown: str = environ.get(self._key_header) or environ.get("HTTP_AUTHORIZATION", "")
@@ -174,14 +184,13 @@ class Limits:
 
     def _remember(self, shown: str) -> None:
         """Once a minute for each worker: their hash is written down, not they."""
-        now = time.monotonic()
-        key = hash(shown)
-        if not shown or self._marked.get(key, 0.0) > now:
-            return
         if len(self._marked) >= _MOST_CACHED:
             self._marked.clear()
-        self._marked[key] = now + _MARK_SECONDS
-        self._known.mark(self._known.place(LOGIN, shown), KNOWN_SECONDS)
+        self._marked[hash(shown)] = monotonic() + _MARK_SECONDS
+        self._mark(shown, KNOWN_SECONDS)
+
+    def _mark(self, shown: str, seconds: float) -> None:
+        self._known.mark(self._known.bucket(LOGIN, shown, self._strangers), seconds)
 
 
 _WORDS: Final = {
