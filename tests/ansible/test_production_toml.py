@@ -45,6 +45,8 @@ EVERYTHING = {
     "security.trusted_proxies": ["10.0.1.20", "10.0.2.0/24"],
     "security.require_signatures": True,
     "security.trusted_keys": ["/opt/caxton/config/signer.pub"],
+    "security.secrets_key": "jx0MW3o+ktRmAb/IfipTlNDhfD+Ii2ol+Q0x58Rasoo=",
+    "security.previous_secrets_key": "2vX0c7q1mZ8hJw5tYkL4nRbE9sGf6uAiKdPjVxTzQo0=",
     "backup.encryption_recipient": "age1" + "q" * 58,
 }
 

@@ -11,8 +11,6 @@ import pytest
 from support.node import until
 
 BASE = "/api/v1"
-KEY_HEADER = "X-API-Key"
-SECRET = "a-test-secret-that-is-long-enough-0123456789"
 BOTH_WAYS = pytest.mark.parametrize("http", ["node", "flask_node"], indirect=True, ids=["short cut", "flask"])
 """Runs a test on the short cut in front of Flask and on Flask's own route."""
 

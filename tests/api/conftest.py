@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import jwt
 import pytest
-from api.checks import BASE, KEY_HEADER, SECRET, settle
+from api.checks import BASE, settle
 
 from support import wat
+from support.credentials import GUARDED, KEY_HEADER, make_key
 from support.node import Node, running_node
 
 _numbers = itertools.count(1)
@@ -51,13 +50,8 @@ def flask_node() -> Iterator[Node]:
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[Node]:
     """A node with authentication; its client has a key of subject alice."""
-    security = {"auth_enabled": True, "jwt_secret": SECRET, "unauthenticated_burst": 10_000}
-    with brief_node(security=security) as made:
-        bearer = jwt.encode({"sub": "root", "exp": time.time() + 60}, SECRET, "HS256")
-        headers = {"Authorization": f"Bearer {bearer}"}
-        answer = httpx.post(f"{made.admin_url}{BASE}/admin/keys", json={"subject": "alice"}, headers=headers)
-        assert answer.status_code == 201, answer.text
-        made.client.headers[KEY_HEADER] = answer.json()["key"]
+    with brief_node(security=GUARDED) as made:
+        made.client.headers[KEY_HEADER] = make_key(made, "alice")["key"]
         made.deploy("echo", wat.ECHO)
         yield made
 

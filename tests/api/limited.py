@@ -6,18 +6,16 @@ Owns tokens and requests. The node trusts loopback as a proxy, so a test chooses
 from __future__ import annotations
 
 import itertools
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import jwt
-from api.checks import BASE, SECRET
+from api.checks import BASE
 from api.conftest import brief_node
 
-from support import wat
+from caxton.protocol.access import Role
+from support import credentials, wat
 from support.node import Node
 
 BURST = 10
@@ -26,7 +24,7 @@ SLOWLY = 0.01
 """Tokens a second: none comes back while a test runs."""
 GUARD = {
     "auth_enabled": True,
-    "jwt_secret": SECRET,
+    "jwt_secret": credentials.SECRET,
     "trusted_proxies": ["127.0.0.0/8"],
     "rate_limit_enabled": True,
     "rate_limit_per_second": SLOWLY,
@@ -54,8 +52,8 @@ def identity(subject: str = "") -> dict[str, str]:
 
 
 def bearer(subject: str) -> dict[str, str]:
-    claims = {"sub": subject, "exp": time.time() + 600, "jti": uuid.uuid4().hex, "role": "admin"}
-    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+    """The header of an administrator of this name, wherever."""
+    return credentials.bearer(Role.ADMIN, subject)
 
 
 def at(address: str) -> dict[str, str]:

@@ -48,7 +48,7 @@ def test_log_level(node: Node, admin: httpx.Client) -> None:
 
 
 def test_keys_are_made_listed_and_revoked(admin: httpx.Client) -> None:
-    made = admin.post("/keys", json={"subject": "alice", "ttl_seconds": 60})
+    made = admin.post("/keys", json={"subject": "alice", "role": "viewer", "ttl_seconds": 60})
     assert made.status_code == 201
     assert made.headers["cache-control"] == "no-store"
     assert made.json()["key"].startswith("caxton_")
@@ -61,7 +61,9 @@ def test_keys_are_made_listed_and_revoked(admin: httpx.Client) -> None:
 
 
 def test_pages_hold_every_key_once(admin: httpx.Client) -> None:
-    made = {admin.post("/keys", json={"subject": "bob"}).json()["key_id"] for _ in range(3)}
+    made = {
+        admin.post("/keys", json={"subject": f"bob{number}", "role": "admin"}).json()["key_id"] for number in range(3)
+    }
     found: list[str] = []
     cursor: dict[str, str] = {}
     while True:
@@ -75,7 +77,22 @@ def test_pages_hold_every_key_once(admin: httpx.Client) -> None:
     problem(admin.get("/keys?cursor=nonsense"), 400, "INVALID_REQUEST")
 
 
-@pytest.mark.parametrize("body", [{"subject": "a b"}, {}, {"subject": "a", "ttl_seconds": -1}, {"subjetc": "a"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"subject": "a b", "role": "viewer"},
+        {},
+        {"subject": "a"},
+        {"subject": "a", "role": "root"},
+        {"subject": "a", "role": "viewer", "ttl_seconds": -1},
+        {"subject": "a", "role": "viewer", "agents": ["*"]},
+        {"subject": "a", "role": "agent-client"},
+        {"subject": "a", "role": "agent-client", "agents": ["A b"]},
+        {"subject": "a", "role": "viewer", "namespace": "../up"},
+        {"subject": "bootstrap", "role": "admin"},
+        {"subjetc": "a", "role": "viewer"},
+    ],
+)
 def test_a_wrong_key_is_not_made(admin: httpx.Client, body: dict[str, object]) -> None:
     problem(admin.post("/keys", json=body), 400, "INVALID_REQUEST")
 

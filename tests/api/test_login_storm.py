@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from api.checks import BASE, KEY_HEADER, problem
+from api.checks import BASE, problem
 from api.limited import SLOWLY, ask, at, bearer, identity, limited_node, plain
 from api.raw import Connection, post
 
 from caxton.protocol.keys import new_key
+from support.credentials import KEY_HEADER, make_key
 from support.node import Node, until
 
 STORM = 10_000
@@ -33,8 +34,7 @@ def node() -> Iterator[Node]:
 
 
 def key_of(node: Node, subject: str) -> str:
-    url = f"{node.admin_url}{BASE}/admin/keys"
-    key: str = httpx.post(url, json={"subject": subject}, headers=identity()).json()["key"]
+    key: str = make_key(node, subject)["key"]
     return key
 
 

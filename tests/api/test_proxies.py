@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from api.checks import KEY_HEADER, SECRET
 from api.conftest import brief_node, furnished
 from api.raw import Connection
 
 from caxton.api.proxies import Proxies
+from support.credentials import GUARDED, KEY_HEADER
 from support.node import Node, until
 
 OWN = ["10.0.0.0/8", "2001:db8:aaaa::/48", "127.0.0.1"]
@@ -147,12 +147,7 @@ def test_nobody_is_believed_where_nobody_is_trusted(exposed: Node, send: Callabl
 
 
 def test_refused_credentials_are_logged_with_the_client_and_without_the_credentials() -> None:
-    security = {
-        "auth_enabled": True,
-        "jwt_secret": SECRET,
-        "trusted_proxies": ["127.0.0.1"],
-        "unauthenticated_burst": 1_000,
-    }
+    security = {**GUARDED, "trusted_proxies": ["127.0.0.1"]}
     with brief_node(security=security, observability={"log_format": "json"}) as node:
         headers = {"X-Forwarded-For": "203.0.113.9", KEY_HEADER: "caxton_not_a_key"}
         for _ in range(400):

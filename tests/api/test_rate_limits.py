@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from api.checks import BASE, KEY_HEADER, problem
+from api.checks import BASE, problem
 from api.limited import BURST, STRANGERS, ask, at, batch, bearer, flask, identity, limited_node, plain
 
+from support.credentials import KEY_HEADER, make_key
 from support.node import Node, until
 
 Ask = Callable[[Node, dict[str, str]], httpx.Response]
@@ -174,8 +175,7 @@ def test_whoever_waits_as_told_is_served_again() -> None:
 
 
 def test_an_api_key_is_its_subject(limited: Node) -> None:
-    root = identity()
-    made = httpx.post(f"{limited.admin_url}{BASE}/admin/keys", json={"subject": "alice"}, headers=root).json()
+    made = make_key(limited, "alice")
     for number in range(BURST):
         headers = {KEY_HEADER: made["key"]} if number % 2 else bearer("alice")
         assert plain(limited, headers | at(f"10.8.0.{number + 1}")).status_code == 200

@@ -13,9 +13,10 @@ MAY_IMPORT = {
     "protocol": set(),
     "config": {"protocol.errors"},  # the one exception root; nothing else of ours
     "telemetry": {"protocol", "config"},
+    "provenance": {"protocol"},
     "store": {"protocol", "config"},
     "executor": {"protocol", "config", "telemetry"},
-    "router": {"protocol", "config", "telemetry", "store"},
+    "router": {"protocol", "config", "telemetry", "store", "provenance"},
     "api": {"protocol", "config", "telemetry"},
     "cluster": {"protocol", "config"},
     "backup": {"protocol", "config", "store", "telemetry"},
@@ -38,6 +39,7 @@ MAY_IMPORT = {
         "backup",
         "selftest",
         "dev",
+        "provenance",
     },
 }
 ONLY_IN = {

@@ -74,7 +74,7 @@ def _shown(name: str, node: Node) -> dict[str, str]:
     if name.startswith("token"):
         return bearer
     url = f"{node.admin_url}/api/v1/admin/keys"
-    made = httpx.post(url, json={"subject": "bench"}, headers=bearer)
+    made = httpx.post(url, json={"subject": "bench", "role": "admin"}, headers=bearer)
     assert made.status_code == 201, made.text
     return {"X-API-Key": made.json()["key"]}
 

@@ -26,8 +26,8 @@ def test_without_credentials_nothing_is_shown_and_the_way_in_is_named(guarded: S
 
 
 def test_a_key_and_a_token_made_on_the_host_open_the_node(guarded: ServedNode) -> None:
-    key = guarded.cli("key", "create", "--subject", "ci", "-q").stdout.strip()
-    token = guarded.cli("token", "create", "--subject", "ci", "-q").stdout.strip()
+    key = guarded.cli("key", "create", "--subject", "ci", "--role", "viewer", "-q").stdout.strip()
+    token = guarded.cli("token", "create", "--subject", "ci", "--role", "viewer", "-q").stdout.strip()
     for name, value in (("CAXTON_API_KEY", key), ("CAXTON_TOKEN", token)):
         guarded.environ[name] = value
         assert guarded.cli("agent", "list").returncode == 0

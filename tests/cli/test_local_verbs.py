@@ -40,7 +40,8 @@ def test_config_check_lists_every_problem_and_fails(tmp_path: Path) -> None:
 
 def test_a_token_is_signed_with_the_nodes_secret_and_ends() -> None:
     done = run_cli(
-        "token", "create", "--subject", "ci", "--ttl", "1h", "-q", env={"CAXTON_SECURITY__JWT_SECRET": SECRET}
+        *("token", "create", "--subject", "ci", "--role", "viewer", "--ttl", "1h", "-q"),
+        env={"CAXTON_SECURITY__JWT_SECRET": SECRET},
     )
     claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"], options={"require": ["exp", "sub", "iat"]})
     assert claims["sub"] == "ci"
@@ -48,12 +49,12 @@ def test_a_token_is_signed_with_the_nodes_secret_and_ends() -> None:
 
 
 def test_without_a_secret_there_are_no_tokens() -> None:
-    done = run_cli("token", "create", "--subject", "ci")
+    done = run_cli("token", "create", "--subject", "ci", "--role", "viewer")
     assert (done.returncode, "CONFIG_INVALID" in done.stderr) == (1, True)
 
 
 def test_keys_are_made_listed_and_revoked_over_the_routers_socket(node: ServedNode) -> None:
-    key = node.cli("key", "create", "--subject", "ci", "--ttl", "90d", "-q").stdout.strip()
+    key = node.cli("key", "create", "--subject", "ci", "--role", "operator", "--ttl", "90d", "-q").stdout.strip()
     assert key.startswith("caxton_")
     listed = node.cli("key", "list", "--output", "json").stdout
     (row,) = [row for row in json.loads(listed) if row["subject"] == "ci"]

@@ -72,6 +72,10 @@ BAD_VALUES = [
     ("security", "jwt_secret", '"changeme-changeme-changeme-changeme"'),
     ("security", "jwt_secret", '"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'),
     ("security", "auth_enabled", "false"),
+    ("security", "jwt_algorithm", '"none"'),
+    ("security", "jwt_algorithm", '"HS512"'),
+    ("security", "jwt_leeway", '"61s"'),
+    ("security", "jwt_issuer", '"two words"'),
     ("security", "trusted_proxies", '["10.0.0.0/99"]'),
     ("security", "api_key_header", '"X Key"'),
     ("backup", "keep_at_least", "-1"),
@@ -146,12 +150,32 @@ def test_a_secret_is_never_in_the_error(parse) -> None:
 
 
 def test_without_authentication_only_loopback_is_accepted(parse) -> None:
+    metrics = 'metrics_address = "127.0.0.1:9090"'
     for address in ("127.0.0.1:8080", "[::1]:8080", "localhost:8080"):
-        loaded = parse(f'[networking]\nbind_address = "{address}"\n[security]\nauth_enabled = false')
+        loaded = parse(f'[networking]\n{metrics}\nbind_address = "{address}"\n[security]\nauth_enabled = false')
         assert loaded.config.networking.bind_address == address
+    for address in (
+        "10.0.0.1:8080",
+        "0.0.0.0:8080",
+        "[::]:8080",
+        "localhost.example.com:8080",
+        "[::ffff:7f00:1]:8080",
+    ):
+        with pytest.raises(CaxtonError) as refused:
+            parse(f'[networking]\n{metrics}\nbind_address = "{address}"\n[security]\nauth_enabled = false')
+        assert list(problems(refused)) == ["security.auth_enabled"]
+        assert address in problems(refused)["security.auth_enabled"]["found"]
+
+
+def test_without_authentication_the_other_addresses_are_for_this_host_too(parse) -> None:
+    text = '[security]\nauth_enabled = false\n[networking]\nbind_address = "127.0.0.1:8080"\n'
     with pytest.raises(CaxtonError) as refused:
-        parse('[networking]\nbind_address = "10.0.0.1:8080"\n[security]\nauth_enabled = false')
-    assert list(problems(refused)) == ["security.auth_enabled"]
+        parse(text)
+    assert "networking.metrics_address 0.0.0.0:9090" in problems(refused)["security.auth_enabled"]["found"]
+    assert parse(f"{text}[observability]\nenable_metrics = false").config.security.auth_enabled is False
+    with pytest.raises(CaxtonError) as refused:
+        parse(f'{text}metrics_address = "127.0.0.1:9090"\nadmin_address = "10.0.0.1:8081"')
+    assert set(problems(refused)) == {"security.auth_enabled", "networking.admin_address"}
 
 
 def test_tls_needs_its_files_named(parse) -> None:

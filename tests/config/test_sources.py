@@ -14,6 +14,7 @@ SECRET = "rQ5v0dY3m8KpXw1sTz7uBn4cGh6jLf2a"
 def write(directory: Path, text: str, name: str = "node.toml") -> Path:
     file = directory / name
     file.write_text(text)
+    file.chmod(0o600)
     return file
 
 
@@ -93,6 +94,24 @@ def test_a_secret_comes_from_a_file_or_from_systemd_and_is_masked(tmp_path: Path
         assert SECRET not in repr(shown)
         assert SECRET not in repr(loaded.config)
     assert by_systemd.origins["security.jwt_secret"] == "systemd credential jwt_secret"
+
+
+def test_root_on_an_installed_node_finds_the_secrets_where_systemd_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = tmp_path / "credstore"
+    store.mkdir()
+    write(store, SECRET + "\n", "caxton.jwt_secret")
+    file = write(tmp_path, "")
+    monkeypatch.setattr("caxton.config.sources.CREDENTIAL_STORE", store)
+    assert load(file, {}).config.security.jwt_secret is None  # another configuration is another node's
+    monkeypatch.setattr("caxton.config.loading.PRODUCTION_FILE", file)
+    loaded = load(file, {})
+    assert loaded.config.security.jwt_secret == SECRET
+    assert loaded.origins["security.jwt_secret"] == f"credential store {store}/caxton.jwt_secret"
+    assert load(file, {"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}).config.security.jwt_secret is None
+    other = {"CAXTON_SECURITY__JWT_SECRET": SECRET[::-1]}
+    assert load(file, other).config.security.jwt_secret == SECRET[::-1]
 
 
 def test_a_secret_given_twice_or_in_a_missing_file_is_refused(tmp_path: Path) -> None:

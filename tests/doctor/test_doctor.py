@@ -199,6 +199,7 @@ def test_secrets_open_to_everybody_fail(tmp_path: Path) -> None:
     (tmp_path / "production.toml").chmod(0o644)
     assert worst(permissions.examine(own)) is Status.FAIL
     (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "secret").chmod(0o600)
     other = patient(tmp_path, f'[security]\njwt_secret_file = "{tmp_path}/secret"')
     for path, mode, expected in [
         ("secret", 0o644, Status.FAIL),

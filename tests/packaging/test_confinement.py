@@ -22,6 +22,7 @@ UNITS = (
     "caxton-router.service",
     "caxton-executor.service",
     "caxton-settings.service",
+    "caxton-bootstrap.service",
     "caxton-backup.service",
     "caxton-restore-drill.service",
 )
@@ -37,6 +38,7 @@ WRITES = {
     "caxton-router.service": {"write data"},
     "caxton-executor.service": set[str](),
     "caxton-settings.service": {"write units"},
+    "caxton-bootstrap.service": set[str](),
     "caxton-backup.service": {"write data", "write backups"},
     "caxton-restore-drill.service": {"write backups"},
 }

@@ -37,6 +37,7 @@ UNITS = {
     "caxton-router.service",
     "caxton-executor.service",
     "caxton-settings.service",
+    "caxton-bootstrap.service",
     "caxton-backup.service",
     "caxton-backup.timer",
     "caxton-restore-drill.service",

@@ -132,7 +132,7 @@ def test_a_secret_may_be_a_credential_of_systemd(node: InstalledNode) -> None:
 
 def with_token(node: InstalledNode) -> int:
     """The status of a request with a token that is signed with SECRET."""
-    token = node.sh(f"CAXTON_SECURITY__JWT_SECRET={SECRET} caxton -q token create --subject me")
+    token = node.sh(f"CAXTON_SECURITY__JWT_SECRET={SECRET} caxton -q token create --subject me --role admin")
     connection = http.client.HTTPConnection(node.address, 8080, timeout=30)
     connection.request("GET", "/api/v1/agents", headers={"Authorization": f"Bearer {token}", "Connection": "close"})
     try:

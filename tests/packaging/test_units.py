@@ -20,6 +20,7 @@ CEILINGS = {
     "caxton-router.service": 1.5,
     "caxton-executor.service": 0.6,
     "caxton-settings.service": 1.0,
+    "caxton-bootstrap.service": 1.0,
     "caxton-backup.service": 0.6,
     "caxton-restore-drill.service": 0.6,
 }

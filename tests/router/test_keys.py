@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from caxton.protocol.access import Role, Scope
 from caxton.protocol.errors import Code
-from caxton.protocol.keys import key_id_of, key_matches
+from caxton.protocol.keys import UNBOUND, key_id_of, key_matches
 from caxton.protocol.operations import KeyCreate, Listing, Named
 from caxton.protocol.views import KeyRecord
 from support.desk_node import RouterNode, refusal
@@ -22,11 +23,11 @@ def node() -> Iterator[RouterNode]:
 
 def test_a_key_is_shown_once_and_verified_by_its_digest(node: RouterNode) -> None:
     with node.client() as client:
-        made = client.call("key.create", KeyCreate("alice"))
+        made = client.call("key.create", KeyCreate("alice", UNBOUND))
         assert key_id_of(made["key"]) == made["key_id"]
         record = msgspec.convert(client.call("key.lookup", Named(made["key_id"])), KeyRecord)
-        assert key_matches(made["key"], record.salt, record.digest)
-        assert not key_matches(made["key"][:-1] + "!", record.salt, record.digest)
+        assert key_matches(made["key"], record.salt, record.digest, record.scope)
+        assert not key_matches(made["key"][:-1] + "!", record.salt, record.digest, record.scope)
         assert all("key" not in item for item in client.call("key.list", Listing())["items"])
     files = [path for path in node.data.rglob("*") if path.is_file()]
     assert all(made["key"].encode() not in path.read_bytes() for path in files)
@@ -34,7 +35,7 @@ def test_a_key_is_shown_once_and_verified_by_its_digest(node: RouterNode) -> Non
 
 def test_a_key_survives_a_kill_and_a_revocation_too(node: RouterNode) -> None:
     with node.client() as client:
-        kept, revoked = (client.call("key.create", KeyCreate(name, 3600))["key_id"] for name in ("k", "r"))
+        kept, revoked = (client.call("key.create", KeyCreate(name, UNBOUND, 3600))["key_id"] for name in ("k", "r"))
         first = client.call("key.revoke", Named(revoked))
         assert client.call("key.revoke", Named(revoked)) == first
     node.kill_router()
@@ -47,7 +48,7 @@ def test_a_key_survives_a_kill_and_a_revocation_too(node: RouterNode) -> None:
 def test_keys_are_listed_page_by_page(node: RouterNode) -> None:
     with node.client() as client:
         for number in range(5):
-            client.call("key.create", KeyCreate(f"page-{number}"))
+            client.call("key.create", KeyCreate(f"page-{number}", UNBOUND))
         seen: list[str] = []
         cursor = None
         while True:
@@ -60,7 +61,19 @@ def test_keys_are_listed_page_by_page(node: RouterNode) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [KeyCreate(""), KeyCreate("x" * 129), KeyCreate("a\nb"), KeyCreate("a", 0), KeyCreate("a", -1.0)]
+    "args",
+    [
+        KeyCreate("", UNBOUND),
+        KeyCreate("x" * 129, UNBOUND),
+        KeyCreate("a\nb", UNBOUND),
+        KeyCreate("a", UNBOUND, 0),
+        KeyCreate("a", UNBOUND, -1.0),
+        KeyCreate("bootstrap", UNBOUND),
+        KeyCreate("a", Scope(Role.AGENT_CLIENT)),
+        KeyCreate("a", Scope(Role.AGENT_CLIENT, None, ())),
+        KeyCreate("a", Scope(Role.VIEWER, None, ("*",))),
+        KeyCreate("a", Scope(Role.VIEWER, "Team")),
+    ],
 )
 def test_bad_keys_are_refused(node: RouterNode, args: KeyCreate) -> None:
     with node.client() as client:

@@ -22,7 +22,7 @@ def shape(connection: sqlite3.Connection) -> set[str]:
     rows = connection.execute(
         "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> 'schema_migration'"
     )
-    return {re.sub(r"\s+", " ", row[0]).replace("( ", "(").replace(" )", ")") for row in rows}
+    return {re.sub(r"\s+", " ", row[0]).replace("( ", "(").replace(" )", ")").replace(" ,", ",") for row in rows}
 
 
 def edit(database: Path, *statements: str) -> None:

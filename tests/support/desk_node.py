@@ -157,12 +157,17 @@ def _value(value: Any) -> str:
 
 
 def deploy(
-    client: RouterClient, name: str, module: str | bytes, wait_seconds: float = PATIENCE, **config: Any
+    client: RouterClient,
+    name: str,
+    module: str | bytes,
+    wait_seconds: float = PATIENCE,
+    signature: str | None = None,
+    **config: Any,
 ) -> Any:
     """Deploys; the agent's view (or the job's when it takes longer)."""
     code = wasm(module) if isinstance(module, str) else module
     made = msgspec.convert({"name": name, **config}, AgentConfig)
-    answer = client.call("agent.deploy", Deploy(made, code, wait_seconds))
+    answer = client.call("agent.deploy", Deploy(made, code, wait_seconds, signature))
     return answer.get("agent") or answer["job"]
 
 

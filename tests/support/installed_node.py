@@ -86,7 +86,7 @@ class InstalledNode:
 
     def make_key(self) -> None:
         """A key for the requests of this object."""
-        self.key = self.sh("caxton -q key create --subject test")
+        self.key = self.sh("caxton -q key create --subject test --role admin")
 
     def deploy(self, module: Path, name: str) -> None:
         """Deploys an agent with the installed command line."""

@@ -31,7 +31,7 @@ def slow_recorder(offset: int) -> str:
 
 def update(client: RouterClient, name: str, module: str | bytes | None = None, **fields: Any) -> Any:
     """Makes a new version; the agent's view (or the job's when it takes longer)."""
-    own = {"strategy", "canary", "blue_green", "etag", "wait_seconds"}
+    own = {"strategy", "canary", "blue_green", "etag", "wait_seconds", "signature"}
     given = {"wait_seconds": PATIENCE} | {key: value for key, value in fields.items() if key in own}
     change = msgspec.convert({key: value for key, value in fields.items() if key not in own}, ConfigChange)
     code = wasm(module) if isinstance(module, str) else module

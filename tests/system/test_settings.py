@@ -26,8 +26,11 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from caxton.config.sections import KEYS
+from support.credentials import bearer, claims
 from support.node import APP, Node, running_node, until
 from support.router_agents import ECHO, SPIN, TRAP
 from support.router_client import RouterClient
@@ -48,11 +51,12 @@ Proof = Callable[["Nodes"], None] | str
 
 
 class Nodes:
-    """Three nodes, each started when the first proof needs it. `directory` is for what lies outside of them."""
+    """Four nodes, each started when the first proof needs it. `directory` is for what lies outside of them."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._running: dict[str, Node] = {}
+        self.issuer = Ed25519PrivateKey.generate()
         self.directory = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
         stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
 
@@ -70,9 +74,20 @@ class Nodes:
     def guarded(self) -> Node:
         """With authentication; no metrics."""
         node = self._node("guarded", lambda: _GUARDED)
-        token = jwt.encode({"sub": "tests", "exp": time.time() + 600}, SECRET, "HS256")
-        node.client.headers["Authorization"] = f"Bearer {token}"
+        node.client.headers.update(bearer(secret=SECRET))
         return node
+
+    @property
+    def issued(self) -> Node:
+        """With tokens that somebody else signs, with `issuer`."""
+        return self._node("issued", self._issued)
+
+    def _issued(self) -> dict[str, dict[str, Any]]:
+        path = self.directory / "issuer.pem"
+        path.write_bytes(self.issuer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        names = {"jwt_algorithm": "EdDSA", "jwt_public_key_path": str(path), "jwt_leeway": "40s"}
+        names |= {"jwt_issuer": "https://issuer.test", "jwt_audience": "nodes"}
+        return {"runtime": {"executor_workers": 1}, "security": {"auth_enabled": True, **names}}
 
     def _node(self, name: str, sections: Callable[[], dict[str, dict[str, Any]]]) -> Node:
         if name not in self._running:
@@ -549,19 +564,48 @@ def auth_enabled(nodes: Nodes) -> None:
 def jwt_secret(nodes: Nodes) -> None:
     url = address(nodes.guarded, "bind_address") + "/api/v1/ledger"
     for secret, status in ((SECRET, 200), (SECRET[::-1], 401)):
-        text = jwt.encode({"sub": "me", "exp": time.time() + 60}, secret, "HS256")
-        assert httpx.get(url, headers={"Authorization": f"Bearer {text}"}).status_code == status
+        assert httpx.get(url, headers=bearer(secret=secret)).status_code == status
+
+
+def taken(nodes: Nodes, **changed: Any) -> bool:
+    """Whether the node whose tokens are signed elsewhere takes one that differs from a good one by this."""
+    said = claims(**{"iss": "https://issuer.test", "aud": "nodes", **changed})
+    text = jwt.encode(said, nodes.issuer, "EdDSA")
+    url = address(nodes.issued, "bind_address") + "/api/v1/ledger"
+    return httpx.get(url, headers={"Authorization": f"Bearer {text}"}).status_code == 200
+
+
+def signed_elsewhere(nodes: Nodes) -> None:
+    assert taken(nodes)
+    url = address(nodes.issued, "bind_address") + "/api/v1/ledger"
+    assert httpx.get(url, headers=bearer(iss="https://issuer.test", aud="nodes")).status_code == 401
+    nodes.issuer, before = Ed25519PrivateKey.generate(), nodes.issuer
+    assert not taken(nodes)
+    nodes.issuer = before
+
+
+def jwt_issuer(nodes: Nodes) -> None:
+    assert not taken(nodes, iss="https://other.test")
+
+
+def jwt_audience(nodes: Nodes) -> None:
+    assert not taken(nodes, aud="others")
+
+
+def jwt_leeway(nodes: Nodes) -> None:
+    assert taken(nodes, exp=time.time() - 20)
+    assert not taken(nodes, exp=time.time() - 41)
 
 
 def jwt_expiry(nodes: Nodes) -> None:
-    made = caxton(nodes.guarded, "token", "create", "--subject", "me")["token"]
+    made = caxton(nodes.guarded, "token", "create", "--subject", "me", "--role", "viewer")["token"]
     claims = jwt.decode(made, SECRET, algorithms=["HS256"])
     assert claims["exp"] - claims["iat"] == 90
 
 
 def api_key_header(nodes: Nodes) -> None:
     url = address(nodes.guarded, "bind_address") + "/api/v1/ledger"
-    key = caxton(nodes.guarded, "key", "create", "--subject", "me")["key"]
+    key = caxton(nodes.guarded, "key", "create", "--subject", "me", "--role", "viewer")["key"]
     assert httpx.get(url, headers={"X-Node-Key": key}).status_code == 200
     assert httpx.get(url, headers={"X-API-Key": key}).status_code == 401
 
@@ -675,6 +719,21 @@ PROOFS: dict[str, Proof] = {
     "security.trusted_proxies": "api/test_proxies.py::test_a_trusted_proxy_is_believed_on_every_way",
     "security.jwt_expiry": jwt_expiry,
     "security.api_key_header": api_key_header,
+    "security.jwt_algorithm": signed_elsewhere,
+    "security.jwt_public_key_path": signed_elsewhere,
+    "security.jwt_issuer": jwt_issuer,
+    "security.jwt_audience": jwt_audience,
+    "security.jwt_leeway": jwt_leeway,
+    "security.require_signatures": (
+        "router/test_signatures.py::test_a_module_comes_in_signed_for_its_agent_or_not_at_all"
+    ),
+    "security.trusted_keys": (
+        "router/test_signatures.py::test_a_key_that_is_trusted_no_more_takes_what_it_signed_with_it"
+    ),
+    "security.secrets_key": "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable",
+    "security.previous_secrets_key": (
+        "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable"
+    ),
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,
@@ -698,12 +757,6 @@ LATER = {
     *(
         f"observability.{name}"
         for name in ("histogram_buckets", "enable_tracing", "trace_sample_rate", "otlp_endpoint", "otlp_timeout")
-    ),
-    *(
-        f"security.{name}"
-        for name in (
-            "require_signatures", "trusted_keys",
-        )
     ),
 }  # fmt: skip
 """Keys of parts that are not built yet: checked when read, and without effect."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
+from caxton.protocol.secrets import SecretView
 from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
 from caxton.protocol.versions import VersionView
 from caxton.protocol.views import (
@@ -18,6 +20,7 @@ from caxton.protocol.views import (
     LogView,
     MessageView,
     StateView,
+    TokenView,
 )
 
 
@@ -82,10 +85,24 @@ class KeyPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class TokenPage(msgspec.Struct, frozen=True):
+    """One page of revoked tokens."""
+
+    items: list[TokenView]
+    next_cursor: str | None = None
+
+
 class ConversationPage(msgspec.Struct, frozen=True):
     """One page of conversations that follow a protocol."""
 
     items: list[TalkView]
+    next_cursor: str | None = None
+
+
+class SecretPage(msgspec.Struct, frozen=True):
+    """One page of secrets."""
+
+    items: list[SecretView]
     next_cursor: str | None = None
 
 
@@ -110,18 +127,27 @@ class TaskPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class NamespacePage(msgspec.Struct, frozen=True):
+    """One page of namespaces."""
+
+    items: list[NamespaceView]
+    next_cursor: str | None = None
+
+
 class DeployForm(msgspec.Struct, frozen=True):
-    """The parts of a multipart deployment: `wasm` (binary or text format) and `config` (JSON)."""
+    """The parts of a multipart deployment: `wasm` (binary or text format), `config` (JSON), `signature` (text)."""
 
     wasm: bytes
     config: str
+    signature: str | None = None
 
 
 class UpdateForm(msgspec.Struct, frozen=True):
-    """The parts of a multipart update: either, or both."""
+    """The parts of a multipart update: any of them."""
 
     wasm: bytes | None = None
     config: str | None = None
+    signature: str | None = None
 
 
 __all__ = [
@@ -136,8 +162,11 @@ __all__ = [
     "KeyPage",
     "LogPage",
     "MessagePage",
+    "NamespacePage",
+    "SecretPage",
     "StatePage",
     "TaskPage",
+    "TokenPage",
     "TopicPage",
     "UpdateForm",
     "VersionPage",

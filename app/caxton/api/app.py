@@ -20,7 +20,9 @@ from caxton.api import (
     documents,
     messages,
     metrics,
+    namespaces,
     node,
+    secrets,
     supervision,
     tasks,
     topics,
@@ -28,8 +30,9 @@ from caxton.api import (
     versions,
 )
 from caxton.api.converters import AgentName, MessageId, TopicName
-from caxton.api.front import ENVIRON_ROUTE, PREFIX, Front, refuse
+from caxton.api.front import ENVIRON_ROUTE, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, gateway, trace
+from caxton.api.permissions import PREFIX, required
 from caxton.api.problems import render
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
@@ -46,6 +49,8 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    namespaces,
+    secrets,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
@@ -71,6 +76,7 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
         app.extensions[EXTENSION].limits.count = traffic.limiter(config)
     app.before_request(_name_route)
     app.before_request(_count_visitors)
+    app.before_request(_admit)
     return Front(app, short_cut=short_cut, observe=observe)
 
 
@@ -90,6 +96,7 @@ def create_admin_app(config: Config) -> Front:
         if request.path.startswith(PREFIX) and request.environ.get("SERVER_PORT") != admin_port:
             raise CaxtonError(Code.NOT_FOUND, f"{request.path[:200]} is not here")
 
+    app.before_request(_admit)
     return Front(app, short_cut=False)
 
 
@@ -117,6 +124,14 @@ def _count_visitors() -> None:
     """What needs no credentials is paid for by the address; probes and preflights are free."""
     if request.method != "OPTIONS" and (request.url_rule is None or request.blueprint == documents.blueprint.name):
         gateway().limits.visited(request.environ)
+
+
+def _admit() -> None:
+    """Before every view: a route that `permissions` does not know is closed. Flask itself answers OPTIONS."""
+    if request.url_rule is not None and request.method != "OPTIONS":
+        permission = required(request.method, request.url_rule.rule)
+        if permission is not None:
+            gateway().admit(request.environ, permission)
 
 
 def _refused(error: Exception) -> Response:

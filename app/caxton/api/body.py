@@ -26,13 +26,15 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 MULTIPART: Final = "multipart/form-data"
 _PLAIN: Final = "identity"
+PARTS: Final = ("wasm", "config", "signature")
 
 
 class Form(NamedTuple):
-    """The two parts of a deployment."""
+    """The parts of a deployment."""
 
     config: bytes
     module: bytes
+    signature: str | None
 
 
 def media_type(environ: dict[str, Any]) -> str:
@@ -88,16 +90,21 @@ def read_json(environ: dict[str, Any], limit: int = SMALL_BYTES, *, optional: bo
 
 
 def read_form(environ: dict[str, Any]) -> Form:
-    """The parts `wasm` and `config` of a multipart body."""
+    """The parts `wasm` and `config` of a multipart body, and `signature` if it has one."""
     parts = read_parts(environ)
     for name in ("config", "wasm"):
         if name not in parts:
             raise CaxtonError(Code.INVALID_REQUEST, f"{name}: this part is required", path=name, expected="a part")
-    return Form(parts["config"], parts["wasm"])
+    return Form(parts["config"], parts["wasm"], signature_in(parts))
+
+
+def signature_in(parts: dict[str, bytes]) -> str | None:
+    """The part `signature` as text; what is no text is no signature, and is refused as such."""
+    return parts["signature"].decode("utf-8", "replace") if "signature" in parts else None
 
 
 def read_parts(environ: dict[str, Any]) -> dict[str, bytes]:
-    """Those of the parts `wasm` and `config` that a multipart body has."""
+    """Those of the parts `wasm`, `config` and `signature` that a multipart body has."""
     data = read(environ, MODULE_BYTES + SMALL_BYTES)
     _, options = parse_options_header(environ.get("CONTENT_TYPE"))
     parser = FormDataParser(
@@ -112,12 +119,10 @@ def read_parts(environ: dict[str, Any]) -> dict[str, bytes]:
         raise CaxtonError(
             Code.INVALID_REQUEST, f"the multipart body is broken: {error}"[:200], expected="parts wasm and config"
         ) from None
-    unknown = (set(fields) | set(files)) - {"wasm", "config"}
+    unknown = (set(fields) | set(files)) - set(PARTS)
     if unknown:
         name = min(unknown)[:80]
-        raise CaxtonError(
-            Code.INVALID_REQUEST, f"{name}: there is no such part", path=name, expected=["wasm", "config"]
-        )
+        raise CaxtonError(Code.INVALID_REQUEST, f"{name}: there is no such part", path=name, expected=list(PARTS))
     parts = {name: part.read() for name, part in files.items()}
     return parts | {name: text.encode() for name, text in fields.items()}
 

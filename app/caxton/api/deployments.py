@@ -61,20 +61,20 @@ class _Job(msgspec.Struct):
 )
 def deploy() -> Response:
     """201 when it runs; 202 with a job when that takes longer than a second."""
-    config, module = _parse()
     wait = 0.0 if hot.prefers_job(request.environ) else WAIT_SECONDS
-    result = ask("agent.deploy", Deploy(config, module, wait), timeout=gateway().timeout)
-    return deployed(result, config.name)
+    args = _parse(wait)
+    return deployed(ask("agent.deploy", args, timeout=gateway().timeout), args.config.name)
 
 
-def _parse() -> tuple[AgentConfig, bytes]:
+def _parse(wait: float) -> Deploy:
     environ = request.environ
     if body.require_type(environ, JSON, body.MULTIPART) == body.MULTIPART:
         form = body.read_form(environ)
-        config, module = decode(form.config, _config_decoder), form.module
+        config, module, signature = decode(form.config, _config_decoder), form.module, form.signature
     else:
         given = decode(body.read(environ, JSON_BYTES), _body_decoder)
         config, module = _config_of(given), module_of(given.wasm_module, given.wat) or b""
+        signature = given.signature
     require_agent_name(config.name)
     if config.name.partition("/")[2] in RESERVED:
         raise CaxtonError(
@@ -83,7 +83,7 @@ def _parse() -> tuple[AgentConfig, bytes]:
             path="name",
             expected=f"a second part other than {', '.join(sorted(RESERVED))}",
         )
-    return config, module
+    return Deploy(config, module, wait, signature)
 
 
 def _config_of(given: DeployBody) -> AgentConfig:

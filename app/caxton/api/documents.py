@@ -22,18 +22,14 @@ _POLICY: Final = f"{POLICY}; style-src 'unsafe-inline'; script-src 'unsafe-inlin
 
 
 @blueprint.get("/openapi.json")
-@operation(Operation("The description of this API", {200: dict}, errors=(Code.RATE_LIMITED,), public=True))
+@operation(Operation("The description of this API", {200: dict}, errors=(Code.RATE_LIMITED,)))
 def description() -> Response:
     """OpenAPI 3.1, made of the models that validate the requests."""
     return answer(openapi.text(current_app._get_current_object()))  # type: ignore[attr-defined]  # the proxy is no key)
 
 
 @blueprint.get("/docs")
-@operation(
-    Operation(
-        "This description as a page", {200: str}, errors=(Code.RATE_LIMITED,), answer_media="text/html", public=True
-    )
-)
+@operation(Operation("This description as a page", {200: str}, errors=(Code.RATE_LIMITED,), answer_media="text/html"))
 def page() -> Response:
     """One self-contained page."""
     response = Response(_PAGE, mimetype="text/html")

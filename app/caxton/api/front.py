@@ -17,6 +17,7 @@ from caxton.api import headers, hot, problems, trace
 from caxton.api.cors import Cors
 from caxton.api.gateway import EXTENSION, Gateway
 from caxton.api.lane import Answer, Answerer, Headers
+from caxton.api.permissions import INVOKE, PREFIX, SUBMIT
 from caxton.api.plain import Environ
 from caxton.api.proxies import SCHEME, Proxies
 from caxton.api.report import Report
@@ -24,11 +25,10 @@ from caxton.api.router_client import ClientGoneError
 from caxton.api.traffic import UNKNOWN, Observe
 from caxton.protocol.errors import CaxtonError
 
-PREFIX: Final = "/api/v1"
 _AGENTS: Final = f"{PREFIX}/agents/"
 _INVOKE: Final = "/invoke"
-_MESSAGES: Final = f"{PREFIX}/messages"
-INVOKE_ROUTE: Final = f"{PREFIX}/agents/<agent:name>/invoke"
+_MESSAGES: Final = SUBMIT[1]
+INVOKE_ROUTE: Final = INVOKE[1]
 """Both routes as Flask writes them: what counts requests has to name them alike."""
 ENVIRON_ROUTE: Final = "caxton.route"
 log = logging.getLogger(__name__)

@@ -11,12 +11,13 @@ from typing import Any, Final
 import msgspec
 from flask import current_app, request
 
+from caxton.api import permissions
 from caxton.api.auth import CALLER, Authenticator
 from caxton.api.limits import Limits
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
-from caxton.protocol.access import Caller
+from caxton.protocol.access import Caller, Permission
 from caxton.protocol.errors import CaxtonError, Code
 
 EXTENSION: Final = "caxton"
@@ -58,6 +59,12 @@ class Gateway:
             told(environ, code)
         if code is Code.UNAUTHORIZED:
             self.limits.login_failed(environ)
+
+    def admit(self, environ: dict[str, Any], permission: Permission) -> Caller:
+        """As `caller`, if that is enough for the permission; else `FORBIDDEN`."""
+        caller = self.caller(environ)
+        permissions.require(caller, permission)
+        return caller
 
 
 def gateway() -> Gateway:

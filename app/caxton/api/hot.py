@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import gevent
 import msgspec
 
-from caxton.api import body
+from caxton.api import body, permissions
 from caxton.api.gateway import Gateway, client_fd
 from caxton.api.trace import ENVIRON_KEY
 from caxton.protocol.access import Caller
@@ -37,6 +37,8 @@ _array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _items_decoder = msgspec.json.Decoder(list[ItemView])
 _encode = msgspec.json.encode
 _REPLY_PREFIX: Final = b'{"reply":'
+_INVOKE: Final = permissions.PERMISSION_OF[permissions.INVOKE]
+_SUBMIT: Final = permissions.PERMISSION_OF[permissions.SUBMIT]
 JsonAnswer = tuple[int, bytes, str | None]
 """Status, JSON text, Location."""
 
@@ -59,7 +61,7 @@ class Accepted(NamedTuple):
 
 def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
     """Sends one message to an agent and waits for its outcome, or answers a job at once."""
-    caller = here.caller(environ)
+    caller = here.admit(environ, _INVOKE)
     subject = caller.subject
     require_agent_name(name)
     request = decode(body.read_json(environ, here.max_content + body.ENVELOPE_BYTES), _invoke_decoder)
@@ -84,7 +86,7 @@ def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
 
 def submit(here: Gateway, environ: dict[str, Any]) -> JsonAnswer:
     """Accepts one message, a JSON array or NDJSON; every item is answered on its own."""
-    caller = here.caller(environ)
+    caller = here.admit(environ, _SUBMIT)
     data = _read_messages(here, environ)
     single = not isinstance(data, list)
     texts = [data] if isinstance(data, bytes) else data

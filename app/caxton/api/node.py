@@ -27,14 +27,14 @@ _HEALTHY = msgspec.json.encode(Health())
 
 
 @probes.get("/health")
-@operation(Operation("Whether the process is alive", {200: Health}, public=True))
+@operation(Operation("Whether the process is alive", {200: Health}))
 def health() -> Response:
     """No authentication, no dependency."""
     return answer(_HEALTHY)
 
 
 @probes.get("/ready")
-@operation(Operation("Whether the node takes work", {200: Readiness}, errors=(Code.NOT_READY,), public=True))
+@operation(Operation("Whether the node takes work", {200: Readiness}, errors=(Code.NOT_READY,)))
 def ready() -> Response:
     """503 lists the reasons by name only."""
     try:

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from caxton import __version__
 from caxton.api.gateway import Gateway
+from caxton.api.namespace_metrics import namespace_metrics
 from caxton.api.snapshot_metrics import snapshot_metrics
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Nothing
@@ -41,6 +42,7 @@ class NodeCollector:
         for name, value in sorted(flatten(stats)):
             yield self._gauge(name, name.replace("_", " "), value)
         yield self._of_agents(stats.get("agents_ledger", []))
+        yield from namespace_metrics(self._prefix, stats.get("namespaces", []))
         if meters is not None:
             yield from self._metered(meters)
 

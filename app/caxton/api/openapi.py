@@ -16,7 +16,9 @@ from werkzeug.routing import Rule
 
 from caxton import __version__
 from caxton.api.operation import ATTRIBUTE, Operation
+from caxton.api.permissions import required
 from caxton.api.problems import MEDIA_TYPE, Problem
+from caxton.protocol.access import PERMISSIONS, Permission
 from caxton.protocol.errors import HTTP_STATUS, Code
 from caxton.protocol.names import MAX_NAME_LENGTH
 from caxton.protocol.views import LogView, NodeEvent
@@ -32,7 +34,7 @@ EVERYWHERE: Final = (
 )
 TOO_LONG: Final = "414"
 """The one status that shares its code with another: a request line over the limit."""
-AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.NOT_READY, Code.RATE_LIMITED)
+AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.NOT_READY, Code.RATE_LIMITED)
 WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -64,7 +66,7 @@ def document(app: Flask) -> dict[str, Any]:
     for rule, spec in found:
         path = _PARAMETER.sub(r"{\2}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            paths.setdefault(path, {})[method.lower()] = _operation(rule, spec, components)
+            paths.setdefault(path, {})[method.lower()] = _operation(rule, method, spec, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Caxton", "version": __version__, "description": _DESCRIPTION},
@@ -92,16 +94,20 @@ def _models(spec: Operation) -> Iterator[Any]:
         yield _STREAMED[spec.streams]
 
 
-def _operation(rule: Rule, spec: Operation, components: dict[str, Any]) -> dict[str, Any]:
+def _operation(rule: Rule, method: str, spec: Operation, components: dict[str, Any]) -> dict[str, Any]:
     name = rule.endpoint.replace(".", "_")
+    permission = required(method, rule.rule)
     made: dict[str, Any] = {
         "operationId": name,
         "summary": spec.summary,
         "tags": [rule.endpoint.partition(".")[0]],
         "parameters": [*_path_parameters(rule), *_query_parameters(spec, components), *_header_parameters(spec)],
-        "responses": {**_answers(spec), **_errors(spec)},
-        "security": [] if spec.public else [{"apiKey": []}, {"bearer": []}, {}],
+        "responses": {**_answers(spec), **_errors(spec, permission)},
+        "security": [] if permission is None else [{"apiKey": []}, {"bearer": []}, {}],
     }
+    if permission is not None:
+        roles = sorted(role for role, has in PERMISSIONS.items() if permission in has)
+        made |= {"x-permission": permission, "x-roles": roles}
     media = spec.media or ({"application/json": spec.body} if spec.body is not None else {})
     if media:
         content = {kind: {"schema": _schema(model)} for kind, model in media.items()}
@@ -168,9 +174,9 @@ def _answers(spec: Operation) -> dict[str, Any]:
     return made
 
 
-def _errors(spec: Operation) -> dict[str, Any]:
+def _errors(spec: Operation, permission: Permission | None) -> dict[str, Any]:
     codes: set[Code] = {*EVERYWHERE, *spec.errors}
-    codes |= set() if spec.public else set(AUTHENTICATED)
+    codes |= set() if permission is None else set(AUTHENTICATED)
     codes |= set(WITH_BODY) if spec.body is not None or spec.media else set()
     statuses = sorted({HTTP_STATUS[code] for code in codes})
     made = {str(status): _error(code for code in codes if HTTP_STATUS[code] == status) for status in statuses}

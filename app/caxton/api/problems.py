@@ -59,8 +59,8 @@ def render(
     )
     body = _encoder.encode({**msgspec.structs.asdict(problem), **extra} if extra else problem)
     headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body)))]
-    if error.code is Code.UNAUTHORIZED:
-        headers.append(("WWW-Authenticate", 'Bearer realm="caxton", ApiKey realm="caxton"'))
+    if error.code in (Code.UNAUTHORIZED, Code.FORBIDDEN):
+        headers.append(("WWW-Authenticate", _challenge(error)))
     if status in (429, 503):
         headers.append(("Retry-After", str(_retry_after(error))))
     return Rendered(status, headers, body)
@@ -74,6 +74,18 @@ def status_line(status: int) -> str:
 def internal() -> CaxtonError:
     """What a client sees of a fault of ours."""
     return CaxtonError(Code.INTERNAL_ERROR, "something went wrong on this node; its log has the trace id")
+
+
+def _challenge(error: CaxtonError) -> str:
+    """RFC 6750, 3: nothing but the realm for a request that brought no credentials."""
+    bearer = 'Bearer realm="caxton"'
+    if error.code is Code.FORBIDDEN:
+        needed = error.details.get("needed")
+        scope = f', scope="{needed}"' if isinstance(needed, str) else ""
+        return f'{bearer}, error="insufficient_scope"{scope}'
+    if error.details.get("reason") == "invalid_token":
+        bearer += ', error="invalid_token"'
+    return f'{bearer}, ApiKey realm="caxton"'
 
 
 def _retry_after(error: CaxtonError) -> int:

@@ -18,6 +18,7 @@ from gunicorn.arbiter import Arbiter
 from caxton import config as configuration
 from caxton.api.app import create_admin_app, create_app
 from caxton.api.front import Front
+from caxton.api.tokens import Verifier
 from caxton.api.worker_class import CaxtonWorker
 from caxton.config import Config, split_address
 from caxton.protocol.errors import CaxtonError
@@ -90,6 +91,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
         assert self._config is not None
         try:
             fresh = configuration.load(self._path, os.environ).config
+            Verifier(fresh.security)
         except CaxtonError as error:
             event("reload refused, the configuration stays as it was", logging.ERROR, reason=error.message)
             return False

@@ -6,21 +6,23 @@ Owns the framing of elements that the router sends. Must never choose which elem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
 from flask import Response, request
 
 from caxton.api.auth import CALLER
-from caxton.api.gateway import client_fd, gateway, trace
+from caxton.api.gateway import client_fd, gateway
 from caxton.api.problems import render
 from caxton.api.router_client import ClientGoneError, Elements
+from caxton.api.trace import ENVIRON_KEY
 from caxton.api.worker_class import ENVIRON_WORKER
 from caxton.protocol.errors import CaxtonError
 
-TICK_SECONDS: Final = 1.0
-"""How soon a silent stream notices that its worker is to end."""
-HEARTBEAT_TICKS: Final = 15
+TICK_SECONDS: Final = 0.4
+"""How soon a stream notices that its worker is to end, or that its credentials do not hold any more."""
+HEARTBEAT_TICKS: Final = 38
 ERROR_SECONDS: Final = 0.3
 """How long a stream waits for its first element, or an error, before it sends its headers."""
 SSE: Final = "text/event-stream"
@@ -74,15 +76,34 @@ def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Res
         op, args, fd=client_fd(environ), first=ERROR_SECONDS, idle=TICK_SECONDS, caller=environ.get(CALLER)
     )
     first = next(elements, None)
-    chunks = _chunks(first, elements, frame, media_type, trace().trace_id, environ.get(ENVIRON_WORKER))
+    chunks = _chunks(first, _while_allowed(elements, environ), frame, media_type, environ)
     response = Response(chunks, mimetype=media_type)
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
+def _while_allowed(elements: Elements, environ: dict[str, Any]) -> Elements:
+    """The elements, until the credentials that the stream was opened with are refused: `UNAUTHORIZED`."""
+    authenticator = gateway().authenticator  # for later: the stream outlives Flask's context
+    return _checked(elements, lambda: authenticator.identify(environ))
+
+
+def _checked(elements: Elements, check: Callable[[], object]) -> Elements:
+    try:
+        due = monotonic() + TICK_SECONDS
+        for element in elements:
+            if monotonic() >= due:
+                check()
+                due = monotonic() + TICK_SECONDS
+            yield element
+    finally:
+        elements.close()
+
+
 def _chunks(
-    first: bytes | None, elements: Elements, frame: Frame, media_type: str, trace_id: str, worker: Any
+    first: bytes | None, elements: Elements, frame: Frame, media_type: str, environ: dict[str, Any]
 ) -> Iterator[bytes]:
+    worker, trace_id = environ.get(ENVIRON_WORKER), environ[ENVIRON_KEY].trace_id
     heartbeat = b": alive\n\n" if media_type == SSE else b"\n"
     silent = 0
     try:

@@ -45,6 +45,7 @@ _REFUSED = (Code.AGENT_NOT_FOUND, Code.AGENT_FAILED, Code.CONFLICT, Code.DRAININ
 class _Given(NamedTuple):
     config: UpdateConfig
     module: bytes | None
+    signature: str | None
 
 
 @blueprint.put("/agents/<agent:name>")
@@ -69,9 +70,8 @@ class _Given(NamedTuple):
 def update(name: str) -> Response:
     """The old version serves until the new one has started and passed its self-test; if it cannot, it serves on."""
     query(NoQuery)
-    config, module = _parse(name)
     wait = 0.0 if hot.prefers_job(request.environ) else WAIT_SECONDS
-    args = _update(name, config, module, wait)
+    args = _update(name, _parse(name), wait)
     return deployed(ask("agent.update", args, timeout=gateway().timeout), name)
 
 
@@ -127,20 +127,24 @@ def _parse(name: str) -> _Given:
     environ = request.environ
     config: UpdateConfig
     module: bytes | None
+    signature: str | None
     if body.require_type(environ, JSON, body.MULTIPART) == body.MULTIPART:
         parts = body.read_parts(environ)
         config, module = decode(parts.get("config", b"{}"), _config_decoder), parts.get("wasm")
+        signature = body.signature_in(parts)
     else:
         given = decode(body.read(environ, JSON_BYTES), _body_decoder)
         config, module = given, module_of(given.wasm_module or None, given.wat or None, optional=True)
+        signature = given.signature or None
     if config.name not in (UNSET, name):
         raise CaxtonError(
             Code.INVALID_REQUEST, "name: an agent keeps its name", path="name", found=config.name, expected=name
         )
-    return _Given(config, module)
+    return _Given(config, module, signature)
 
 
-def _update(name: str, config: UpdateConfig, module: bytes | None, wait: float) -> Update:
+def _update(name: str, given: _Given, wait: float) -> Update:
+    config, module, signature = given
     change = ConfigChange(**{field: getattr(config, field) for field in ConfigChange.__struct_fields__})
     canary, blue_green = config.canary or None, config.blue_green or None
-    return Update(name, change, module, config.strategy, canary, blue_green, etags.if_match(), wait)
+    return Update(name, change, module, config.strategy, canary, blue_green, etags.if_match(), wait, signature)

@@ -21,8 +21,9 @@ from caxton.backup.contents import describe
 from caxton.backup.faults import Fault, invalid, refusals
 from caxton.backup.manifest import StateManifest
 from caxton.backup.verify import Opened, open_state
-from caxton.config import Config, Paths
+from caxton.config import Config
 from caxton.protocol.errors import Code
+from caxton.protocol.secrets import key_id_of, key_of
 from caxton.protocol.views import Counts
 from caxton.store import SCHEMA_VERSION, Archive, datalock, sync_directory
 
@@ -70,11 +71,11 @@ def restore(config: Config, source: Path, *, paused: bool = False, reserve: int 
             swap.forget_unused(data, config.paths.database)
             with files.work_directory(data) as work:
                 opened = open_state(source.absolute(), work, reserve)
-                return _restore(config.paths, source, opened, work, paused=paused, started=started)
+                return _restore(config, source, opened, work, paused=paused, started=started)
 
 
-def _restore(paths: Paths, source: Path, opened: Opened, work: Path, *, paused: bool, started: float) -> Restored:
-    manifest, notes = opened.manifest, list(opened.notes)
+def _restore(config: Config, source: Path, opened: Opened, work: Path, *, paused: bool, started: float) -> Restored:
+    paths, manifest, notes = config.paths, opened.manifest, list(opened.notes)
     modules = work / "modules"
     modules.mkdir()
     files.require_room(work, sum(module.size_bytes for module in manifest.modules))
@@ -86,6 +87,7 @@ def _restore(paths: Paths, source: Path, opened: Opened, work: Path, *, paused: 
             raise invalid(source, Fault.ROWS, "the unpacked state is not what the manifest says")
         agents = {agent.name: agent.status.value for agent in archive.agents()}
         pending = _pending(archive)
+        notes += _keys_needed(config, archive)
     opened.database.chmod(files.FILE_MODE)
     files.give_to_owner(work, paths.data)
     with _pausing(paths.data / PAUSED_FILE, paused):
@@ -142,6 +144,18 @@ def _take_out(archive: Archive, manifest: StateManifest, target: Path, source: P
         if hashlib.sha256(content).hexdigest() != module.sha256:
             raise invalid(source, Fault.MODULES, f"the module {module.sha256} inside is damaged")
         files.write(target / module.sha256, content, 0o440)
+
+
+def _keys_needed(config: Config, archive: Archive) -> list[str]:
+    """A backup has agents' secrets as ciphertext only: which keys they need beside those that are here."""
+    keys = (config.security.secrets_key, config.security.previous_secrets_key)
+    here = {key_id_of(key_of(text)) for text in keys if text is not None}
+    return [
+        f"{count} secrets of agents need the key {key_id}, which is not in this configuration: the node must find it "
+        "as security.secrets_key (caxton secret list says which can be read)"
+        for key_id, count in archive.keys_of_secrets().items()
+        if key_id not in here
+    ]
 
 
 def _pending(archive: Archive) -> list[PendingMail]:

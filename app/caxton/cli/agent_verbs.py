@@ -15,6 +15,7 @@ from caxton.cli.agent_use import invoke, logs
 from caxton.cli.client import connect, segment
 from caxton.cli.deployment import assemble, config_options, deploy, read_config
 from caxton.cli.render import emit_json, emit_one, emit_page, note, progress
+from caxton.cli.sign_verbs import keygen, read_signature, sign, signature_option
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.validation import inspect
 from caxton.cli.values import Duration, read_file
@@ -43,6 +44,7 @@ DETAILS = {
     "node": "node",
     "module": "module_sha256",
     "module bytes": "module_bytes",
+    "signed by": "signed_by",
     "capabilities": "capabilities",
     "counters": "counters",
     "resources": "resources",
@@ -60,22 +62,23 @@ def agent() -> None:
     """Deploy and use agents."""
 
 
-for verb in (invoke, logs, schedules, http_calls, update, rollback, rollout, versions):
+for verb in (invoke, logs, schedules, http_calls, update, rollback, rollout, versions, keygen, sign):
     agent.add_command(verb)
 
 
 @agent.command("deploy")
 @click.argument("file")
 @click.option("--name", help="The agent's name (default: the file's).")
+@signature_option
 @config_options
 @output_options
 @pass_state
-def deploy_verb(state: State, file: str, config_file: str | None, **options: Any) -> None:
+def deploy_verb(state: State, file: str, config_file: str | None, signature_file: str | None, **options: Any) -> None:
     """Deploy FILE (.wasm or .wat) and wait until it runs."""
     config = assemble(file, read_config(config_file), options)
-    module = read_file(file)
+    module, signature = read_file(file), read_signature(file, signature_file)
     with connect(state) as client, progress(state, f"deploying {config['name']}") as show:
-        made = deploy(client, config, module, show)
+        made = deploy(client, config, module, show, signature)
     if state.as_json:
         emit_json(made)
     elif state.quiet:

@@ -29,7 +29,10 @@ def config() -> None:
 @pass_state
 def check(state: State, file: Path | None) -> None:
     """Say everything that is wrong with a configuration; exit 0 when it holds."""
+    from caxton.provenance import Trust
+
     loaded = configuration.load(file or state.config_file, os.environ)
+    Trust.load(loaded.config.security.trusted_keys)
     if state.as_json:
         emit_json({"file": str(loaded.file) if loaded.file else None, "valid": True, "warnings": loaded.warnings})
         return

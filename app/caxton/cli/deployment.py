@@ -89,9 +89,15 @@ def assemble(file: str, config: dict[str, Any], options: dict[str, Any]) -> dict
     return made
 
 
-def deploy(client: Client, config: dict[str, Any], module: bytes, show: Progress) -> dict[str, Any]:
+def deploy(
+    client: Client, config: dict[str, Any], module: bytes, show: Progress, signature: str | None = None
+) -> dict[str, Any]:
     """Uploads, waits for the job if there is one; answers the agent that runs."""
-    files = {"wasm": ("module", module, "application/wasm"), "config": (None, msgspec.json.encode(config))}
+    files: dict[str, Any] = {
+        "wasm": ("module", module, "application/wasm"),
+        "config": (None, msgspec.json.encode(config)),
+    }
+    files |= signature_part(signature)
     response = client.send("POST", "/agents", files=files, timeout=DEPLOY_SECONDS)
     answer: dict[str, Any] = response.json()
     if response.status_code != 202:
@@ -99,6 +105,11 @@ def deploy(client: Client, config: dict[str, Any], module: bytes, show: Progress
     wait_for(client, answer, show)
     shown: dict[str, Any] = client.get(f"/agents/{config['name']}")
     return shown
+
+
+def signature_part(text: str | None) -> dict[str, Any]:
+    """The part of a multipart body that carries a signature; none without one."""
+    return {} if text is None else {"signature": (None, text.encode())}
 
 
 def wait_for(client: Client, job: dict[str, Any], show: Progress) -> dict[str, Any]:

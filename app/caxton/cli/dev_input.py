@@ -13,9 +13,11 @@ import click
 import msgspec
 
 from caxton.cli.deployment import assemble, read_config
+from caxton.cli.values import read_file
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message
+from caxton.protocol.names import is_agent_name
 from caxton.protocol.requests import InvokeBody, invoke_message
 
 SENDER: Final = "client:dev"
@@ -62,6 +64,20 @@ def read_messages(path: Path | None) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise click.UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def read_secrets(path: Path | None) -> dict[str, bytes]:
+    """The secrets of a file of `NAME=VALUE` lines, by name; empty lines and those that begin with # are skipped."""
+    found: dict[str, bytes] = {}
+    for number, line in enumerate(read_file(path).splitlines() if path is not None else (), 1):
+        if not line.strip() or line.startswith(b"#"):
+            continue
+        name, equals, value = line.partition(b"=")
+        text = name.decode("utf-8", "replace").strip()
+        if not equals or not is_agent_name(text):
+            raise CaxtonError(Code.INVALID_REQUEST, f"line {number} of the secrets: expected NAME=VALUE")
+        found[text] = value
+    return found
 
 
 def _content(line: bytes, number: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from caxton.cli.deployment import config_options
-from caxton.cli.dev_input import FORMS, agent_config, messages_of, read_messages
+from caxton.cli.dev_input import FORMS, agent_config, messages_of, read_messages, read_secrets
 from caxton.cli.dev_show import show_agent, show_costs, show_report
 from caxton.cli.dev_watch import changed
 from caxton.cli.failures import EXIT_FAILED, explain
@@ -40,6 +40,13 @@ _OPTIONS = (
         help="content: a message a line, JSON or else text. message: a line has the fields of an invocation. "
         "text: all of it is one message.",
     ),
+    click.option(
+        "--secrets",
+        "secrets_file",
+        type=click.Path(path_type=Path),
+        envvar="CAXTON_DEV_SECRETS",
+        help="A file of NAME=VALUE lines: what an agent with the grant gets.",
+    ),
 )
 
 
@@ -59,7 +66,9 @@ def dev() -> None:
 @_agent_options
 @output_options
 @pass_state
-def run(state: State, agent: str, form: str, node_file: Path | None, **options: Any) -> int:
+def run(
+    state: State, agent: str, form: str, node_file: Path | None, secrets_file: Path | None, **options: Any
+) -> int:
     """Run AGENT (.wasm or .wat) on messages from stdin: `caxton dev run AGENT < messages`.
 
     The same executor as a node's, for this command only: the same compile jail, limits and host functions. Keys, and
@@ -68,10 +77,10 @@ def run(state: State, agent: str, form: str, node_file: Path | None, **options: 
     """
     if agent == "-":
         raise click.UsageError("the messages come from stdin: the agent must be a file")
-    data = read_messages(None)
+    data, secrets = read_messages(None), read_secrets(secrets_file)
 
     async def once() -> bool:
-        async with desk(node_file or state.config_file, os.environ) as at:
+        async with desk(node_file or state.config_file, os.environ, secrets) as at:
             return await _rehearse(state, at, agent, data, form, options)
 
     with terminable():
@@ -83,7 +92,15 @@ def run(state: State, agent: str, form: str, node_file: Path | None, **options: 
 @click.option("--messages", type=click.Path(path_type=Path), help="A file instead of stdin; its changes count too.")
 @output_options
 @pass_state
-def watch(state: State, agent: str, form: str, node_file: Path | None, messages: Path | None, **options: Any) -> None:
+def watch(
+    state: State,
+    agent: str,
+    form: str,
+    node_file: Path | None,
+    secrets_file: Path | None,
+    messages: Path | None,
+    **options: Any,
+) -> None:
     """Run AGENT on its messages again whenever its file, its configuration or its messages change.
 
     Every time it is deployed anew, with empty keys. What is wrong with it is said, and the next change awaited.
@@ -91,12 +108,12 @@ def watch(state: State, agent: str, form: str, node_file: Path | None, messages:
     """
     if agent == "-":
         raise click.UsageError("what is watched must be a file")
-    data = None if messages else read_messages(None)
+    data, secrets = None if messages else read_messages(None), read_secrets(secrets_file)
     files = tuple(Path(one) for one in (agent, options["config_file"], messages) if one is not None)
 
     async def always() -> None:
         seen = None
-        async with desk(node_file or state.config_file, os.environ) as at:
+        async with desk(node_file or state.config_file, os.environ, secrets) as at:
             while True:
                 seen = await changed(files, seen)
                 try:

@@ -35,7 +35,8 @@ HINTS: Final[dict[Code, str]] = {
     Code.RESOURCE_LIMIT_EXCEEDED: "caxton agent list; caxton config show --origin",
     Code.SCHEMA_TOO_NEW: "install the newer caxton again, or restore a backup",
     Code.STORAGE_FULL: "free space in the data directory: df -h",
-    Code.UNAUTHORIZED: "export CAXTON_API_KEY=$(caxton key create --subject me -q)",
+    Code.FORBIDDEN: "a key with another role: caxton key create --subject NAME --role ROLE",
+    Code.UNAUTHORIZED: "export CAXTON_API_KEY=$(caxton key create --subject me --role admin -q)",
     Code.UNREACHABLE: "caxton serve, or --url / CAXTON_URL",
 }
 

@@ -44,6 +44,21 @@ def duration(text: str) -> float:
         raise click.BadParameter(f"{text!r}: expected {rejected.expected}") from None
 
 
+class Size(click.ParamType[int]):
+    """An option in bytes, such as `500MB`; a plain number is bytes too."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        if isinstance(value, int) or (value.isascii() and value.isdigit()):
+            return int(value)
+        try:
+            return parse_size(value)
+        except Rejected as rejected:
+            raise click.BadParameter(f"{value!r}: expected {rejected.expected}") from None
+
+
 class Duration(click.ParamType[float]):
     """A duration option."""
 

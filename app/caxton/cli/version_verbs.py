@@ -12,8 +12,9 @@ import click
 import msgspec
 
 from caxton.cli.client import Client, connect, segment
-from caxton.cli.deployment import DEPLOY_SECONDS, assemble, config_options, read_config, wait_for
+from caxton.cli.deployment import DEPLOY_SECONDS, assemble, config_options, read_config, signature_part, wait_for
 from caxton.cli.render import emit_json, emit_one, emit_rows, note, progress
+from caxton.cli.sign_verbs import read_signature, signature_option
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import Duration, read_file
 
@@ -24,6 +25,7 @@ COLUMNS = {
     "PROFILE": "profile",
     "BYTES": "module_bytes",
     "MODULE": "module_sha256",
+    "SIGNED BY": "signed_by",
     "REASON": "reason",
 }
 ROLLOUT = {
@@ -45,6 +47,7 @@ CANARY = ("percent", "min_executions", "max_error_rate", "max_latency_ratio", "d
 @click.command()
 @click.argument("name")
 @click.argument("file", required=False)
+@signature_option
 @config_options
 @click.option("--strategy", type=click.Choice(["rolling", "canary", "blue_green"]), default="rolling")
 @click.option("--percent", type=click.FloatRange(0, 100, min_open=True), help="canary: share of the conversations.")
@@ -55,7 +58,9 @@ CANARY = ("percent", "min_executions", "max_error_rate", "max_latency_ratio", "d
 @click.option("--keep", "keep_seconds", type=Duration(), help="blue_green: how long the old version stays warm.")
 @output_options
 @pass_state
-def update(state: State, name: str, file: str | None, config_file: str | None, **options: Any) -> None:
+def update(
+    state: State, name: str, file: str | None, config_file: str | None, signature_file: str | None, **options: Any
+) -> None:
     """Make a new version of NAME: a module FILE (.wasm or .wat), options, or both."""
     module = read_file(file) if file is not None else None
     rollout = _rollout(options)
@@ -64,7 +69,10 @@ def update(state: State, name: str, file: str | None, config_file: str | None, *
         base = {**before["config"], **read_config(config_file)}
         wanted = assemble(name, _without_named_lists(base, options), options)
         change = {key: value for key, value in wanted.items() if before["config"].get(key) != value}
-        made = _put(client, before, module, {**change, **rollout}, show)
+        parts = signature_part(read_signature(file, signature_file))
+        if module is not None:
+            parts["wasm"] = ("module", module, "application/wasm")
+        made = _put(client, before, parts, {**change, **rollout}, show)
     _changed(state, made)
 
 
@@ -125,11 +133,9 @@ def _without_named_lists(base: dict[str, Any], options: dict[str, Any]) -> dict[
     return {key: value for key, value in base.items() if not options.get(key)} | {"grants": grants}
 
 
-def _put(client: Client, before: dict[str, Any], module: bytes | None, config: dict[str, Any], show: Any) -> Any:
+def _put(client: Client, before: dict[str, Any], parts: dict[str, Any], config: dict[str, Any], show: Any) -> Any:
     path = f"/agents/{segment(before['name'])}"
-    files: dict[str, Any] = {"config": (None, msgspec.json.encode(config))}
-    if module is not None:
-        files["wasm"] = ("module", module, "application/wasm")
+    files = {"config": (None, msgspec.json.encode(config)), **parts}
     headers = {"If-Match": f'"{before["etag"]}"'}
     response = client.send("PUT", path, files=files, headers=headers, timeout=DEPLOY_SECONDS)
     if response.status_code != 202:

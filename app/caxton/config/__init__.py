@@ -6,6 +6,8 @@ Owns every key of production.toml. Must never import another Caxton package, `ca
 from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
+from caxton.config.private_files import exposure
+from caxton.config.public_keys import public_key
 from caxton.config.reach import public_connection
 from caxton.config.rules import is_loopback, serf_profile
 from caxton.config.sections import (
@@ -45,6 +47,7 @@ __all__ = [
     "Shown",
     "changed",
     "defaults",
+    "exposure",
     "format_duration",
     "format_size",
     "is_loopback",
@@ -52,6 +55,7 @@ __all__ = [
     "parse_duration",
     "parse_size",
     "public_connection",
+    "public_key",
     "reachable",
     "reloaded",
     "serf_profile",

@@ -33,6 +33,10 @@ class Absent(Problem):
     """A complaint about what the environment did not give: a variable, or a secret's file that cannot be read."""
 
 
+class Exposed(Problem):
+    """A complaint about a secret that others can read: the node does not start with it; who looks after it may."""
+
+
 class Rejected(Exception):
     """A value that a key does not take; the caller knows the key and makes a `Problem` of it."""
 

@@ -14,23 +14,14 @@ from urllib.parse import urlsplit
 
 from caxton.config.kinds import split_address
 from caxton.config.problems import Problem
+from caxton.config.public_keys import public_key
 from caxton.config.sections import CORES, Config
 from caxton.config.units import format_duration, format_size
+from caxton.config.weakness import problems_of, problems_of_key
 
-MIN_SECRET_BYTES: Final = 32
 MAX_SOCKET_PATH: Final = 107
-_PLACEHOLDERS: Final = (
-    "your-jwt",
-    "your_jwt",
-    "jwt_secret",
-    "jwt-secret",
-    "changeme",
-    "change-me",
-    "change_me",
-    "placeholder",
-    "example",
-    "xxxx",
-)
+_TEXT_HINT: Final = "make one: openssl rand -base64 48"
+_KEY_HINT: Final = "make one: openssl rand -base64 32"
 SERF_PROFILES: Final = {"lan": (0.2, 1.0), "wan": (0.5, 5.0), "local": (0.1, 1.0)}
 """serf's timing profiles: gossip interval and probe interval in seconds (memberlist's own defaults)."""
 
@@ -55,6 +46,7 @@ def warnings(config: Config, origins: dict[str, str]) -> list[str]:
         *_jaeger_warning(config),
         *_host_warnings(config, origins),
         *_missing_files(config),
+        *_token_warnings(config),
     ]
 
 
@@ -95,18 +87,15 @@ def serf_profile(gossip_interval: float, probe_interval: float) -> str | None:
 def _security(config: Config) -> list[Problem]:
     security = config.security
     problems: list[Problem] = []
-    secret = security.jwt_secret
-    if secret is not None:
-        problems += _secret_problems(secret)
-    if not security.auth_enabled and not is_loopback(config.networking.bind_address):
-        problems.append(
-            Problem(
-                "security.auth_enabled",
-                f"false with networking.bind_address {config.networking.bind_address}",
-                "true, unless the node listens on a loopback address",
-                "set auth_enabled = true, or bind_address = 127.0.0.1:8080",
-            )
-        )
+    if security.jwt_secret is not None:
+        problems += problems_of("security.jwt_secret", security.jwt_secret, _TEXT_HINT)
+    for key, text in (
+        ("coordination.encrypt_key", config.coordination.encrypt_key),
+        ("security.secrets_key", security.secrets_key),
+        ("security.previous_secrets_key", security.previous_secrets_key),
+    ):
+        problems += [] if text is None else problems_of_key(key, text, _KEY_HINT)
+    problems += [*_open_to_others(config), *_token_key(config)]
     if "*" in security.cors_origins and len(security.cors_origins) > 1:
         problems.append(Problem("security.cors_origins", '"*" beside others', '"*" alone, or origins'))
     for network in security.trusted_proxies:
@@ -117,14 +106,42 @@ def _security(config: Config) -> list[Problem]:
     return problems
 
 
-def _secret_problems(secret: str) -> list[Problem]:
-    length = len(secret.encode())
-    hint = "make one: openssl rand -base64 48"
-    placeholder = any(word in secret.lower() for word in _PLACEHOLDERS) or len(set(secret)) < 5
-    if placeholder:
-        return [Problem("security.jwt_secret", "a placeholder", "a random secret", hint)]
-    if length < MIN_SECRET_BYTES:
-        return [Problem("security.jwt_secret", f"{length} bytes", f"at least {MIN_SECRET_BYTES} bytes", hint)]
+def _open_to_others(config: Config) -> list[Problem]:
+    """Addresses where somebody on another host would meet a node that asks nobody who he is."""
+    if config.security.auth_enabled:
+        return []
+    ports = {"bind_address": 8080, "metrics_address": 9090, "admin_address": 8081}
+    if not config.observability.enable_metrics:
+        del ports["metrics_address"]
+    given = {name: getattr(config.networking, name) for name in ports}
+    reached = {name: address for name, address in given.items() if not is_loopback(address)}
+    if not reached:
+        return []
+    found = ", ".join(f"networking.{name} {address}" for name, address in reached.items())
+    better = ", ".join(f"{name} = 127.0.0.1:{ports[name]}" for name in reached)
+    return [
+        Problem(
+            "security.auth_enabled",
+            f"false with {found}",
+            "true, unless the node listens on loopback addresses only",
+            f"set auth_enabled = true, or {better}",
+        )
+    ]
+
+
+def _token_key(config: Config) -> list[Problem]:
+    security, key = config.security, "security.jwt_public_key_path"
+    path = security.jwt_public_key_path
+    if security.jwt_algorithm == "HS256":
+        return [] if path is None else [Problem(key, path, "nothing, because jwt_algorithm = HS256 has a secret")]
+    if path is None:
+        return [Problem(key, "nothing", f"a path, because jwt_algorithm = {security.jwt_algorithm}")]
+    try:
+        public_key(Path(path).read_bytes(), security.jwt_algorithm)
+    except OSError:
+        return []  # perhaps not for this user to read; the API, which needs it, refuses to start without
+    except ValueError as error:
+        return [Problem(key, f"{path}: {error}", f"a public key in PEM for {security.jwt_algorithm}")]
     return []
 
 
@@ -264,6 +281,16 @@ def _missing_files(config: Config) -> list[str]:
     names = ("tls_cert_path", "tls_key_path", "tls_ca_path")
     given = [(name, getattr(config.networking, name)) for name in names]
     return [f"networking.{name}: {path} cannot be read" for name, path in given if path and not _readable(path)]
+
+
+def _token_warnings(config: Config) -> list[str]:
+    security, found = config.security, []
+    path = security.jwt_public_key_path
+    if path and not _readable(path):
+        found.append(f"security.jwt_public_key_path: {path} cannot be read")
+    if security.jwt_secret is not None and security.jwt_algorithm != "HS256":
+        found.append(f"security.jwt_secret: opens nothing, because jwt_algorithm = {security.jwt_algorithm}")
+    return found
 
 
 def _readable(path: str) -> bool:

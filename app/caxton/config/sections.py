@@ -158,6 +158,11 @@ class Security:
     auth_enabled: bool = flag(True)
     jwt_secret: str | None = optional_text(r"(?s).+", "a secret of at least 32 bytes", secret=True)
     jwt_expiry: float = duration("1h", "1s", "365d", reload=True)
+    jwt_algorithm: str = choice("HS256", "HS256", "RS256", "EdDSA")
+    jwt_public_key_path: str | None = optional_text(_PATH, "a path")
+    jwt_issuer: str | None = optional_text(r"\S{1,255}", "the issuer of tokens, a text without spaces")
+    jwt_audience: str | None = optional_text(r"\S{1,255}", "the audience of tokens, a text without spaces")
+    jwt_leeway: float = duration("10s", "0s", "60s")
     api_key_header: str = text("X-API-Key", r"[A-Za-z0-9-]{1,64}", "the name of an HTTP header")
     rate_limit_enabled: bool = flag(False, reload=True)
     rate_limit_per_second: float = number(100.0, 0.001, 1_000_000, reload=True)
@@ -172,8 +177,10 @@ class Security:
         ("GET", "POST", "PUT", "DELETE"), "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", "an HTTP method", reload=True
     )
     trusted_proxies: tuple[str, ...] = words((), r"[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", "an IP address or network")
-    require_signatures: bool = flag(False)
-    trusted_keys: tuple[str, ...] = words((), _PATH, "a public key or its path")
+    require_signatures: bool = flag(False, reload=True)
+    trusted_keys: tuple[str, ...] = words((), _PATH, "KEY or SCOPE=KEY: a public key or its path", reload=True)
+    secrets_key: str | None = optional_text(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", secret=True)
+    previous_secrets_key: str | None = optional_text(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", secret=True)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from caxton.config.problems import Absent, Problem, invalid, quoted
+from caxton.config.private_files import exposure
+from caxton.config.problems import Absent, Exposed, Problem, invalid, quoted
 from caxton.config.sections import KEYS, SECTIONS
 
 PRODUCTION_FILE: Final = Path("/opt/caxton/config/production.toml")
+CREDENTIAL_STORE: Final = Path("/etc/credstore")
+"""Where systemd takes the credentials of the node's units from; root alone reads it."""
 SHORT_NAMES: Final = {
     "CAXTON_LOG_LEVEL": "observability.log_level",
     "CAXTON_METRICS_ENABLED": "observability.enable_metrics",
@@ -31,7 +34,7 @@ _MAX_FILE_BYTES: Final = 1_000_000
 class Raw:
     """A value before its check. `as_text`: it came as a string where the key may be of another type."""
 
-    value: object
+    value: object = field(repr=False)  # it may be a secret
     origin: str
     as_text: bool = False
 
@@ -115,6 +118,19 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
     return found
 
 
+def stored_values(environ: Mapping[str, str]) -> dict[str, Raw]:
+    """The same secrets for root's command line, which no unit hands them to: as the units take them, by name."""
+    if "CREDENTIALS_DIRECTORY" in environ:
+        return {}
+    found: dict[str, Raw] = {}
+    for key in [key for key, kind in KEYS.items() if kind.secret]:
+        path = CREDENTIAL_STORE / f"caxton.{key.split('.', 1)[1]}"
+        secret = _secret_text(path)
+        if secret is not None:
+            found[key] = Raw(secret, f"credential store {path}")
+    return found
+
+
 def _take(
     key: str,
     value: object,
@@ -172,7 +188,14 @@ def _read_secret(key: str, file: str, found: dict[str, Raw], problems: list[Prob
     if secret is None:
         problems.append(Absent(key, f"the unreadable file {quoted(file)}", "a readable text file with the secret"))
     else:
+        problems += exposed(key, Path(file))
         found[key.removesuffix("_file")] = Raw(secret, f"secret file {file}")
+
+
+def exposed(key: str, path: Path) -> list[Problem]:
+    """The complaint about a secret's file that others can open; none if they cannot."""
+    found = exposure(path)
+    return [] if found is None else [Exposed(key, found[0], "a file for the node's user alone", found[1])]
 
 
 def _secret_text(path: Path) -> str | None:

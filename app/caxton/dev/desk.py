@@ -58,8 +58,9 @@ class Agent(msgspec.Struct, frozen=True):
 class Desk:
     """Takes one agent at a time; every other way to use it is wrong."""
 
-    def __init__(self, machine: Engine) -> None:
+    def __init__(self, machine: Engine, secrets: Mapping[str, bytes]) -> None:
         self._machine = machine
+        self._secrets = secrets
         self._numbers = count(1)
         self._handle = 0
         self._spec: AgentSpec | None = None
@@ -133,6 +134,8 @@ class Desk:
             found = None if image is None else msgspec.msgpack.encode(image)
         elif call.kind == "load" and call.key is not None:
             found = self._kept.load(call.key)
+        elif call.kind == "secret" and call.key is not None:
+            found = self._secrets.get(call.key)
         else:
             if call.message is not None:
                 self._asked.append(call.message)
@@ -159,7 +162,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(file: Path | None, environ: Mapping[str, str]) -> AsyncIterator[Desk]:
-    """A desk with the limits and features of the node's configuration `file` (None: where a node would look)."""
+async def desk(
+    file: Path | None, environ: Mapping[str, str], secrets: Mapping[str, bytes] | None = None
+) -> AsyncIterator[Desk]:
+    """A desk with the limits and features of the node's configuration `file` (None: where a node would look).
+
+    `secrets`: what agents with the grant get by name.
+    """
     async with engine(file, environ) as machine:
-        yield Desk(machine)
+        yield Desk(machine, secrets or {})

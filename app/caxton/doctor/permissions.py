@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from caxton.config import SECRETS
+from caxton.config import SECRETS, exposure
 from caxton.doctor.model import Check, Patient, Status
 
 NAME = "permissions"
@@ -41,8 +41,9 @@ def _look(path: Path, secret: bool) -> Check | None:
         return None
     except PermissionError:
         return Check(NAME, Status.WARN, f"{path}: not ours to look at", "run it as root or as the node's user")
+    if secret:
+        found = exposure(path)
+        return None if found is None else Check(NAME, Status.FAIL, f"it holds a secret: {found[0]}", found[1])
     if not mode & _OTHERS:
         return None
-    what = "holds a secret and is" if secret else "is"
-    status = Status.FAIL if secret else Status.WARN
-    return Check(NAME, status, f"{path} {what} open to everybody ({mode & 0o777:04o})", f"chmod o-rwx {path}")
+    return Check(NAME, Status.WARN, f"{path} is open to everybody ({mode & 0o777:04o})", f"chmod o-rwx {path}")

@@ -6,10 +6,16 @@ does), or look anything up.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+MAX_PATTERNS: Final = 64
+_MAX_NAMESPACE: Final = 64
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?").fullmatch
+_PATTERN: Final = re.compile(r"[a-z0-9._/*?-]{1,128}").fullmatch
 
 
 class Role(StrEnum):
@@ -30,18 +36,32 @@ class Role(StrEnum):
 class Permission(StrEnum):
     """What a route asks for. Every route has one (`caxton.api.permissions`)."""
 
+    FOLLOW = "follow"
+    """See what became of one message or job whose id one has, and the description of the API."""
     READ = "read"
+    """Look at agents, messages, dead letters, conversations, the ledger, events."""
     SEND = "send"
+    """Send messages to agents that are named."""
+    DELEGATE = "delegate"
+    """Have a task done by whichever agents offer the capability."""
     OPERATE = "operate"
+    """Start and stop agents, treat dead letters, cancel messages."""
     DEPLOY = "deploy"
+    """Bring, change and remove agents, and say who offers and who hears what."""
+    MAINTAIN = "maintain"
+    """Drain and pause the node, set its log level."""
     ADMINISTER = "administer"
+    """Give and take access."""
 
 
+NODE_WIDE: Final = frozenset({Permission.MAINTAIN, Permission.ADMINISTER})
+"""What concerns everybody on the node: never for a caller who is bound to a namespace, whatever the role."""
+_WORK: Final = frozenset({Permission.FOLLOW, Permission.READ, Permission.SEND, Permission.DELEGATE})
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
-    Role.VIEWER: frozenset({Permission.READ}),
-    Role.AGENT_CLIENT: frozenset({Permission.SEND}),
-    Role.OPERATOR: frozenset({Permission.READ, Permission.SEND, Permission.OPERATE}),
-    Role.DEPLOYER: frozenset({Permission.READ, Permission.SEND, Permission.DEPLOY}),
+    Role.VIEWER: frozenset({Permission.FOLLOW, Permission.READ}),
+    Role.AGENT_CLIENT: frozenset({Permission.FOLLOW, Permission.SEND}),
+    Role.OPERATOR: _WORK | {Permission.OPERATE, Permission.MAINTAIN},
+    Role.DEPLOYER: _WORK | {Permission.DEPLOY},
     Role.ADMIN: frozenset(Permission),
 }
 
@@ -65,7 +85,25 @@ class Caller(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     def may(self, permission: Permission) -> bool:
         """Whether the role has the permission, in whatever is in reach."""
-        return permission in PERMISSIONS[self.role]
+        return permission in PERMISSIONS[self.role] and (self.namespace is None or permission not in NODE_WIDE)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What a key or a token says its bearer may do: see `Caller`."""
+
+    role: Role
+    namespace: str | None = None
+    agents: tuple[str, ...] | None = None
+
+    def problem(self) -> tuple[str, str] | None:
+        """What is wrong with it, as the field's name and what would be right; None when nothing is."""
+        if self.namespace is not None and not (len(self.namespace) <= _MAX_NAMESPACE and _NAMESPACE(self.namespace)):
+            return "namespace", f"1 to {_MAX_NAMESPACE} of a-z 0-9 . _ - (no dash or dot at an end)"
+        if (self.role is Role.AGENT_CLIENT) != (self.agents is not None):
+            return "agents", f"glob patterns of agents for the role {Role.AGENT_CLIENT}, and for no other role"
+        if self.agents is not None and not (0 < len(self.agents) <= MAX_PATTERNS and all(map(_PATTERN, self.agents))):
+            return "agents", f"1 to {MAX_PATTERNS} patterns such as billing, team/* or mail-?: a-z 0-9 . _ - / * ?"
+        return None
 
 
 def local_caller(uid: int) -> Caller:

@@ -84,8 +84,8 @@ class Start(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 class HostReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """The answer to a `HostCall`. `status` ≥ 0 or a negative code of spec/abi.md; `data` is its value.
 
-    For `load` the key's bytes; for `request` the reply, an encoded `Message`, or nothing when the message was
-    handled and not answered; for `http` the answer as JSON text.
+    For `load` the key's bytes; for `secret` its value; for `request` the reply, an encoded `Message`, or nothing when
+    the message was handled and not answered; for `http` the answer as JSON text.
     """
 
     exec_id: int
@@ -200,7 +200,8 @@ class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
 
     `kind`: `load` (`key`), `request` (`message`, already derived id), `restore` (`key` = part of the snapshot,
     answered by an encoded `caxton.protocol.snapshots.Image`), `http` (`data` = the guest's JSON, `key` = the
-    idempotency key), `count` (`key`, a topic or capability as a receiver: how many it stands for).
+    idempotency key), `count` (`key`, a topic or capability as a receiver: how many it stands for),
+    `secret` (`key`, its name).
     """
 
     exec_id: int

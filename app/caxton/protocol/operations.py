@@ -11,10 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.protocol.access import Caller
+from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.namespaces import NamespaceSet, NamespaceView
+from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
     CapabilityView,
@@ -42,6 +44,9 @@ from caxton.protocol.views import (
     Page,
     ProbeView,
     Readiness,
+    RotationView,
+    TokenRecord,
+    TokenView,
 )
 
 # ---- frames ----------------------------------------------------------------------------------------
@@ -134,11 +139,15 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deploy(msgspec.Struct, frozen=True):
-    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`."""
+    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`.
+
+    `signature`: the text of a signature file (app/docs/provenance.md).
+    """
 
     config: AgentConfig
     module: bytes
     wait_seconds: float = 1.0
+    signature: str | None = None
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -209,7 +218,23 @@ class KeyCreate(msgspec.Struct, frozen=True):
     """Make an API key for `subject`; `ttl_seconds` None = no expiry."""
 
     subject: str
+    scope: Scope
     ttl_seconds: float | None = None
+
+
+class KeyRotate(msgspec.Struct, frozen=True):
+    """Make a successor that may do the same; the key itself ends after `overlap_seconds`."""
+
+    key_id: str
+    overlap_seconds: float
+    ttl_seconds: float | None = None
+
+
+class TokenRevoke(msgspec.Struct, frozen=True):
+    """Refuse the token with this `jti` from now on; `expires_at`, in seconds since the epoch: until when at most."""
+
+    jti: str
+    expires_at: float | None = None
 
 
 class SetLogLevel(msgspec.Struct, frozen=True):
@@ -274,7 +299,12 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "key.create": (KeyCreate, KeyView),
     "key.list": (Listing, Page),
     "key.revoke": (Named, KeyView),
+    "key.rotate": (KeyRotate, RotationView),
+    "key.bootstrap": (Nothing, KeyView | None),
     "key.lookup": (Named, KeyRecord),
+    "token.revoke": (TokenRevoke, TokenView),
+    "token.list": (Listing, Page),
+    "token.lookup": (Named, TokenRecord),
     "node.pause": (Nothing, Nothing),
     "node.resume": (Nothing, Nothing),
     "node.drain": (Drain, DrainView),
@@ -295,4 +325,12 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "task.get": (Named, TaskView),
     "task.list": (TaskListing, Page),
     "task.cancel": (Named, TaskView),
+    "namespace.list": (Listing, Page),
+    "namespace.get": (Named, NamespaceView),
+    "namespace.set": (NamespaceSet, NamespaceView),
+    "namespace.remove": (Named, Affected),
+    "secret.set": (SecretSet, SecretView),
+    "secret.list": (Listing, Page),
+    "secret.remove": (Named, Affected),
+    "secret.rekey": (Nothing, Rekeyed),
 }

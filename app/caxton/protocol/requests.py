@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
+from caxton.protocol.access import MAX_PATTERNS, Role
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid, new_id
@@ -66,10 +67,11 @@ class InvokeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
 
 
 class DeployBody(AgentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """JSON body of POST /agents: the configuration with its module, as base64 or as text."""
+    """JSON body of POST /agents: the configuration with its module, as base64 or as text, and its signature."""
 
     wasm_module: str | None = None
     wat: str | None = None
+    signature: str | None = None
 
 
 class StopBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,9 +111,19 @@ class PurgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /admin/keys. `ttl_seconds` None = no expiry."""
+    """Body of POST /admin/keys. `ttl_seconds` None = no expiry; `agents`: glob patterns, for an agent-client."""
 
     subject: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")]
+    role: Role
+    namespace: str | None = None
+    agents: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PATTERNS)] | None = None
+    ttl_seconds: Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)] | None = None
+
+
+class RotateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /admin/keys/{key_id}/rotate: how long the old key goes on, and the new one lives."""
+
+    overlap_seconds: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 86_400.0
     ttl_seconds: Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)] | None = None
 
 

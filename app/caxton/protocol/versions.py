@@ -124,6 +124,7 @@ class UpdateBody(UpdateConfig, frozen=True, forbid_unknown_fields=True, omit_def
 
     wasm_module: str | UnsetType = UNSET
     wat: str | UnsetType = UNSET
+    signature: str | UnsetType = UNSET
 
 
 class RollbackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +143,7 @@ class RolloutBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Update(msgspec.Struct, frozen=True):
-    """Make a new version; `module` None = the one that is there. Answered as `Deploy` is."""
+    """Make a new version; `module` None = the one that is there, with its signature. Answered as `Deploy` is."""
 
     name: str
     change: ConfigChange
@@ -152,6 +153,7 @@ class Update(msgspec.Struct, frozen=True):
     blue_green: BlueGreen | None = None
     etag: str | None = None
     wait_seconds: float = 1.0
+    signature: str | None = None
 
 
 class Rollback(msgspec.Struct, frozen=True):
@@ -192,7 +194,7 @@ class RolloutView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class VersionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version. `state`: `current`, `candidate` (a canary), `warm` (kept up after a switch), `kept`.
 
-    `reason`: why a rollout took it back; a rollback without a number passes it over.
+    `reason`: why a rollout took it back; a rollback without a number passes it over. `signed_by`: id of a key.
     """
 
     version: int
@@ -202,3 +204,4 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     profile: Profile
     deployed_at: str
     reason: str | None = None
+    signed_by: str | None = None

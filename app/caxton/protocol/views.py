@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from caxton.protocol.access import Role, Scope
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Grants, Instance, Shape
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Execution
@@ -102,6 +103,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     module_sha256: str
     module_bytes: int
+    signed_by: str | None = None
+    """Id of the key that signed the module for this agent."""
     node: str
     limits: EffectiveLimits
     grants: Grants
@@ -218,6 +221,9 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     key_id: str
     subject: str
+    role: Role
+    namespace: str | None = None
+    agents: tuple[str, ...] | None = None
     created_at: str
     expires_at: str | None = None
     revoked_at: str | None = None
@@ -233,6 +239,28 @@ class KeyRecord(msgspec.Struct, frozen=True):
     digest: bytes
     expires_at: float | None = None
     revoked_at: float | None = None
+    scope: Scope = Scope(Role.ADMIN)
+
+
+class RotationView(msgspec.Struct, frozen=True):
+    """A key's successor, with its text, and the key that it succeeds, with its end."""
+
+    made: KeyView
+    ends: KeyView
+
+
+class TokenView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A token that was revoked by its `jti`; `expires_at` None: unknown, so this is kept for good."""
+
+    jti: str
+    revoked_at: str
+    expires_at: str | None = None
+
+
+class TokenRecord(msgspec.Struct, frozen=True):
+    """What an API worker needs to know of a token whose signature holds."""
+
+    revoked: bool
 
 
 class LogView(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import os
 from typing import Final, TypeVar
 
 from caxton.config import Config
+from caxton.protocol.access import namespace_of
 from caxton.protocol.agents import (
     AgentConfig,
     EffectiveLimits,
@@ -21,7 +22,8 @@ from caxton.protocol.agents import (
     Shape,
 )
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.names import require_agent_name
+from caxton.protocol.names import is_agent_name, require_agent_name
+from caxton.protocol.snapshots import STATE
 from caxton.router.egress import check_grants
 from caxton.router.snapshots.rules import bounded, check_snapshots
 from caxton.router.timing.cron import check_schedules
@@ -55,8 +57,21 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     _check_dirs(config.grants, limits.runtime.shareable_dirs)
     check_snapshots(config)
     check_grants(config.grants.http)
+    _check_secrets(config)
     check_schedules(config.schedules or [], limits.messaging.max_message_size)
     return limits_of(config, limits)
+
+
+def _check_secrets(config: AgentConfig) -> None:
+    """Secrets are granted by their whole names: an agent of a namespace gets its namespace's, and no snapshots."""
+    team = namespace_of(config.name)
+    for name in config.grants.secrets:
+        if not is_agent_name(name):
+            raise _invalid("grants.secrets", "no name of a secret", name[:80], "name or team/name, without a pattern")
+        if team is not None and namespace_of(name) != team:
+            raise _invalid("grants.secrets", "a secret of another namespace", name, f"{team}/…")
+    if config.grants.secrets and config.state == STATE:
+        raise _invalid("grants.secrets", "a snapshot would keep them in clear on the disk", STATE, 'state = "memory"')
 
 
 def check_module_size(size: int) -> None:

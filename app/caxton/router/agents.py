@@ -44,11 +44,14 @@ class Agent:
     isolated: bool = False
     """Runs in a worker of its own: it forced a kill once, or has granted directories."""
     quarantine: Quarantine | None = None
+    signature: str | None = None
+    """The text that the module was deployed with."""
+    signed_by: str | None = None
 
 
 _OF_A_VERSION = (
     "version", "config", "module", "limits", "shape", "instance", "max_concurrency", "deployed_at", "capabilities",
-    "descriptor", "isolated",
+    "descriptor", "isolated", "signature", "signed_by",
 )  # fmt: skip
 
 
@@ -80,7 +83,7 @@ class Registry:
         """The agent, or `AGENT_NOT_FOUND`."""
         agent = self._agents.get(name)
         if agent is None:
-            raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {name[:128]!r}", name=name[:128])
+            raise unknown_agent(name)
         return agent
 
     def add(self, agent: Agent) -> None:
@@ -94,3 +97,8 @@ class Registry:
     def drop(self, name: str) -> None:
         """Forgets an agent; forgetting twice is no error."""
         self._agents.pop(name, None)
+
+
+def unknown_agent(name: str) -> CaxtonError:
+    """The refusal for a name that nobody has, or that the caller does not reach."""
+    return CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {name[:128]!r}", name=name[:128])

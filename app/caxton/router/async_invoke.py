@@ -29,7 +29,7 @@ async def begin(desk: Desk, args: Invoke) -> JobView:
     """Makes the job durable, then sends the message."""
     require_disk(desk)  # the job is a row, even where the message is none
     desk.registry.require(args.message.receiver)
-    job = await desk.jobs.create(INVOKE, args)
+    job = await desk.jobs.create(INVOKE, args, args.message.receiver, args.message.sender)
     desk.spawn(_run(desk, job, args))
     return job_view(job.row(RUNNING))
 

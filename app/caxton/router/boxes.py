@@ -16,6 +16,7 @@ from caxton.config import Config
 from caxton.protocol.agents import Instance
 from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
+from caxton.router.access.accounts import Account, Accounts
 from caxton.router.agents import Agent, exchange_versions
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
@@ -139,6 +140,8 @@ class Box:
     """It waits for a worker."""
     gauge: Gauge | None = None
     """Measures this version while it is compared with another."""
+    account: Account | None = None
+    """Its namespace's."""
 
     @property
     def home(self) -> Box:
@@ -153,7 +156,7 @@ class Box:
     @property
     def can_run(self) -> bool:
         """Whether an execution of this agent may start now."""
-        if not (self.open and self.mailbox.ready_in(self.lane)):
+        if not (self.open and self.mailbox.ready_in(self.lane)) or (self.account is not None and self.account.held):
             return False
         if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False
@@ -229,6 +232,7 @@ class Boxes:
         self._boxes: dict[str, Box] = {}
         self._by_handle: dict[int, Box] = {}
         self._handles = count(1)
+        self.accounts = Accounts()
         self.live: dict[str, Entry] = {}
         """Every message that is not durably settled yet."""
         self.generation = 0
@@ -253,7 +257,7 @@ class Boxes:
 
     def add(self, agent: Agent, spec: AgentSpec) -> Box:
         """A closed box for an agent."""
-        box = Box(agent, spec, 0)
+        box = Box(agent, spec, 0, account=self.accounts.of(agent.name))
         box.idle.set()
         self._boxes[agent.name] = box
         self.generation += 1
@@ -272,7 +276,7 @@ class Boxes:
 
     def add_side(self, home: Box, agent: Agent, spec: AgentSpec) -> Box:
         """A closed box for another version of the agent, on the same mailbox."""
-        side = Box(agent, spec, self.new_handle(), home.mailbox, side_of=home)
+        side = Box(agent, spec, self.new_handle(), home.mailbox, side_of=home, account=home.account)
         side.idle.set()
         home.sides.append(side)
         self._by_handle[side.handle] = side

@@ -43,6 +43,7 @@ from caxton.router.replies import timer_message
 from caxton.router.results import Results
 from caxton.router.rows import agent_row
 from caxton.router.scheduler import Scheduler
+from caxton.router.secrets import Secrets
 from caxton.router.snapshots.service import Snapshots, hibernates
 from caxton.router.supervision.holds import Holds
 from caxton.router.supervision.quarantine import Supervision
@@ -72,6 +73,7 @@ class Core:
         self._registry = registry
         self._emit = emit
         self._boxes = Boxes(config, BODY_BUDGET_BYTES)
+        self.accounts = self._boxes.accounts
         self.followers = Followers()
         self._waiters = Waiters()
         self._commits = Commits(store.writer, self._store_failed)
@@ -110,6 +112,7 @@ class Core:
         addressing = self.talking.addressing
         self.snapshots = Snapshots(self._commits, store.reader, self._emit)
         self._egress = Egress(self._boxes, self._commits)
+        self.secrets = Secrets(self._boxes.config.security, self._commits, store.reader)
         results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
         self._hostcalls = HostCalls(
             self._boxes,
@@ -121,6 +124,7 @@ class Core:
             store.reader,
             self.snapshots,
             self._egress,
+            self.secrets,
         )
         self._tenancy = Tenancy(
             self._boxes,

@@ -21,7 +21,9 @@ from caxton.protocol.execution import Result
 from caxton.protocol.ids import new_id
 from caxton.protocol.operations import Deploy, Deployed
 from caxton.protocol.views import AgentView
-from caxton.router import admission
+from caxton.router import admission, provenance
+from caxton.router.access.bounds import own_names
+from caxton.router.access.namespaces import require_agent_room
 from caxton.router.agents import Agent
 from caxton.router.desk import Desk
 from caxton.router.jobs import DEPLOY, Job
@@ -44,6 +46,7 @@ class Order(msgspec.Struct, frozen=True):
     config: AgentConfig
     sha256: str
     agent_id: str
+    signature: str | None = None
 
 
 async def deploy(desk: Desk, args: Deploy) -> Deployed:
@@ -53,11 +56,12 @@ async def deploy(desk: Desk, args: Deploy) -> Deployed:
     admission.check_config(args.config, desk.config)
     admission.check_module_size(len(args.module))
     _require_free(desk, args.config.name)
-    _require_room(desk)
+    _require_room(desk, args.config.name)
     sha256 = await desk.modules.put(args.module)
     try:
-        order = Order(args.config, sha256, new_id())
-        job = await desk.jobs.create(DEPLOY, order)
+        provenance.require_incoming(desk, args.config.name, sha256, args.signature)
+        order = Order(args.config, sha256, new_id(), args.signature)
+        job = await desk.jobs.create(DEPLOY, order, order.config.name)
     except BaseException:
         let_go(desk, sha256)
         raise
@@ -118,13 +122,15 @@ async def answer(desk: Desk, job: Job, task: asyncio.Task[AgentView | CaxtonErro
 async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
     config = order.config
     limits = admission.check_config(config, desk.config)  # again: a restart may have brought another configuration
+    signed_by = provenance.require_incoming(desk, config.name, order.sha256, order.signature)
     _require_free(desk, config.name)
     path = desk.modules.path(order.sha256)
     job.advance(0.05, "compiling")
     module = await desk.core.prepare(config, order.sha256, path, lambda used: job.advance(compiling(used)))
     admission.check_module(config, limits, module)
-    _require_room(desk)
+    _require_room(desk, config.name)
     agent = _agent(order, module, desk)
+    agent.signature, agent.signed_by = order.signature, signed_by
     desk.registry.add(agent)
     try:
         return await _launch(desk, job, agent)
@@ -164,7 +170,10 @@ async def _take_back(desk: Desk, agent: Agent) -> None:
 
 
 def describe(agent: Agent, result: Result) -> None:
-    """Takes over what `get_capabilities` said; what is no JSON object is only kept out, the agent may run."""
+    """Takes over what `get_capabilities` said; what is no JSON object is only kept out, the agent may run.
+
+    Of what it says it offers, names of another namespace do not count: that a deployment must say.
+    """
     agent.descriptor = None
     named: list[str] = []
     if result.capabilities:
@@ -173,7 +182,7 @@ def describe(agent: Agent, result: Result) -> None:
             named = msgspec.json.decode(result.capabilities, type=_Descriptor).capabilities
         except (msgspec.DecodeError, RecursionError):
             log.warning("agent %s: get_capabilities gave no usable descriptor", agent.name)
-    agent.capabilities = list(dict.fromkeys([*agent.config.capabilities, *named]))
+    agent.capabilities = list(dict.fromkeys([*agent.config.capabilities, *own_names(named, agent.name)]))
 
 
 class _Descriptor(msgspec.Struct, frozen=True):
@@ -203,7 +212,8 @@ def _require_free(desk: Desk, name: str) -> None:
         raise CaxtonError(Code.AGENT_ALREADY_EXISTS, f"an agent called {name!r} is already deployed", name=name)
 
 
-def _require_room(desk: Desk) -> None:
+def _require_room(desk: Desk, name: str) -> None:
+    require_agent_room(desk, name)
     maximum = desk.config.runtime.max_agents
     if len(desk.registry) >= maximum:
         raise CaxtonError(

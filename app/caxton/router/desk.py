@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError
+from caxton.provenance import Trust
 from caxton.router.agents import Registry
 from caxton.router.core import Core
 from caxton.router.events import EventBus
@@ -49,6 +50,7 @@ class Desk:
     modules: ModuleFiles
     node: str
     marks: Marks
+    trust: Trust = field(default_factory=Trust)
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)
     started_at: float = field(default_factory=time.time)

@@ -148,6 +148,8 @@ class Dispatch:
         box.resident = False
         box.floor = max(box.floor, flight.incarnation)  # the dead instance may have had this number
         code = Code.EXECUTION_TIMEOUT if reason == "killed_timeout" and culprit else Code.AGENT_FAILED
+        if box.account is not None and culprit:
+            box.account.spent(time.time() - flight.dispatched_at)  # nobody is left to say how much of it
         if flight.started is None:
             self._meters.lost(code if culprit else None)
             if box.gauge is not None and culprit:
@@ -161,6 +163,8 @@ class Dispatch:
         self.executions += 1
         box = flight.box
         box.resident = result.resident
+        if box.account is not None:
+            box.account.spent(result.usage.cpu_seconds)
         box.used_at = flight.dispatched_at
         box.quick = (
             result.status == "ok"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -21,13 +21,15 @@ QUEUE_SIZE: Final = 1_000
 MAX_PATTERNS: Final = 32
 MAX_PATTERN_LENGTH: Final = 128
 LAGGED: Final = "stream.lagged"
+Visible = Callable[[dict[str, Any]], bool]
 
 
 class Subscription:
     """One reader's queue. When it overflows, the reader gets what is queued, then the lagged marker, then the end."""
 
-    def __init__(self, patterns: Iterable[str], size: int) -> None:
+    def __init__(self, patterns: Iterable[str], size: int, visible: Visible = lambda _: True) -> None:
         self._patterns = tuple(patterns)
+        self._visible = visible
         self._queue: deque[NodeEvent] = deque()
         self._size = size
         self._wake = asyncio.Event()
@@ -35,8 +37,8 @@ class Subscription:
         self.closed = False
 
     def matches(self, event: NodeEvent) -> bool:
-        """Whether one of the globs fits the event's type."""
-        return any(fnmatchcase(event.type, pattern) for pattern in self._patterns)
+        """Whether one of the globs fits the event's type, and the reader may see it."""
+        return any(fnmatchcase(event.type, one) for one in self._patterns) and self._visible(event.data)
 
     def offer(self, event: NodeEvent) -> None:
         """Queues an event that matches; never blocks, never grows past the bound."""
@@ -105,10 +107,15 @@ class EventBus:
         for subscription in self._subscriptions:
             subscription.offer(event)
 
-    def subscribe(self, patterns: list[str], last_id: int | None = None) -> Subscription:
-        """A stream of what matches, from after `last_id`; events that are no longer held give a marker first."""
+    def subscribe(
+        self, patterns: list[str], last_id: int | None = None, visible: Visible = lambda _: True
+    ) -> Subscription:
+        """A stream of what matches, from after `last_id`; events that are no longer held give a marker first.
+
+        `visible`: whether the reader may see an event with this data.
+        """
         check_patterns(patterns)
-        subscription = Subscription(patterns, self._queue_size)
+        subscription = Subscription(patterns, self._queue_size, visible)
         if last_id is not None:
             self._replay(subscription, last_id)
         self._subscriptions.add(subscription)

@@ -8,7 +8,6 @@ message.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import WorkerFrame
 from caxton.router.boxes import Box, Worker
 from caxton.router.meters import Meters
+from caxton.router.modules import open_verified
 from caxton.router.supervisor_link import SupervisorLink
 from caxton.router.workers import Lost, Workers
 
@@ -108,11 +108,14 @@ class Executor:
             return done.info
 
     async def _prepare_once(self, wanted: Module, module: Path, progress: Callable[[float], None]) -> Prepared | None:
+        if not self._link.connected:
+            return None
+        descriptor = await open_verified(module, wanted[0])
         number = next(self._requests)
         future: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._preparing[number] = (future, progress)
         try:
-            if not self._link.send(Prepare(number, *wanted), os.open(module, os.O_RDONLY | os.O_CLOEXEC)):
+            if not self._link.send(Prepare(number, *wanted), descriptor):
                 return None
             return await future
         except ConnectionError:

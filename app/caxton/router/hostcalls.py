@@ -1,4 +1,4 @@
-"""Host functions that only the router can answer: `load`, `request` and (passed on to the egress) `http`.
+"""Host functions that only the router can answer: `load`, `request` and (passed on) `http`, `secret`.
 
 Owns who waits for whom inside the node, and finds the circles. Must never write anything but the message
 of a `request`, which is accepted on its own, outside the execution's transaction.
@@ -24,6 +24,7 @@ from caxton.router.intake import REQUEST, Intake
 from caxton.router.keys import Keys
 from caxton.router.mailbox import Entry, Place
 from caxton.router.replies import answer, failure_content
+from caxton.router.secrets import Secrets
 from caxton.router.snapshots.service import Snapshots
 from caxton.router.talks.addressing import Addressing
 from caxton.router.waiters import Waiter, Waiters
@@ -71,10 +72,12 @@ class HostCalls:
         reader: Reader,
         snapshots: Snapshots,
         egress: Egress,
+        secrets: Secrets,
     ) -> None:
         self._boxes = boxes
         self._addressing = addressing
         self._egress = egress
+        self._secrets = secrets
         self._intake = intake
         self._keys = keys
         self._waiters = waiters
@@ -95,6 +98,8 @@ class HostCalls:
             self._snapshots.asked(flight, call)
         elif call.kind == "http":
             self._egress.fetch(flight, call)
+        elif call.kind == "secret" and call.key is not None:
+            _answer(flight, call, *self._secrets.hand_out(flight.box.spec, call.key))
         elif call.kind == "count" and call.key is not None:
             _answer(flight, call, self._addressing.count(call.key))
         else:

@@ -21,7 +21,10 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.fipa import is_checked
 from caxton.protocol.messages import Message
 from caxton.protocol.names import CAPABILITY_PREFIX
+from caxton.router.access.accounts import Account
+from caxton.router.access.storage import ENTRY_BYTES
 from caxton.router.aftermath import Aftermath
+from caxton.router.agents import unknown_agent
 from caxton.router.boxes import Box, Boxes, Gate
 from caxton.router.commits import Commits
 from caxton.router.mailbox import Entry
@@ -35,7 +38,6 @@ DURABLE: Final = "durable"
 REQUEST: Final = "request"
 """Durable; its reply goes to the guest that waits for it, never into a mailbox."""
 
-_ENTRY_BYTES: Final = 200  # what a message costs beside its content, roughly
 _DISK_CHECK_SECONDS: Final = 2.0
 _NOT_TAKING: Final = frozenset({AgentStatus.DRAINING, AgentStatus.STOPPED, AgentStatus.FAILED})
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -73,7 +75,7 @@ def new_entry(message: Message, delivery: str, now: float, digest: bytes) -> Ent
         priority=message.priority,
         reply_by=message.reply_by,
         sender=message.sender,
-        size=len(message.content) + _ENTRY_BYTES,
+        size=len(message.content) + ENTRY_BYTES,
         message=message,
         delivery=delivery,
         digest=digest,
@@ -127,6 +129,8 @@ class Intake:
         if delivery != DURABLE and box.gate is not None and not box.gate.is_open:
             raise _quarantined(box, box.gate)
         self._require_room(box, message)
+        if box.account is not None or ":" not in message.sender:
+            self._require_quota(box, message, delivery)
         if message.protocol is not None:
             self._talks.admit(message)
             delivery = DURABLE if delivery == EPHEMERAL and is_checked(message.protocol) else delivery
@@ -153,7 +157,7 @@ class Intake:
         """The box of an agent that takes messages now, or the refusal."""
         box = self._boxes.get(receiver)
         if box is None:
-            raise CaxtonError(Code.AGENT_NOT_FOUND, f"no agent is called {receiver[:128]!r}", name=receiver[:128])
+            raise unknown_agent(receiver)
         if not box.open or box.agent.status in _NOT_TAKING:
             status = str(box.agent.status)
             raise CaxtonError(
@@ -165,12 +169,17 @@ class Intake:
         """Puts a message on its way into the mailbox, without any check: effects of an execution may not fail."""
         now = time.time()
         entry = new_entry(message, delivery, now, b"" if delivery == EPHEMERAL else digest_of(message))
+        payer = self._payer(box, message)
+        if payer is not None:
+            payer.sent()
         if delivery == EPHEMERAL:
             self._boxes.remember(entry)
             box.unsaved += 1
             box.mailbox.put(entry)
             self._wake(box)
         else:
+            if box.account is not None:
+                box.account.stored(entry.size)
             self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery))
             self._aftermath.arrive(box, entry)
         self._pressure.grown(box)
@@ -190,6 +199,23 @@ class Intake:
             found = os.statvfs(self._boxes.config.paths.data)
             self._low_disk = found.f_bavail * found.f_frsize < self._boxes.config.messaging.low_disk_bytes
         return self._low_disk
+
+    def _payer(self, box: Box, message: Message) -> Account | None:
+        """Whose quota a message is on: the sending agent's namespace's; what clients and timers send, the receiver's.
+
+        So nobody can use up another namespace's messages but whoever may send to all of them.
+        """
+        if ":" in message.sender:
+            return box.account
+        sender = self._boxes.get(message.sender)
+        return box.account if sender is None else sender.account
+
+    def _require_quota(self, box: Box, message: Message, delivery: str) -> None:
+        payer = self._payer(box, message)
+        if payer is not None:
+            payer.require_message()
+        if box.account is not None and delivery != EPHEMERAL:
+            box.account.require_bytes(len(message.content) + ENTRY_BYTES)
 
     def _require_room(self, box: Box, message: Message) -> None:
         limits = self._boxes.config.messaging

@@ -31,7 +31,10 @@ Commit = Callable[[Changes], Awaitable[object]]
 
 @dataclass(slots=True)
 class Job:
-    """A job that runs. `order` is what a restart needs to go on; `progress` 0 to 1."""
+    """A job that runs. `order` is what a restart needs to go on; `progress` 0 to 1.
+
+    `about`: the agent that it is for; `sender`: who sent the message of an invocation.
+    """
 
     job_id: str
     kind: str
@@ -39,6 +42,8 @@ class Job:
     created_at: float
     progress: float = 0.0
     detail: str | None = None
+    about: str | None = None
+    sender: str | None = None
 
     def advance(self, progress: float, detail: str | None = None) -> None:
         """Progress never goes back and never claims the end."""
@@ -58,6 +63,8 @@ class Job:
             finished_at=time.time() if ended else None,
             result=result if ended else self.order,
             error=error,
+            about=self.about,
+            sender=self.sender,
         )
 
 
@@ -71,13 +78,13 @@ class Jobs:
     def __len__(self) -> int:
         return len(self._running)
 
-    async def create(self, kind: str, order: msgspec.Struct) -> Job:
+    async def create(self, kind: str, order: msgspec.Struct, about: str, sender: str | None = None) -> Job:
         """A new job, durable when this returns; `NOT_READY` while too many run."""
         if len(self._running) >= MAX_RUNNING:
             raise CaxtonError(
                 Code.NOT_READY, f"{MAX_RUNNING} jobs are running, the most there may be", retry_after_seconds=5
             )
-        job = Job(new_id(), kind, _plain(order), time.time())
+        job = Job(new_id(), kind, _plain(order), time.time(), about=about, sender=sender)
         self._running[job.job_id] = job
         try:
             await self._commit(Changes(jobs=[job.row(RUNNING)]))
@@ -88,7 +95,7 @@ class Jobs:
 
     def resume(self, row: JobRow) -> Job:
         """A job of an earlier life of the router goes on."""
-        job = Job(row.job_id, row.kind, row.result, row.created_at, row.progress, row.detail)
+        job = Job(row.job_id, row.kind, row.result, row.created_at, row.progress, row.detail, row.about, row.sender)
         self._running[job.job_id] = job
         return job
 
@@ -107,8 +114,13 @@ class Jobs:
 
     def running(self, job_id: str) -> JobView | None:
         """The view of a job that runs now."""
+        row = self.row(job_id)
+        return None if row is None else job_view(row)
+
+    def row(self, job_id: str) -> JobRow | None:
+        """A job that runs now, as it would be stored."""
         job = self._running.get(job_id)
-        return None if job is None else job_view(job.row(RUNNING))
+        return None if job is None else job.row(RUNNING)
 
 
 def job_view(row: JobRow) -> JobView:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.router.access.accounts import Accounts
 from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Box
 from caxton.router.commits import Commits
@@ -20,7 +21,8 @@ Writes = list[tuple[str, bytes | None]]
 class Keys:
     """Reads through the overlay, writes into it and into this turn's changes."""
 
-    def __init__(self, reader: Reader, commits: Commits, aftermath: Aftermath) -> None:
+    def __init__(self, reader: Reader, commits: Commits, aftermath: Aftermath, accounts: Accounts) -> None:
+        self._accounts = accounts
         self._reader = reader
         self._commits = commits
         self._aftermath = aftermath
@@ -38,6 +40,9 @@ class Keys:
             rows.append((agent, key, value))
             _, pending = self._overlay.get((agent, key), (None, 0))
             self._overlay[agent, key] = (value, pending + 1)
+        account = self._accounts.of(agent)
+        if account is not None:
+            account.stored(_bytes_of(writes))
         self._aftermath.call(partial(self._durable, agent, [key for key, _ in writes]))
 
     def require_room(self, box: Box, writes: Writes) -> None:
@@ -46,7 +51,9 @@ class Keys:
         `agent.state_bytes` is an upper bound that needs no reading; only when it is reached, disk is asked.
         """
         agent, limit = box.agent, box.agent.limits.state_bytes
-        added = sum(len(key.encode()) + len(value) for key, value in writes if value is not None)
+        added = _bytes_of(writes)
+        if added and box.account is not None:
+            box.account.require_bytes(added)
         if agent.state_bytes + added > limit:
             agent.state_bytes = self._reader.state_bytes(agent.name) + self._pending_bytes(agent.name)
             replaced = sum(self._size(agent.name, key) for key, _ in writes)
@@ -79,3 +86,7 @@ class Keys:
                 del self._overlay[agent, key]
             else:
                 self._overlay[agent, key] = (value, pending - 1)
+
+
+def _bytes_of(writes: Writes) -> int:
+    return sum(len(key.encode()) + len(value) for key, value in writes if value is not None)

@@ -15,6 +15,7 @@ from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.operations import Affected, Remove, Stop
 from caxton.protocol.views import AgentView
+from caxton.router import provenance
 from caxton.router.agents import Agent
 from caxton.router.deployments import describe, discard_modules
 from caxton.router.desk import Desk
@@ -126,6 +127,7 @@ async def _remove(desk: Desk, args: Remove) -> Affected:
 
 
 async def _prepare(desk: Desk, agent: Agent) -> None:
+    provenance.require_kept(desk, agent)
     await desk.core.prepare_kept(desk.modules.path(agent.module.sha256), agent)
 
 

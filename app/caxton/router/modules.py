@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from caxton.provenance.trust import module_changed
 from caxton.store import sync_directory
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
@@ -72,13 +73,34 @@ class ModuleFiles:
         return len(doomed)
 
 
+async def open_verified(path: Path, sha256: str) -> int:
+    """A descriptor of the module's file, the caller's. `SIGNATURE_REFUSED` when its bytes are not those deployed.
+
+    Whoever compiles it looks at the digest of what it reads once more: the file may change after this.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = await asyncio.to_thread(_digest, descriptor)
+        if found != sha256:
+            raise module_changed(path.name, sha256, found)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _digest(descriptor: int) -> str:
+    with open(descriptor, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _is_ours(name: str) -> bool:
     return _NAME.fullmatch(name) is not None or name.endswith(_TEMPORARY)
 
 
 def _write(path: Path, module: bytes) -> None:
     """Temporary file, fsync, rename, fsync of the directory: the name never stands for anything but all of it."""
-    if _same_size(path, len(module)):
+    if _is_there(path, module):
         return
     temporary = path.with_name(f"{path.name}-{secrets.token_hex(4)}{_TEMPORARY}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
@@ -94,8 +116,9 @@ def _write(path: Path, module: bytes) -> None:
     sync_directory(path.parent)
 
 
-def _same_size(path: Path, size: int) -> bool:
+def _is_there(path: Path, module: bytes) -> bool:
+    """Whether the file has these very bytes; one that somebody changed is written anew."""
     try:
-        return path.stat().st_size == size
+        return path.stat().st_size == len(module) and path.read_bytes() == module
     except FileNotFoundError:
         return False

@@ -235,7 +235,7 @@ class Outcomes:
                 return
             if everyone or message.receiver.startswith(TOPIC_PREFIX):
                 found = self.addressing.publish(message).deliveries
-                if found is not None and found.refused:
+                if found is not None and found.refused_count:
                     self._bounce(message, not_delivered(message, found))
                 return
             chosen = self._intake.addressed(message)
@@ -315,6 +315,8 @@ class Outcomes:
         changes_needed = entry.delivery != EPHEMERAL
         now = time.time()
         if changes_needed:
+            if box.account is not None and outcome.state is not State.DEAD:
+                box.account.stored(-entry.size)
             self.commits.changes.settle.append(
                 Settle(entry.message_id, box.agent.name, outcome.state, now, outcome, entry.attempts)
             )

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton.config import Config
+from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.core import Core
 from caxton.router.desk import Desk
@@ -80,6 +81,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         modules=ModuleFiles(config.paths.modules),
         node=socket.gethostname(),
         marks=Marks(config.paths.data),
+        trust=Trust.load(config.security.trusted_keys),
     )
 
 

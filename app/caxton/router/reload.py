@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from caxton.config import Config, changed
 from caxton.protocol.errors import CaxtonError
+from caxton.provenance import Trust
+from caxton.router import provenance
 from caxton.router.desk import Desk
 from caxton.telemetry import set_level
 
@@ -20,15 +22,18 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
     """Applies the reloadable keys that changed; names the others."""
     try:
         config = load()
+        trust = Trust.load(config.security.trusted_keys)
     except CaxtonError as error:
         log.error("reload refused, the configuration stays as it was: %s", error.message)
         return
     applied, waiting = changed(desk.config, config)
-    desk.config = config
+    desk.config, desk.trust = config, trust
     desk.core.reconfigure(config)
     if "observability.log_level" in applied:
         set_level(config.observability.log_level)
     log.warning("configuration reloaded; changed: %s", ", ".join(applied) or "nothing")
+    if refused := provenance.refused(desk):
+        log.warning("these run until they are ended, and could not be started again: %s", ", ".join(refused))
     if waiting:
         log.warning("changed, but in force only after a restart: %s", ", ".join(waiting))
     desk.events.publish("node.reloaded", {"node": desk.node, "applied": applied, "after_restart": waiting})

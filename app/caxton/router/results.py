@@ -12,11 +12,15 @@ from typing import Final
 
 import msgspec
 
+from caxton.protocol.access import namespace_of
 from caxton.protocol.agents import Instance
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result, Sent
 from caxton.protocol.messages import Execution, Message, Outcome, Performative, State
 from caxton.protocol.names import CLIENT_PREFIX
+from caxton.protocol.snapshots import BLOCK_BYTES
+from caxton.router.access.accounts import Account
+from caxton.router.access.storage import ENTRY_BYTES
 from caxton.router.boxes import Box, Flight
 from caxton.router.followers import Followers
 from caxton.router.intake import REQUEST
@@ -47,6 +51,8 @@ class Results:
         if result.status in ("ok", "failure", "error"):
             self._note(flight, entry, result)
         changed = self._snapshots.ended(flight, result)
+        if box.account is not None and result.snapshot is not None:
+            box.account.stored(len(result.snapshot.blocks) * BLOCK_BYTES)
         if result.status == "ok":
             self._handled(flight, entry, result, changed)
         elif result.status == "failure":
@@ -73,6 +79,8 @@ class Results:
         try:
             if result.writes:
                 self._outcomes.keys.require_room(box, result.writes)
+            if result.sent and box.account is not None:
+                self._require_storage(box.account, result)
             if result.topics:
                 self._outcomes.addressing.topics.require_room(box.agent.name, result.topics)
         except CaxtonError as error:
@@ -99,6 +107,16 @@ class Results:
             execution=_execution(flight, result),
         )
         self._outcomes.finish(box, entry, outcome, effects)
+
+    def _require_storage(self, account: Account, result: Result) -> None:
+        """Room for what stays in the agent's own namespace; what leaves it is for the others to store."""
+        sizes = [
+            len(sent.message.content) + ENTRY_BYTES
+            for sent in result.sent
+            if namespace_of(sent.message.receiver) == account.namespace
+        ]
+        if sizes:
+            account.require_bytes(sum(sizes))
 
     def _send(self, handled: Message, entry: Entry, result: Result) -> Message | None:
         """Sends what the execution sent; gives its reply to the handled message, if there is one."""

@@ -52,6 +52,8 @@ def agent_row(agent: Agent) -> AgentRow:
         quarantine=agent.quarantine,
         retry=agent.config.retry,
         schedules=agent.config.schedules,
+        signature=agent.signature,
+        signed_by=agent.signed_by,
     )
 
 
@@ -81,4 +83,6 @@ def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = No
         snapshot=snapshot,
         wakes=0 if snapshot is None else snapshot.wakes,
         quarantine=row.quarantine,
+        signature=row.signature,
+        signed_by=row.signed_by,
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from caxton.protocol.access import Role, Scope
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.messages import Delivery, Outcome, State
 from caxton.protocol.versions import RolloutView, VersionView
@@ -27,13 +28,25 @@ from caxton.protocol.views import (
     Resources,
     SnapshotView,
     StateView,
+    TokenView,
 )
 from caxton.router.agents import Agent
 from caxton.router.desk import Desk
 from caxton.router.timing.times import rfc3339, rfc3339_or_none
-from caxton.store import ApiKeyRow, ExecutionRow, FailedAttempt, KeyRow, LogRow, MessageRow, RolloutRow, VersionRow
+from caxton.store import (
+    ApiKeyRow,
+    ExecutionRow,
+    FailedAttempt,
+    KeyRow,
+    LogRow,
+    MessageRow,
+    RevokedTokenRow,
+    RolloutRow,
+    VersionRow,
+)
 
 _NULL: Final = msgspec.Raw(b"null")
+_decode_agents: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def etag_of(agent: Agent) -> str:
@@ -75,6 +88,7 @@ def agent_view_with(desk: Desk, agent: Agent, counts: Counts, snapshot_bytes: in
         instance=agent.instance,
         module_sha256=agent.module.sha256,
         module_bytes=agent.module.size_bytes,
+        signed_by=agent.signed_by,
         node=desk.node,
         limits=agent.limits,
         grants=agent.config.grants,
@@ -130,6 +144,7 @@ def version_view(row: VersionRow, state: str) -> VersionView:
         profile=row.config.profile,
         deployed_at=rfc3339(row.deployed_at),
         reason=row.returned,
+        signed_by=row.signed_by,
     )
 
 
@@ -249,11 +264,23 @@ def state_view(row: KeyRow) -> StateView:
         return StateView(row.key, base64.b64encode(row.value).decode(), "base64", len(row.value))
 
 
+def scope_of(row: ApiKeyRow) -> Scope:
+    """What a key may do; one of a release that knew no roles may do everything, as it always could."""
+    agents = None if row.agents is None else _decode_agents(row.agents)
+    return Scope(Role(row.role or Role.ADMIN), row.namespace, agents)
+
+
+def token_view(row: RevokedTokenRow) -> TokenView:
+    """A revoked token."""
+    return TokenView(row.jti, rfc3339(row.revoked_at), rfc3339_or_none(row.expires_at))
+
+
 def key_view(row: ApiKeyRow, text: str | None = None) -> KeyView:
     """An API key; its text only where it was just made."""
     return KeyView(
         key_id=row.key_id,
         subject=row.subject,
+        **msgspec.structs.asdict(scope_of(row)),
         created_at=rfc3339(row.created_at),
         expires_at=rfc3339_or_none(row.expires_at),
         revoked_at=rfc3339_or_none(row.revoked_at),

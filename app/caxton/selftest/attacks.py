@@ -98,6 +98,8 @@ WALLS: Final = (
     Attack("pointers", "host calls on bytes outside of its memory", _text(modules.POINTERS), Expected(exit_code=40)),
     Attack("grants", "store, send, secret, HTTP without a grant", _text(modules.UNGRANTED), Expected(exit_code=40),
            grants={"send": [], "kv": False}),
+    Attack("secrets", "ask for another secret than the one granted", _text(modules.OTHERS_SECRET),
+           Expected(exit_code=40), grants={"secrets": ["mine"]}),
     Attack("sender", "send in the name of another", _text(modules.FORGERY),
            Expected(failure_code=Code.INVALID_MESSAGE)),
     Attack("imports", "import env.system", _text(modules.FORBIDDEN_IMPORT), _refused(Code.INVALID_WASM, "imports")),

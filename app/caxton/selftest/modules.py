@@ -176,6 +176,15 @@ UNGRANTED: Final = reactor(
 )
 """Uses what it was not granted; fails with 40 and how much of it worked."""
 
+OTHERS_SECRET: Final = reactor(
+    """(i32.add (i32.const 40) (i32.add (i32.add
+       (i32.ne (i32.const -1) (call $secret (i32.const 100) (i32.const 5) (i32.const 500) (i32.const 100)))
+       (i32.ne (i32.const -1) (call $secret (i32.const 105) (i32.const 1) (i32.const 500) (i32.const 100))))
+       (i32.ne (i32.const -1) (call $secret (i32.const 106) (i32.const 7) (i32.const 500) (i32.const 100)))))""",
+    extra='(data (i32.const 100) "other*mine/..")',
+)
+"""Has the grant of one secret and asks for others, by name, pattern and path; fails with 40 and how many it got."""
+
 FORGERY: Final = reactor(
     "(drop (call $send (i32.const 100) (i32.const 60))) (i32.const 0)",
     extra='(data (i32.const 100) "{\\22performative\\22:\\22inform\\22,\\22receiver\\22:\\22b\\22,\\22sender\\22:'

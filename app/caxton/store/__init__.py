@@ -7,6 +7,7 @@ whole interface; nothing else of this package is imported from outside.
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.durable import sync_directory
 from caxton.store.health import disk_free, integrity_check
+from caxton.store.namespaces import NamespaceRow
 from caxton.store.reader import Reader
 from caxton.store.rows import (
     Accept,
@@ -23,6 +24,7 @@ from caxton.store.rows import (
     MessageRow,
     Mismatch,
     Retention,
+    RevokedTokenRow,
     ScheduleMark,
     Settle,
     Sizes,
@@ -31,6 +33,8 @@ from caxton.store.rows import (
     TimerRow,
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
+from caxton.store.scope import Scope
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
@@ -61,12 +65,16 @@ __all__ = [
     "LogRow",
     "MessageRow",
     "Mismatch",
+    "NamespaceRow",
     "ProviderRow",
     "Reader",
     "Retention",
+    "RevokedTokenRow",
     "RolloutRow",
     "ScheduleMark",
     "SchemaStatus",
+    "Scope",
+    "SecretRow",
     "Settle",
     "Sizes",
     "Slice",

@@ -17,6 +17,8 @@ from caxton.store import (
     apply_talks,
     apply_versions,
     listing,
+    namespaces,
+    secret_rows,
 )
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.ledger import LedgerDelta
@@ -28,8 +30,21 @@ Used = dict[str, Any]
 """The attributes of one `Changes` that were used; looking further would make the others."""
 _FINE: Final = CommitResult()
 _ODD: Final = frozenset(
-    {"attempts", "revive", "forget", "unlisted", "jobs", "api_keys", "versions", "versions_removed", "rollouts"}
+    {
+        "attempts",
+        "revive",
+        "forget",
+        "unlisted",
+        "jobs",
+        "namespaces",
+        "api_keys",
+        "revoked_tokens",
+        "versions",
+        "versions_removed",
+        "rollouts",
+    }
     | apply_supervision.FIELDS
+    | secret_rows.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
@@ -123,9 +138,13 @@ class Applier:
         apply_supervision.apply(connection, used)
         apply_rest.write_jobs(connection, used.get("jobs", []))
         apply_rest.write_api_keys(connection, used.get("api_keys", []))
+        apply_rest.revoke_tokens(connection, used.get("revoked_tokens", []))
         apply_versions.write_versions(connection, used.get("versions", []))
         apply_versions.remove_versions(connection, used.get("versions_removed", []))
         apply_versions.write_rollouts(connection, used.get("rollouts", []))
+        namespaces.write(connection, used.get("namespaces", []))
+        if not secret_rows.FIELDS.isdisjoint(used):
+            secret_rows.write(connection, used)
         return missed
 
     def _write_state(self, group: list[Used]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from caxton.store import apply_supervision
 from caxton.store.apply_snapshots import TABLES as SNAPSHOT_TABLES
-from caxton.store.rows import AgentRow, ApiKeyRow, ExecutionRow, JobRow, LogRow
+from caxton.store.rows import AgentRow, ApiKeyRow, ExecutionRow, JobRow, LogRow, RevokedTokenRow
 from caxton.store.statements import MultiRow, insert
 
 encode_json: Final = msgspec.json.Encoder().encode
@@ -44,12 +44,17 @@ EXECUTION_COLUMNS: Final = (
     "code", "fuel",
 )  # fmt: skip
 _EXECUTION: Final = insert("execution", EXECUTION_COLUMNS)
-API_KEY_COLUMNS: Final = ("key_id", "subject", "salt", "digest", "created_at", "expires_at", "revoked_at")
+API_KEY_COLUMNS: Final = (
+    "key_id", "subject", "salt", "digest", "created_at", "expires_at", "revoked_at", "role", "namespace", "agents",
+)  # fmt: skip
 _API_KEY: Final = insert(
     "api_key",
     API_KEY_COLUMNS,
     "ON CONFLICT (key_id) DO UPDATE SET expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
 )
+_REVOKED_TOKEN: Final = insert("revoked_token", ("jti", "revoked_at", "expires_at"), "ON CONFLICT (jti) DO NOTHING")
+_TOKEN_MARGIN: Final = 3_600.0
+"""Seconds for which an ended token may still be taken somewhere: more than any leeway."""
 _OF_AN_AGENT: Final = ("agent WHERE name", "key_value WHERE agent", "timer WHERE agent", "log_line WHERE agent",
                        "execution WHERE agent", "agent_version WHERE agent", "rollout WHERE agent",
                        "subscription WHERE agent",
@@ -117,3 +122,10 @@ def write_executions(connection: sqlite3.Connection, executions: list[ExecutionR
 def write_api_keys(connection: sqlite3.Connection, keys: list[ApiKeyRow]) -> None:
     """Adds API keys; of a known one only expiry and revocation change."""
     _API_KEY.execute(connection, [msgspec.structs.astuple(row) for row in keys])
+
+
+def revoke_tokens(connection: sqlite3.Connection, tokens: list[RevokedTokenRow]) -> None:
+    """Adds revoked tokens, and forgets those that had ended when the first of these was revoked."""
+    if tokens:
+        connection.execute("DELETE FROM revoked_token WHERE expires_at < ?", (tokens[0].revoked_at - _TOKEN_MARGIN,))
+        _REVOKED_TOKEN.execute(connection, [msgspec.structs.astuple(row) for row in tokens])

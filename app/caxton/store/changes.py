@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
+from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
     AgentRow,
@@ -18,9 +19,11 @@ from caxton.store.rows import (
     HttpCallRow,
     JobRow,
     LogRow,
+    RevokedTokenRow,
     ScheduleMark,
     Settle,
 )
+from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotRow
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, TaskRow
 from caxton.store.version_rows import RolloutRow, VersionRow
@@ -56,6 +59,7 @@ class Changes:
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     """Dead letters become pending again with no attempts; others, and those without content, are missed."""
     forget: list[str]
@@ -85,6 +89,10 @@ class Changes:
     """Topic, agent, since when (None ends it)."""
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
+    """One without quotas is forgotten."""
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -137,6 +145,7 @@ class Given(TypedDict, total=False):
     logs: list[LogRow]
     executions: list[ExecutionRow]
     api_keys: list[ApiKeyRow]
+    revoked_tokens: list[RevokedTokenRow]
     revive: list[str]
     forget: list[str]
     versions: list[VersionRow]
@@ -156,6 +165,9 @@ class Given(TypedDict, total=False):
     subscriptions: list[tuple[str, str, float | None]]
     tasks: list[TaskRow]
     bids: list[BidRow]
+    namespaces: list[NamespaceRow]
+    secrets: list[SecretRow]
+    secrets_removed: list[str]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

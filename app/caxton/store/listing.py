@@ -79,3 +79,24 @@ def page_values(name: Any, before: Any, more: Sequence[Any], limit: int) -> tupl
     """The parameters of `page_query`."""
     half = (name, before, *more, limit)
     return (*half, *half, limit)
+
+
+def range_query(columns: Sequence[str], *, more: str) -> str:
+    """The newest messages of all receivers from one name to (without) another: as `page_query`.
+
+    Bodies are read for one page only, whatever is in the range. Parameters: see `range_values`.
+    """
+    names = ", ".join(f"message.{name}" for name in columns)
+    return (
+        f"SELECT {names} FROM message WHERE seq IN (SELECT listed.seq FROM message_of_receiver listed "
+        "CROSS JOIN message ON message.seq = listed.seq WHERE listed.name >= ? AND listed.name < ? "
+        f"AND listed.seq < ? {more} ORDER BY listed.seq DESC LIMIT ?) UNION ALL "
+        f"SELECT * FROM (SELECT {names} FROM message WHERE receiver >= ? AND receiver < ? AND seq > {_MARK} "
+        f"AND seq < ? {more} ORDER BY seq DESC LIMIT ?) ORDER BY seq DESC LIMIT ?"
+    )
+
+
+def range_values(low: str, high: str, before: Any, more: Sequence[Any], limit: int) -> tuple[Any, ...]:
+    """The parameters of `range_query`."""
+    half = (low, high, before, *more, limit)
+    return (*half, *half, limit)

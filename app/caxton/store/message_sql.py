@@ -30,6 +30,9 @@ SETTLE: Final = MultiRow(
 KNOWN: Final = MultiRow(
     "SELECT message_id, receiver, state, digest, outcome FROM message WHERE message_id IN (", 1, ")", scalar=True
 )
+PARTIES: Final = MultiRow(
+    "SELECT message_id, sender, receiver FROM message WHERE message_id IN (", 1, ")", scalar=True
+)
 STANDING: Final = MultiRow(
     "SELECT message_id, seq, receiver, state, content IS NULL FROM message WHERE message_id IN (", 1, ")", scalar=True
 )

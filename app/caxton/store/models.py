@@ -11,6 +11,7 @@ import peewee as pw
 
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
+from caxton.store.secret_rows import Secret
 from caxton.store.talk_models import TALK_MODELS
 
 
@@ -206,6 +207,17 @@ class ApiKey(_Table):
     created_at = pw.DoubleField()
     expires_at = pw.DoubleField(null=True)
     revoked_at = pw.DoubleField(null=True)
+    role = pw.TextField(null=True)
+    namespace = pw.TextField(null=True)
+    agents = pw.TextField(null=True)
+
+
+class RevokedToken(_Table):
+    """Tokens that are refused though their signature holds."""
+
+    jti = pw.TextField(primary_key=True)
+    revoked_at = pw.DoubleField()
+    expires_at = pw.DoubleField(null=True)
 
 
 class AgentVersion(_Table):
@@ -318,11 +330,20 @@ class HttpCall(_Table):
 _index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
 
 
+class Namespace(_Table):
+    """Namespaces with quotas. `document` = JSON of `Quota`."""
+
+    name = pw.TextField(primary_key=True)
+    document = pw.BlobField()
+
+
 MODELS = [
     SchemaInfo, Message, MessageOfReceiver, MessageOfConversation, Listing, Attempt, Ledger, Agent, KeyValue, Timer,
-    Job, LogLine, Execution, ApiKey,
+    Job, LogLine, Execution, ApiKey, RevokedToken,
     AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
     HeldConversation, ScheduleMark, HttpCall,
+    Namespace,
     *TALK_MODELS,
+    Secret,
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from caxton.store.apply_rest import API_KEY_COLUMNS, EXECUTION_COLUMNS
 from caxton.store.connect import open_reader
 from caxton.store.health import sizes
 from caxton.store.ledger import read_counts, recount
+from caxton.store.namespaces import Namespaces
 from caxton.store.rows import (
     AgentRow,
     ApiKeyRow,
@@ -34,10 +35,13 @@ from caxton.store.rows import (
     LogRow,
     MessageRow,
     Mismatch,
+    RevokedTokenRow,
     Sizes,
     Slice,
     TimerRow,
 )
+from caxton.store.scope import EVERYTHING, PREFIXES, Scope, bounds
+from caxton.store.secret_rows import SecretReader
 from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.supervision import SupervisionReader
 from caxton.store.talks import Talks
@@ -48,7 +52,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader(SupervisionReader):
+class Reader(SupervisionReader, SecretReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:
@@ -58,6 +62,7 @@ class Reader(SupervisionReader):
         self._opened: list[sqlite3.Connection] = []
         self.snapshots = SnapshotReader(self._connection)
         self.talks = Talks(self._all)
+        self.namespaces = Namespaces(self._all)
 
     def close(self) -> None:
         """Closes the connections of all threads."""
@@ -125,13 +130,19 @@ class Reader(SupervisionReader):
         state: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        scope: Scope = EVERYTHING,
     ) -> Slice[MessageRow]:
         """A page of messages, filtered; `state` is one that is stored, so not `in_flight`."""
         given = [("receiver = ?", agent if conversation_id is not None else None), ("state = ?", state)]
         more = "".join(f" AND {condition}" for condition, value in given if value is not None)
         values = [value for _, value in given if value is not None]
         before = _seq(cursor)
-        if conversation_id is None and agent is None:
+        everywhere = conversation_id is None and agent is None
+        text, of_scope = scope.messages(by_receiver=not everywhere)
+        more, values = more + text, [*values, *of_scope]
+        if everywhere and scope.namespace is not None:
+            return self._messages_within(scope.namespace, before, more, values, limit)
+        if everywhere:
             return self._message_page(f"seq < ?{more}", [before, *values], limit)
         name = agent if conversation_id is None else conversation_id
         query = listing.page_query(sql.COLUMNS, conversation=conversation_id is not None, more=more)
@@ -143,23 +154,48 @@ class Reader(SupervisionReader):
             found = sorted(found, key=lambda row: row[0], reverse=True)[: limit + 1]
         return _message_slice(found, limit)
 
-    def dead(self, *, agent: str | None = None, limit: int = 50, cursor: str | None = None) -> Slice[MessageRow]:
+    def _messages_within(
+        self, namespace: str, before: Any, more: str, values: list[Any], limit: int
+    ) -> Slice[MessageRow]:
+        """By the list of receivers: what other namespaces get costs nothing here."""
+        query = listing.range_query(sql.COLUMNS, more=more)
+        found: list[tuple[Any, ...]] = []
+        for prefix in PREFIXES:
+            low, high = bounds(namespace, prefix)
+            found += self._all(query, listing.range_values(low, high, before, values, limit + 1))
+        return _message_slice(sorted(found, key=lambda row: row[0], reverse=True)[: limit + 1], limit)
+
+    def dead(
+        self,
+        *,
+        agent: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        scope: Scope = EVERYTHING,
+    ) -> Slice[MessageRow]:
         """A page of dead letters."""
         where, values = "state = 'dead' AND seq < ?", [_seq(cursor)]
         if agent is not None:
             where += " AND receiver = ?"
             values.append(agent)
-        return self._message_page(where, values, limit, "INDEXED BY message_dead")
+        more, of_scope = scope.messages()
+        return self._message_page(where + more, [*values, *of_scope], limit, "INDEXED BY message_dead")
 
-    def dead_ids(self, agent: str | None = None, *, limit: int = 1_000) -> list[str]:
+    def dead_ids(self, agent: str | None = None, *, limit: int = 1_000, scope: Scope = EVERYTHING) -> list[str]:
         """Ids of dead letters (of one agent), oldest first: for replaying or purging all of them."""
         where, values = (" AND receiver = ?", (agent,)) if agent is not None else ("", ())
+        more, of_scope = scope.messages()
         rows = self._all(
             "SELECT message_id FROM message INDEXED BY message_dead "
-            f"WHERE state = 'dead'{where} ORDER BY seq LIMIT ?",
-            (*values, limit),
+            f"WHERE state = 'dead'{where}{more} ORDER BY seq LIMIT ?",
+            (*values, *of_scope, limit),
         )
         return [row[0] for row in rows]
+
+    def parties(self, message_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Sender and receiver of stored messages, by id."""
+        rows = sql.PARTIES.select(self._connection(), [(message_id,) for message_id in message_ids])
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def _message_page(self, where: str, values: list[Any], limit: int, index: str = "") -> Slice[MessageRow]:
         found = self._all(f"{sql.SELECT} {index} WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, limit + 1))
@@ -281,6 +317,38 @@ class Reader(SupervisionReader):
         )
         page = [ApiKeyRow(*row) for row in rows[:limit]]
         return Slice(page, page[-1].key_id if len(rows) > limit else None)
+
+    def revoked_token(self, jti: str) -> RevokedTokenRow | None:
+        """The token with this `jti`, if it was revoked."""
+        row = self._one("SELECT jti, revoked_at, expires_at FROM revoked_token WHERE jti = ?", (jti,))
+        return None if row is None else RevokedTokenRow(*row)
+
+    def revoked_tokens(self, *, limit: int = 50, cursor: str | None = None) -> Slice[RevokedTokenRow]:
+        """A page of revoked tokens, by `jti`; the cursor is the last one."""
+        rows = self._all(
+            "SELECT jti, revoked_at, expires_at FROM revoked_token WHERE jti > ? ORDER BY jti LIMIT ?",
+            (cursor or "", limit + 1),
+        )
+        page = [RevokedTokenRow(*row) for row in rows[:limit]]
+        return Slice(page, page[-1].jti if len(rows) > limit else None)
+
+    def live_keys(self, subject: str, now: float) -> list[ApiKeyRow]:
+        """The keys of a subject that are neither revoked nor expired, oldest first."""
+        rows = self._all(
+            f"SELECT {', '.join(API_KEY_COLUMNS)} FROM api_key WHERE subject = ? AND revoked_at IS NULL "
+            "AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at",
+            (subject, now),
+        )
+        return [ApiKeyRow(*row) for row in rows]
+
+    def has_administrator(self, now: float, but: str) -> bool:
+        """Whether anybody but the subject `but` has a live key that may do everything everywhere."""
+        row = self._one(
+            "SELECT 1 FROM api_key WHERE subject <> ? AND (role IS NULL OR role = 'admin') AND namespace IS NULL "
+            "AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) LIMIT 1",
+            (but, now),
+        )
+        return row is not None
 
     def schema_version(self) -> int:
         """The version of the schema in the file."""

@@ -97,10 +97,15 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
     """These two complete `config`, which older releases read."""
+    signature: str | None = None
+    signed_by: str | None = None
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A long operation. `result` is JSON-ready; `state`: queued, running, done, failed; `progress` 0 to 1."""
+    """A long operation. `result` is JSON-ready; `state`: queued, running, done, failed; `progress` 0 to 1.
+
+    `about`: the agent that it is for; `sender`: of the message that is invoked. Rows of older releases have neither.
+    """
 
     job_id: str
     kind: str
@@ -111,6 +116,8 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
     result: Any = None
     error: ErrorBody | None = None
+    about: str | None = None
+    sender: str | None = None
 
 
 class LogRow(msgspec.Struct, frozen=True, gc=False):
@@ -140,7 +147,10 @@ class ExecutionRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ApiKeyRow(msgspec.Struct, frozen=True):
-    """An API key without its secret: `digest` is the salted SHA-256."""
+    """An API key without its secret: `digest` is the salted SHA-256.
+
+    `role` None: made by a release that knew no roles. `agents`: JSON of the patterns.
+    """
 
     key_id: str
     subject: str
@@ -149,6 +159,17 @@ class ApiKeyRow(msgspec.Struct, frozen=True):
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
+    role: str | None = None
+    namespace: str | None = None
+    agents: str | None = None
+
+
+class RevokedTokenRow(msgspec.Struct, frozen=True):
+    """A token that is refused though its signature holds, until `expires_at` (None: for good)."""
+
+    jti: str
+    revoked_at: float
+    expires_at: float | None = None
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):

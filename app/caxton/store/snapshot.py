@@ -18,6 +18,7 @@ from caxton.protocol.views import Counts
 from caxton.store.connect import open_reader, storage_error
 from caxton.store.ledger import read_counts, recount
 from caxton.store.rows import AgentRow
+from caxton.store.secret_rows import keys_of_secrets
 from caxton.store.version_rows import modules_of_versions
 
 MODULES_TABLE: Final = "backup_modules"
@@ -177,6 +178,10 @@ class Archive:
         """Every deployed agent, by name."""
         decode = msgspec.json.Decoder(AgentRow).decode
         return [decode(row[0]) for row in self._connection.execute("SELECT document FROM agent ORDER BY name")]
+
+    def keys_of_secrets(self) -> dict[str, int]:
+        """How many secrets each key has encrypted."""
+        return keys_of_secrets(self._connection)
 
     def pending(self) -> dict[str, int]:
         """How many messages of each agent have not ended, those that ran when the copy was taken included."""

@@ -17,7 +17,8 @@ from caxton.protocol.versions import BlueGreen, Canary, Figures, RolloutState, S
 class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One version of an agent. An `AgentRow` is one too: what is deployed at the upgrade becomes the first.
 
-    `returned`: why a rollout took it back.
+    `returned`: why a rollout took it back. `signature`: the text that the module was deployed with, `signed_by` the
+    id of its key.
     """
 
     name: str
@@ -34,6 +35,8 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Any = None
     isolated: bool = False
     returned: str | None = None
+    signature: str | None = None
+    signed_by: str | None = None
 
 
 class RolloutRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ CAXTON_IMPORT("current_timestamp") int64_t caxton_now_us(void);
 CAXTON_IMPORT("random_u32") int32_t caxton_random(void);
 CAXTON_IMPORT("sleep_micros") int32_t caxton_sleep_us(int64_t us);
 CAXTON_IMPORT("get_config") int32_t caxton_host_config(const void *k, uint32_t klen, void *buf, uint32_t cap);
+CAXTON_IMPORT("get_secret") int32_t caxton_get_secret(const void *name, uint32_t nlen, void *buf, uint32_t cap);
 CAXTON_IMPORT("console_log") void caxton_host_log(const void *ptr, uint32_t len);
 
 /* A stretch of bytes inside the message; not terminated by zero. */

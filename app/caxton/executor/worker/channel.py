@@ -1,19 +1,22 @@
 """A non-blocking stream of frames with writes gathered per loop.
 
-Owns one socket's buffers. Must never know what a frame means.
+Owns one socket's buffers. Must never know what a frame means, or keep what it has read: it may be a secret.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from caxton.protocol.frames import FrameDecoder, encode_frame
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.frames import MAX_FRAME_BYTES, encode_frame
 
 READ_BYTES: Final = 1 << 18
+_LENGTH: Final = struct.Struct("<I")
 BACKLOG_BYTES: Final = 64 * 1024 * 1024
 """While this much waits to be written nothing more is read: the peer must take its answers first."""
 
@@ -25,7 +28,8 @@ class Channel:
         self.socket = socket.socket(fileno=fd)
         self.socket.setblocking(False)
         self.closed = False
-        self._decoder = FrameDecoder()
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._filled = 0
         self._parts: list[bytes] = []
         self._unsent = memoryview(b"")
 
@@ -33,18 +37,45 @@ class Channel:
         """The descriptor, for epoll."""
         return self.socket.fileno()
 
-    def frames(self) -> Iterator[bytes]:
-        """Bodies of the frames that have arrived."""
+    def frames(self) -> Iterator[memoryview]:
+        """Bodies of the frames that have arrived. Each is overwritten when the next is asked for; ask for all."""
         try:
-            data = self.socket.recv(READ_BYTES)
+            count = self.socket.recv_into(self._buffer[self._filled :])
         except BlockingIOError:
-            return iter(())
+            return
         except ConnectionError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self.closed = True
-            return iter(())
-        return self._decoder.feed(data)
+            return
+        self._filled += count
+        start, end, buffer = 0, self._filled, self._buffer
+        while end - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, start)
+            after = start + _LENGTH.size + length
+            if length > MAX_FRAME_BYTES:
+                raise CaxtonError(
+                    Code.INVALID_REQUEST, "frame too large", found_bytes=length, limit_bytes=MAX_FRAME_BYTES
+                )
+            if after > end:
+                break
+            yield buffer[start + _LENGTH.size : after]
+            buffer[start:after] = bytes(after - start)
+            start = after
+        self._keep(start, end)
+
+    def _keep(self, start: int, end: int) -> None:
+        """What is incomplete moves to the front, into a larger buffer where it has to."""
+        rest, buffer = end - start, self._buffer
+        wanted = READ_BYTES
+        if rest >= _LENGTH.size:
+            wanted = max(_LENGTH.unpack_from(buffer, start)[0] + _LENGTH.size, READ_BYTES)
+        target = buffer if wanted == len(buffer) else memoryview(bytearray(wanted))
+        if target is not buffer or start:
+            target[:rest] = buffer[start:end]
+            cleared = max(start, rest) if target is buffer else 0
+            buffer[cleared:end] = bytes(end - cleared)
+        self._buffer, self._filled = target, rest
 
     def send(self, frame: msgspec.Struct) -> None:
         """Queues a frame; `flush` writes it."""

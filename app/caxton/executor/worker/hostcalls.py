@@ -252,10 +252,3 @@ def get_config(execution: Execution, kptr: int, klen: int, buffer: int, length: 
 def read_reply(execution: Execution, buffer: int, length: int) -> int:
     """The last reply to `request` once more, for those whose buffer was too small."""
     return NOT_FOUND if execution.answer is None else copy_out(execution, execution.answer, buffer, length)
-
-
-def get_secret(execution: Execution, nptr: int, nlen: int, buffer: int, length: int) -> int:
-    """Seam of the security issue."""
-    execution.memory.check(nptr, nlen)
-    execution.memory.check(buffer, length)
-    return UNAVAILABLE if execution.agent.spec.secrets else DENIED

@@ -28,10 +28,10 @@ _PLAIN: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
     ("console_error", "ii", "", hostcalls.console_error),
     ("get_config", "iiii", "i", hostcalls.get_config),
     ("read_reply", "ii", "i", hostcalls.read_reply),
-    ("get_secret", "iiii", "i", hostcalls.get_secret),
 )
 _DEFERRED: Final[tuple[tuple[str, str, str, Callable[..., Any]], ...]] = (
     ("load_data", "iiii", "i", waiting.load_data),
+    ("get_secret", "iiii", "i", waiting.get_secret),
     ("request", "iiii", "i", waiting.request),
     ("sleep_micros", "I", "i", waiting.sleep_micros),
     ("subscribe_messages", "ii", "i", talking.subscribe_messages),

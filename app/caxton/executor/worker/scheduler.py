@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from caxton.executor.binding.instance import Instance
+from caxton.executor.binding.wipe import wipe
 from caxton.executor.guest import OutOfBounds
 from caxton.executor.pulse import Pulse
 from caxton.executor.settings import WorkerSettings
@@ -25,6 +26,8 @@ from caxton.protocol.errors import Code
 from caxton.protocol.execution import Gone, HostCall, Suspended
 
 STUCK_GRACE_SECONDS: Final = 1.0
+_AT_ONCE: Final = frozenset({"load", "secret"})
+"""What the router answers without waiting for anything."""
 _BATCH_SECONDS: Final = 0.001
 
 
@@ -93,11 +96,12 @@ class Scheduler:
     def host_reply(self, exec_id: int, call_id: int, status: int, data: bytes) -> None:
         """The router's answer; one that nobody waits for any more is dropped."""
         execution = self.executions.get(exec_id)
-        if execution is None or execution.ended or execution.call_id != call_id:
-            return
-        waiting = execution.waiting
-        if isinstance(waiting, Ask):
+        waiting = None if execution is None or execution.ended or execution.call_id != call_id else execution.waiting
+        if execution is not None and isinstance(waiting, Ask):
             self._wake(execution, _finish(waiting, status, data))
+            if waiting.kind != "secret":
+                return
+        wipe(data)
 
     def stop(self, execution: Execution, ending: Ending) -> None:
         """Ends an execution from outside: it loses its instance."""
@@ -184,7 +188,7 @@ class Scheduler:
                     execution.exec_id, execution.call_id, waiting.kind, waiting.key, waiting.message, waiting.data
                 )
             )
-        if not isinstance(waiting, Ask) or waiting.kind != "load":
+        if not isinstance(waiting, Ask) or waiting.kind not in _AT_ONCE:
             execution.told_sleeping = True
             self.router.send(Suspended(execution.exec_id, True))
 

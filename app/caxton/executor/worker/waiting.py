@@ -19,6 +19,7 @@ from caxton.executor.worker.inbox import message_json
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message
+from caxton.protocol.names import MAX_NAME_LENGTH
 
 _U32: Final = 0xFFFFFFFF
 _replies: Final = msgspec.msgpack.Decoder(Message)
@@ -59,6 +60,19 @@ def load_data(execution: Execution, kptr: int, klen: int, buffer: int, length: i
 
 def _loaded(execution: Execution, buffer: int, length: int, status: int, data: bytes) -> int:
     return status if status < 0 else copy_out(execution, data, buffer, length)
+
+
+def get_secret(execution: Execution, nptr: int, nlen: int, buffer: int, length: int) -> int | Ask:
+    """A secret's value, from the router each time: the worker keeps none."""
+    granted = execution.agent.spec.secrets
+    execution.memory.check(nptr, nlen)
+    execution.memory.check(buffer, length)
+    if not granted:
+        return DENIED
+    if nlen & _U32 > MAX_NAME_LENGTH:
+        return INVALID
+    name = execution.memory.read(nptr, nlen).decode("utf-8", "replace")
+    return Ask("secret", name, None, partial(_loaded, execution, buffer, length)) if name in granted else DENIED
 
 
 def send_message_checked(execution: Execution, pointer: int, length: int) -> int:

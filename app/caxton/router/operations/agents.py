@@ -13,6 +13,7 @@ from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing, Logs, Named, Nothing
 from caxton.protocol.views import AgentView, Counts, Page
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.connection import Sink
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, read_last, write_cursor, write_last
@@ -28,7 +29,7 @@ async def get(desk: Desk, args: Named) -> AgentView:
     return await agent_view(desk, desk.registry.require(args.name))
 
 
-async def list_agents(desk: Desk, args: Listing) -> Page:
+async def list_agents(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> Page:
     """Agents by name; `status` and `capability` choose."""
     limit = check_limit(args.limit)
     if args.status is not None and args.status not in set(AgentStatus):
@@ -46,6 +47,7 @@ async def list_agents(desk: Desk, args: Listing) -> Page:
             agent
             for agent in desk.registry
             if agent.name > after
+            and reach.agent(agent.name)
             and args.status in (None, agent.status)
             and (args.capability is None or args.capability in agent.capabilities)
         ),

@@ -12,6 +12,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing
 from caxton.protocol.talks import ConversationListing, ConversationView, TalkView
 from caxton.protocol.views import Page
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, write_cursor
 from caxton.router.timing.times import rfc3339, rfc3339_or_none
@@ -21,7 +22,7 @@ from caxton.store import ConversationRow
 NEWEST: Final = 2**63 - 1
 
 
-async def list_conversations(desk: Desk, args: ConversationListing) -> Page:
+async def list_conversations(desk: Desk, args: ConversationListing, reach: Reach = EVERYTHING) -> Page:
     """Conversations that follow a protocol, newest first: one for every two parties."""
     _require_known("protocol", args.protocol, list(fipa.PROTOCOLS))
     _require_known("state", args.state, sorted(fipa.STATES))
@@ -33,19 +34,22 @@ async def list_conversations(desk: Desk, args: ConversationListing) -> Page:
         open_only=args.open,
         before=read_seq(args.cursor),
         limit=check_limit(args.limit),
+        scope=reach.scope,
     )
     return Page([talk_view(row) for row in found.rows], write_seq(found.next_cursor))
 
 
-async def get(desk: Desk, args: Listing) -> ConversationView:
+async def get(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> ConversationView:
     """Everything that was said in a conversation, and where its protocols are."""
     conversation_id = args.conversation_id or ""
-    rows = await desk.read(desk.store.reader.talks.conversation, conversation_id)
+    standings = await desk.read(desk.store.reader.talks.conversation, conversation_id)
+    rows = [row for row in standings if reach.agent(row.initiator) or reach.agent(row.participant)]
     found = await desk.read(
         desk.store.reader.messages,
         conversation_id=conversation_id,
         limit=check_limit(args.limit),
         cursor=args.cursor,
+        scope=reach.scope,
     )
     if not rows and not found.rows:
         raise CaxtonError(

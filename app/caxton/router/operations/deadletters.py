@@ -17,6 +17,7 @@ from caxton.protocol.messages import Message, State
 from caxton.protocol.operations import Affected, DeadPurge, DeadReplay, DeadReplayOne, Listing, Named
 from caxton.protocol.requests import content
 from caxton.protocol.views import MessageView, Page
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.desk import Desk
 from caxton.router.operations.messages import find, unknown
 from caxton.router.paging import check_limit
@@ -29,10 +30,14 @@ MOST_AT_ONCE: Final = 100_000
 _T = TypeVar("_T")
 
 
-async def list_dead(desk: Desk, args: Listing) -> Page:
+async def list_dead(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> Page:
     """Dead letters, newest first, by agent."""
     found = await desk.read(
-        desk.store.reader.dead, agent=args.name, limit=check_limit(args.limit), cursor=args.cursor
+        desk.store.reader.dead,
+        agent=args.name,
+        limit=check_limit(args.limit),
+        cursor=args.cursor,
+        scope=reach.scope,
     )
     ids = [row.message.message_id for row in found.rows]
     holding = {row.message_id for row in await desk.read(desk.store.reader.held_by, ids)}
@@ -40,9 +45,9 @@ async def list_dead(desk: Desk, args: Listing) -> Page:
     return Page([_marked(view, holding) for view in views], found.next_cursor)
 
 
-async def get(desk: Desk, args: Named) -> MessageView:
+async def get(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> MessageView:
     """One dead letter with all its attempts."""
-    view = await find(desk, args.name)
+    view = await find(desk, args.name, reach)
     if view.state != State.DEAD:
         raise unknown(args.name)
     held = await desk.read(desk.store.reader.held_by, [view.message_id])
@@ -53,32 +58,32 @@ def _marked(view: MessageView, holding: set[str]) -> MessageView:
     return msgspec.structs.replace(view, holds_conversation=view.message_id in holding)
 
 
-async def replay(desk: Desk, args: DeadReplay) -> Affected:
+async def replay(desk: Desk, args: DeadReplay, reach: Reach = EVERYTHING) -> Affected:
     """Dead letters are pending again, in their own mailbox or in that of `to`; `version` handles them there."""
     require_accepting(desk)
     if args.agent is not None and args.to is None:
-        desk.registry.require(args.agent)
-    ids = await _ids(desk, args.message_ids, args.agent, everything=False)
+        _require_agent(desk, args.agent, reach)
+    ids = await _ids(desk, args.message_ids, args.agent, reach, everything=False)
     if args.version is not None:
-        return Affected(await replay_at(desk, ids, args.version) if ids else 0)
+        return Affected(await replay_at(desk, ids, args.version, reach) if ids else 0)
     if args.to is not None:
-        desk.registry.require(args.to)
+        _require_agent(desk, args.to, reach)
     count = 0
     for chunk in _chunks(ids, CHUNK):
         count += await (desk.core.revive(chunk) if args.to is None else _move(desk, chunk, args.to))
     return Affected(count)
 
 
-async def replay_one(desk: Desk, args: DeadReplayOne) -> Affected:
+async def replay_one(desk: Desk, args: DeadReplayOne, reach: Reach = EVERYTHING) -> Affected:
     """One dead letter is pending again, with other content if that is given; `CONFLICT` where it cannot be."""
     require_accepting(desk)
-    letter = await get(desk, Named(args.message_id))
+    letter = await get(desk, Named(args.message_id), reach)
     if args.content is not None:
         content(msgspec.Raw(args.content), letter.language, desk.config.messaging.max_message_size)
     if args.to is None:
         count = await desk.core.revive([args.message_id], args.content)
     else:
-        desk.registry.require(args.to)
+        _require_agent(desk, args.to, reach)
         count = await _move(desk, [args.message_id], args.to, args.content)
     if count == 0:
         raise CaxtonError(
@@ -91,27 +96,28 @@ async def replay_one(desk: Desk, args: DeadReplayOne) -> Affected:
     return Affected(count)
 
 
-async def skip(desk: Desk, args: Named) -> Affected:
+async def skip(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> Affected:
     """The conversation that waits for a dead letter goes on without it; `CONFLICT` when none does."""
-    count = await desk.core.holds.skip(args.name)
+    mine = await _in_reach(desk, [args.name], reach)
+    count = await desk.core.holds.skip(args.name) if mine else 0
     if count == 0:
         raise CaxtonError(Code.CONFLICT, "no conversation waits for this dead letter", message_id=args.name[:64])
     desk.events.publish("message.skipped", {"message_id": args.name})
     return Affected(count)
 
 
-async def purge(desk: Desk, args: DeadPurge) -> Affected:
-    """Dead letters are forgotten; the counters stay."""
-    ids = await _ids(desk, args.message_ids, args.agent, everything=args.everything)
+async def purge(desk: Desk, args: DeadPurge, reach: Reach = EVERYTHING) -> Affected:
+    """Dead letters are forgotten; the counters stay. `everything` is everything in reach."""
+    ids = await _ids(desk, args.message_ids, args.agent, reach, everything=args.everything)
     count = 0
     for chunk in _chunks(ids, CHUNK):
         count += await desk.core.holds.forget(chunk)
     return Affected(count)
 
 
-async def _ids(desk: Desk, message_ids: list[str], agent: str | None, *, everything: bool) -> list[str]:
+async def _ids(desk: Desk, message_ids: list[str], agent: str | None, reach: Reach, *, everything: bool) -> list[str]:
     if message_ids:
-        return list(dict.fromkeys(message_ids))
+        return await _in_reach(desk, list(dict.fromkeys(message_ids)), reach)
     if agent is None and not everything:
         raise CaxtonError(
             Code.INVALID_REQUEST,
@@ -119,7 +125,20 @@ async def _ids(desk: Desk, message_ids: list[str], agent: str | None, *, everyth
             path="message_ids",
             expected="message_ids or agent",
         )
-    return await desk.read(desk.store.reader.dead_ids, agent, limit=MOST_AT_ONCE)
+    return await desk.read(desk.store.reader.dead_ids, agent, limit=MOST_AT_ONCE, scope=reach.scope)
+
+
+async def _in_reach(desk: Desk, message_ids: list[str], reach: Reach) -> list[str]:
+    """Those of these messages that exist for the caller."""
+    if reach is EVERYTHING:
+        return message_ids
+    parties = await desk.read(desk.store.reader.parties, message_ids)
+    return [one for one in message_ids if one in parties and reach.message(*parties[one])]
+
+
+def _require_agent(desk: Desk, name: str, reach: Reach) -> None:
+    reach.require_agent(name)
+    desk.registry.require(name)
 
 
 async def _move(desk: Desk, ids: list[str], to: str, edited: bytes | None = None) -> int:

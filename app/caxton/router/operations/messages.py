@@ -13,6 +13,7 @@ from caxton.protocol.ids import is_uuid
 from caxton.protocol.messages import Message, Performative, State
 from caxton.protocol.operations import Invoke, Invoked, Listing, Named, Submit
 from caxton.protocol.views import ItemView, MessageView, Page
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.async_invoke import begin
 from caxton.router.connection import Answered, Cancellable
 from caxton.router.desk import Desk
@@ -61,14 +62,21 @@ def _require_invocable(desk: Desk, args: Invoke) -> None:
         )
 
 
-async def get(desk: Desk, args: Named) -> MessageView:
+async def get(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> MessageView:
     """One message with its attempts."""
-    return await find(desk, args.name)
+    return await find(desk, args.name, reach)
 
 
-async def list_messages(desk: Desk, args: Listing) -> Page:
+async def list_messages(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> Page:
     """Messages, newest first, by agent, conversation, state. Attempts are in the single view only."""
     limit, state = check_limit(args.limit), args.state
+    if reach.own_only and args.name is None and args.conversation_id is None:
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            "agent: say of which agent, or conversation_id; there is no list of all that one client has sent",
+            path="agent",
+            expected="agent or conversation_id",
+        )
     if state is not None and state not in set(State):
         raise CaxtonError(
             Code.INVALID_REQUEST,
@@ -85,6 +93,7 @@ async def list_messages(desk: Desk, args: Listing) -> Page:
         state=on_disk,
         limit=limit,
         cursor=args.cursor,
+        scope=reach.scope,
     )
     items = [message_view(row, [], in_flight=desk.core.in_flight(row.message.message_id)) for row in found.rows]
     if state is not None:  # what is pending on disk may be in flight, and the other way round
@@ -92,16 +101,18 @@ async def list_messages(desk: Desk, args: Listing) -> Page:
     return Page(items, found.next_cursor)
 
 
-async def cancel(desk: Desk, args: Named) -> MessageView:
+async def cancel(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> MessageView:
     """Ends a message that is not done yet."""
+    if reach is not EVERYTHING:
+        await find(desk, args.name, reach)
     await desk.core.cancel(_require_id(args.name))
     return await find(desk, args.name)
 
 
-async def find(desk: Desk, message_id: str) -> MessageView:
+async def find(desk: Desk, message_id: str, reach: Reach = EVERYTHING) -> MessageView:
     """The message, or `MESSAGE_NOT_FOUND`."""
     row = await desk.read(desk.store.reader.message, _require_id(message_id))
-    if row is None:
+    if row is None or not reach.message(row.message.sender, row.message.receiver):
         raise unknown(message_id)
     attempts = await desk.read(desk.store.reader.attempts, message_id) if row.attempts else []
     return message_view(row, attempts, in_flight=desk.core.in_flight(message_id))

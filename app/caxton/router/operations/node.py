@@ -12,6 +12,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Affected, Events, Named, Nothing, SetLogLevel
 from caxton.protocol.views import Counts, JobView, Ledger, LedgerRow, Readiness
 from caxton.router import readiness, retention
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.connection import Sink
 from caxton.router.desk import Desk
 from caxton.router.jobs import job_view
@@ -22,12 +23,13 @@ LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
 log = logging.getLogger(__name__)
 
 
-async def ledger(desk: Desk, _: Nothing) -> Ledger:
-    """The accounting of every agent that ever took a message, and their sum."""
+async def ledger(desk: Desk, _: Nothing, reach: Reach = EVERYTHING) -> Ledger:
+    """The accounting of every agent that ever took a message, and their sum; of those in reach."""
     await desk.core.write_counts()
     counted = await desk.read(desk.store.reader.ledger)
     rows = [_row(name, counts, desk.core.counts(name).in_flight) for name, counts in sorted(counted.items())]
-    return Ledger(_sum(desk.node, rows), rows)
+    rows = [row for row in rows if reach.agent(row.name)]
+    return Ledger(_sum(reach.namespace or desk.node, rows), rows)
 
 
 def _row(name: str, counts: Counts, running: int) -> LedgerRow:
@@ -67,9 +69,9 @@ async def ready(desk: Desk, _: Nothing) -> Readiness:
     return readiness.readiness(desk)
 
 
-async def events(desk: Desk, args: Events, sink: Sink) -> Nothing:
-    """Events as they happen, until the caller hangs up, lags behind, or the router stops."""
-    subscription = desk.events.subscribe(args.patterns, args.last_id)
+async def events(desk: Desk, args: Events, sink: Sink, reach: Reach = EVERYTHING) -> Nothing:
+    """Events as they happen, until the caller hangs up, lags behind, or the router stops; those in reach."""
+    subscription = desk.events.subscribe(args.patterns, args.last_id, reach.event)
     try:
         async for event in subscription:
             await sink.put(event)
@@ -78,13 +80,10 @@ async def events(desk: Desk, args: Events, sink: Sink) -> Nothing:
     return Nothing()
 
 
-async def job(desk: Desk, args: Named) -> JobView:
+async def job(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> JobView:
     """One job, for 24 hours after its end."""
-    running = desk.jobs.running(args.name)
-    if running is not None:
-        return running
-    row = await desk.read(desk.store.reader.job, args.name)
-    if row is None:
+    row = desk.jobs.row(args.name) or await desk.read(desk.store.reader.job, args.name)
+    if row is None or not (reach is EVERYTHING or reach.message(row.sender or "", row.about or "")):
         raise CaxtonError(Code.JOB_NOT_FOUND, f"no job has the id {args.name[:64]!r}, or it was forgotten")
     return job_view(row)
 

@@ -14,6 +14,7 @@ from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Nothing
 from caxton.router import readiness
 from caxton.router.desk import Desk
+from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
 
 
@@ -42,6 +43,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "ledger": books.node,
         "agents_ledger": books.agents,
         "executor": _executor(desk, core["workers"]),
+        "namespaces": ops_namespaces.figures(desk),
         "core": core,
         "versions": _versions(core["workers"]),
         "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended)},

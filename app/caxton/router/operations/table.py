@@ -6,6 +6,7 @@ Owns the pairing of protocol/operations.py with handlers. Must never hold logic.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,9 @@ from caxton.protocol.access import Caller
 from caxton.protocol.operations import OPERATIONS, Named
 from caxton.protocol.views import AgentView
 from caxton.router import deployments, lifecycle
-from caxton.router.connection import Answered, Begin, Cancellable, Operation, Operations, Sink
+from caxton.router.access.reach import reach_of
+from caxton.router.access.rules import RULES, addressed
+from caxton.router.connection import Answered, Begin, Cancellable, Handler, Operation, Operations, Sink
 from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
 from caxton.router.operations import capabilities as ops_capabilities
@@ -23,15 +26,20 @@ from caxton.router.operations import deadletters as ops_deadletters
 from caxton.router.operations import gate as ops_gate
 from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
+from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
 from caxton.router.operations import tasks as ops_tasks
+from caxton.router.operations import tokens as ops_tokens
 from caxton.router.operations import topics as ops_topics
 from caxton.router.versions import rollouts, updates
 
-Answer = Callable[[Desk, Any], Awaitable[Any]]
-Stream = Callable[[Desk, Any, Sink], Awaitable[Any]]
+Answer = Callable[..., Awaitable[Any]]
+"""Of desk and arguments, and (where its rule says so) of the caller's reach."""
+Stream = Callable[..., Awaitable[Any]]
+"""The same, with the sink behind the arguments."""
 
 
 async def _start(desk: Desk, args: Named) -> AgentView:
@@ -72,7 +80,12 @@ ANSWERS: Final[dict[str, Answer]] = {
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,
+    "key.rotate": ops_keys.rotate,
+    "key.bootstrap": ops_keys.bootstrap,
     "key.lookup": ops_keys.lookup,
+    "token.revoke": ops_tokens.revoke,
+    "token.list": ops_tokens.list_tokens,
+    "token.lookup": ops_tokens.lookup,
     "node.pause": ops_gate.pause,
     "node.resume": ops_gate.resume,
     "node.drain": ops_gate.drain,
@@ -93,31 +106,57 @@ ANSWERS: Final[dict[str, Answer]] = {
     "task.get": ops_tasks.get,
     "task.list": ops_tasks.list_tasks,
     "task.cancel": ops_tasks.cancel,
+    "namespace.list": ops_namespaces.list_namespaces,
+    "namespace.get": ops_namespaces.get,
+    "namespace.set": ops_namespaces.put,
+    "namespace.remove": ops_namespaces.remove,
+    "secret.set": ops_secrets.set_secret,
+    "secret.list": ops_secrets.list_secrets,
+    "secret.remove": ops_secrets.remove,
+    "secret.rekey": ops_secrets.rekey,
 }
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
 
 
 def make_operations(desk: Desk) -> Operations:
-    """Every operation of the protocol, bound to `desk`."""
+    """Every operation of the protocol, bound to `desk`, behind the rule of how far its caller must reach."""
     table: dict[str, Operation] = {}
     for name, (arguments, _result) in OPERATIONS.items():
         decode = msgspec.msgpack.Decoder(arguments).decode
         if name in STREAMS:
-            table[name] = Operation(decode, _streaming(STREAMS[name], desk))
+            table[name] = Operation(decode, _streaming(name, STREAMS[name], desk))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
-            table[name] = Operation(decode, _answering(ANSWERS[name], desk), begin)
+            table[name] = Operation(decode, _answering(name, ANSWERS[name], desk), begin)
     return table
 
 
 def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk: Desk) -> Begin:
-    return lambda args, answered, _caller: begin(desk, args, answered)
+    def begun(args: Any, answered: Answered, caller: Caller) -> Cancellable | None:
+        reach = reach_of(caller)
+        return begin(desk, args if reach is None else addressed(args, reach), answered)
+
+    return begun
 
 
-def _answering(answer: Answer, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
-    return lambda args, _sink, _caller: answer(desk, args)
+def _answering(name: str, answer: Answer, desk: Desk) -> Handler:
+    rule = RULES[name]
+
+    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
+        reach = reach_of(caller)
+        return answer(desk, args) if reach is None else rule(args, reach, partial(answer, desk))
+
+    return handle
 
 
-def _streaming(stream: Stream, desk: Desk) -> Callable[[Any, Sink, Caller], Awaitable[Any]]:
-    return lambda args, sink, _caller: stream(desk, args, sink)
+def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:
+    rule = RULES[name]
+
+    def handle(args: Any, sink: Sink, caller: Caller) -> Awaitable[Any]:
+        reach = reach_of(caller)
+        if reach is None:
+            return stream(desk, args, sink)
+        return rule(args, reach, lambda args, *more: stream(desk, args, sink, *more))
+
+    return handle

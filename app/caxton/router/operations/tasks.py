@@ -17,6 +17,7 @@ from caxton.protocol.names import require_agent_name
 from caxton.protocol.operations import Named
 from caxton.protocol.talks import BidView, Select, TaskCreate, TaskListing, TaskView
 from caxton.protocol.views import Page
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.desk import Desk
 from caxton.router.operations.conversations import read_seq, write_seq
 from caxton.router.paging import check_limit
@@ -33,9 +34,11 @@ _LATEST: Final = 4_000_000_000.0
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
-async def create(desk: Desk, args: TaskCreate) -> TaskView:
+async def create(desk: Desk, args: TaskCreate, reach: Reach = EVERYTHING) -> TaskView:
     """Calls for proposals; durable when answered. The same id with the same wish is the same task."""
     require_accepting(desk)
+    if reach is not EVERYTHING:
+        args = _within(args, reach)
     row = _row(args, time.time())
     known = await desk.read(desk.store.reader.talks.task, row.task_id)
     if known is None:
@@ -44,20 +47,20 @@ async def create(desk: Desk, args: TaskCreate) -> TaskView:
         await desk.core.write_counts()
     elif known.digest != row.digest:
         raise conflict(row.task_id)
-    return await get(desk, Named(row.task_id))
+    return await get(desk, Named(row.task_id), reach)
 
 
-async def get(desk: Desk, args: Named) -> TaskView:
+async def get(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> TaskView:
     """One task with its bids."""
     row = await desk.read(desk.store.reader.talks.task, args.name)
-    if row is None:
+    if row is None or not reach.message(row.owner, row.capability):
         raise CaxtonError(
             Code.NOT_FOUND, f"no task has the id {args.name[:64]!r}, or it was forgotten", task_id=args.name[:64]
         )
-    return _view(row, await desk.read(desk.store.reader.talks.bids, row.task_id))
+    return _view(row, await desk.read(desk.store.reader.talks.bids, row.task_id), reach)
 
 
-async def list_tasks(desk: Desk, args: TaskListing) -> Page:
+async def list_tasks(desk: Desk, args: TaskListing, reach: Reach = EVERYTHING) -> Page:
     """Tasks, newest first; bids are in the single view only."""
     if args.state is not None and args.state not in STATES:
         raise CaxtonError(
@@ -73,19 +76,30 @@ async def list_tasks(desk: Desk, args: TaskListing) -> Page:
         capability=args.capability,
         before=read_seq(args.cursor),
         limit=check_limit(args.limit),
+        scope=reach.scope,
     )
-    return Page([_view(row, []) for row in rows], write_seq(following))
+    return Page([_view(row, [], reach) for row in rows], write_seq(following))
 
 
-async def cancel(desk: Desk, args: Named) -> TaskView:
+async def cancel(desk: Desk, args: Named, reach: Reach = EVERYTHING) -> TaskView:
     """Ends a task that has not ended and tells its bidders; `CONFLICT` when it has ended otherwise."""
     await desk.core.write_counts()
+    await get(desk, args, reach)
     if desk.core.talking.tasks.cancel(args.name):
         await desk.core.write_counts()
-    view = await get(desk, args)
+    view = await get(desk, args, reach)
     if view.state != CANCELLED:
         raise CaxtonError(Code.CONFLICT, f"the task has ended already: {view.state}", state=view.state)
     return view
+
+
+def _within(args: TaskCreate, reach: Reach) -> TaskCreate:
+    """The task as a caller who does not reach everything may want it: it is the caller's own."""
+    if not reach.capability(args.capability):
+        reach.forbid(f"the capability {args.capability[:128]!r}", path="capability")
+    if args.select.chooser is not None:
+        reach.require_agent(args.select.chooser)
+    return msgspec.structs.replace(args, owner=reach.sender)
 
 
 def _row(args: TaskCreate, now: float) -> TaskRow:
@@ -138,7 +152,9 @@ def _invalid(path: str, expected: str, found: object) -> CaxtonError:
     )
 
 
-def _view(row: TaskRow, bids: list[BidRow]) -> TaskView:
+def _view(row: TaskRow, bids: list[BidRow], reach: Reach) -> TaskView:
+    bids = [bid for bid in bids if reach.inside(bid.agent)]
+    winner = row.winner if row.winner is None or reach.inside(row.winner) else None
     return TaskView(
         task_id=row.task_id,
         state=row.state,
@@ -150,7 +166,7 @@ def _view(row: TaskRow, bids: list[BidRow]) -> TaskView:
         reply_by=rfc3339(row.reply_by),
         finish_by=rfc3339(row.finish_by),
         finished_at=rfc3339_or_none(row.finished_at),
-        winner=row.winner,
+        winner=winner,
         result=msgspec.UNSET if row.result is None else raw(row.result),
         error=None if row.code is None else ErrorBody(Code(row.code), row.detail or row.code),
         bids=[BidView(bid.agent, bid.state, rfc3339(bid.at), bid.value, raw(bid.content)) for bid in bids],

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from caxton.protocol.access import namespace_of
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, Outcome, Performative, State
@@ -73,7 +74,7 @@ class Addressing:
                 accepted += 1
             except CaxtonError as error:
                 more += 1
-                if len(refused) < SHOWN:
+                if len(refused) < SHOWN and _may_be_named(name, message.receiver):
                     refused.append(Refused(name, error.code, error.message))
         deliveries = Deliveries(accepted, more, refused)
         now = time.time()
@@ -90,9 +91,15 @@ class Addressing:
         return [name for name in names if name != sender]
 
 
+def _may_be_named(agent: str, receiver: str) -> bool:
+    """Whether whoever publishes learns who did not get it: what is published in a namespace names its own agents."""
+    team = namespace_of(receiver.partition(":")[2])
+    return team is None or team == namespace_of(agent)
+
+
 def not_delivered(message: Message, deliveries: Deliveries) -> CaxtonError:
     """What the agent that published is told of those who did not get it."""
-    first = deliveries.refused[0]
+    first = deliveries.refused[0] if deliveries.refused else Refused("", Code.AGENT_NOT_FOUND, "of another namespace")
     return CaxtonError(
         Code(first.code),
         f"{deliveries.refused_count} did not get what was sent to {message.receiver}; the first: {first.message}",

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from caxton.router.access.accounts import Account
+from caxton.router.access.storage import Storage
 from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Box, Boxes
 from caxton.router.commits import Commits
@@ -37,6 +40,7 @@ class Talking:
     addressing: Addressing
     tasks: Tasks
     outcomes: Outcomes
+    storage: Storage
 
     def start(self) -> None:
         """Goes on with what an earlier life of the router left; the agents that run are attached already."""
@@ -54,7 +58,10 @@ def make_talking(
     emit: Callable[[str, dict[str, Any]], None],
 ) -> Talking:
     """All of them, each knowing those it needs."""
-    keys, tally = Keys(reader, commits, aftermath), Tally(commits)
+    storage = Storage(boxes.accounts, commits, reader)
+    storage.load()
+    boxes.accounts.resume = partial(_resume, boxes, wake)
+    keys, tally = Keys(reader, commits, aftermath, boxes.accounts), Tally(commits)
     talks = Conversations(boxes, commits, aftermath, reader, emit)
     capabilities = Capabilities(boxes, commits, aftermath, reader)
     intake = Intake(boxes, commits, aftermath, pressures, wake, talks, capabilities)
@@ -64,4 +71,11 @@ def make_talking(
     outcomes.addressing = addressing
     outcomes.tasks = tasks
     talks.tell = outcomes.deliver
-    return Talking(keys, tally, talks, capabilities, intake, addressing, tasks, outcomes)
+    return Talking(keys, tally, talks, capabilities, intake, addressing, tasks, outcomes, storage)
+
+
+def _resume(boxes: Boxes, wake: Callable[[Box], None], account: Account) -> None:
+    """Everything in a namespace that waited for room may start again."""
+    for box in boxes:
+        if box.account is account:
+            wake(box)

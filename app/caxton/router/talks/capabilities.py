@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from caxton.protocol.access import namespace_of
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message
@@ -118,8 +119,9 @@ class Capabilities:
         self._aftermath.call(partial(self._durable, key, accepted.receiver))
 
     def near(self, name: str) -> list[str]:
-        """Names that may have been meant, the nearest first."""
-        return [one for one in difflib.get_close_matches(name, self.names(), _NEAR + 1) if one != name][:_NEAR]
+        """Names of the same namespace that may have been meant, the nearest first: no hint crosses a border."""
+        known = [one for one in self.names() if namespace_of(one) == namespace_of(name) and one != name]
+        return difflib.get_close_matches(name, known, _NEAR)
 
     def nobody(self, name: str) -> CaxtonError:
         """The refusal when no agent that offers this takes messages."""

@@ -76,6 +76,8 @@ def version_row(agent: Agent, returned: str | None = None) -> VersionRow:
         descriptor=agent.descriptor,
         isolated=agent.isolated,
         returned=returned,
+        signature=agent.signature,
+        signed_by=agent.signed_by,
     )
 
 
@@ -105,6 +107,7 @@ def agent_of_version(agent: Agent, row: VersionRow, config: Config) -> Agent:
     found = candidate(agent, row.version, row.config, row.module, limits, isolated=row.isolated)
     found.deployed_at = row.deployed_at
     found.capabilities, found.descriptor = list(row.capabilities), row.descriptor
+    found.signature, found.signed_by = row.signature, row.signed_by
     return found
 
 

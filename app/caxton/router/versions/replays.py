@@ -7,6 +7,8 @@ meanwhile, what is left is handled by the version that serves.
 from __future__ import annotations
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.router.access.bounds import require_bounded
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.boxes import Box
 from caxton.router.desk import Desk
 from caxton.router.mailbox import MAIN, SIDE, LaneOf
@@ -14,8 +16,11 @@ from caxton.router.snapshots.rules import check_shared
 from caxton.router.versions.rollouts import RUNNING, beside
 
 
-async def replay_at(desk: Desk, message_ids: list[str], version: int) -> int:
-    """Puts dead letters of one agent back and has this version handle their conversations; gives how many."""
+async def replay_at(desk: Desk, message_ids: list[str], version: int, reach: Reach = EVERYTHING) -> int:
+    """Puts dead letters of one agent back and has this version handle their conversations; gives how many.
+
+    `FORBIDDEN` for a version with grants that the caller could not give.
+    """
     name, conversations = await _conversations(desk, message_ids)
     async with desk.lock(name):
         agent = desk.registry.require(name)
@@ -26,6 +31,7 @@ async def replay_at(desk: Desk, message_ids: list[str], version: int) -> int:
         desk.rollouts.require_alone(name)
         side = await beside(desk, name, version)
         try:
+            require_bounded(side.agent.config, reach.namespace)
             check_shared(agent.config, agent.module.sha256, side.agent.config, side.agent.module.sha256)
         except CaxtonError:
             await desk.core.lanes.retire(side, 0.0)

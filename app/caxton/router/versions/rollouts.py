@@ -20,6 +20,9 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Named
 from caxton.protocol.versions import BlueGreen, Canary, RolloutState, RolloutView, Steer, Strategy
 from caxton.protocol.views import AgentView
+from caxton.router import provenance
+from caxton.router.access.bounds import require_bounded
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.boxes import Box
 from caxton.router.desk import Desk
 from caxton.router.rows import agent_row
@@ -46,12 +49,18 @@ async def show(desk: Desk, args: Named) -> RolloutView:
     return rollout_view(row)
 
 
-async def steer(desk: Desk, args: Steer) -> AgentView:
+async def steer(desk: Desk, args: Steer, reach: Reach = EVERYTHING) -> AgentView:
     """Ends the rollout that runs, by hand; `CONFLICT` when there is none."""
-    return await asyncio.shield(desk.spawn(_steer(desk, args)))
+    return await asyncio.shield(desk.spawn(_steer(desk, args, reach)))
 
 
-async def _steer(desk: Desk, args: Steer) -> AgentView:
+def require_may_end(live: Live, reach: Reach, *, promoted: bool) -> None:
+    """`FORBIDDEN` when the version at the side would serve, and has grants that the caller could not give."""
+    if promoted is (live.row.strategy is Strategy.CANARY):
+        require_bounded(live.side.agent.config, reach.namespace)
+
+
+async def _steer(desk: Desk, args: Steer, reach: Reach) -> AgentView:
     async with desk.lock(args.name):
         agent = desk.registry.require(args.name)
         require_etag(agent, args.etag)
@@ -60,6 +69,7 @@ async def _steer(desk: Desk, args: Steer) -> AgentView:
             raise CaxtonError(
                 Code.CONFLICT, f"no rollout of {args.name!r} is under way", path="action", found=args.action
             )
+        require_may_end(live, reach, promoted=args.action == "promote")
         if args.action == "promote":
             await promote(desk, live, "promoted by hand")
         else:
@@ -186,6 +196,7 @@ async def beside(desk: Desk, name: str, version: int) -> Box:
     if version not in rows:
         raise no_version(name, version, sorted(rows))
     other = agent_of_version(agent, rows[version], desk.config)
+    provenance.require_kept(desk, other)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
     side = desk.core.lanes.open(agent, other)
     try:

@@ -16,7 +16,9 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deployed
 from caxton.protocol.versions import BlueGreen, Canary, ConfigChange, Rollback, RolloutState, Strategy, Update
 from caxton.protocol.views import AgentView, Counts
-from caxton.router import admission
+from caxton.router import admission, provenance
+from caxton.router.access.bounds import bounded, require_bounded
+from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box
 from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go
@@ -35,7 +37,10 @@ FAILED_EVENT: Final = "agent.update_failed"
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An update as its job keeps it. `own_module`: a module came with it; else it is the one that is there."""
+    """An update as its job keeps it. `own_module`: a module came with it; else it is the one that is there.
+
+    `within`: the namespace to which whoever wants it is bound.
+    """
 
     name: str
     agent_id: str
@@ -46,9 +51,11 @@ class Order(msgspec.Struct, frozen=True):
     canary: Canary | None = None
     blue_green: BlueGreen | None = None
     etag: str | None = None
+    within: str | None = None
+    signature: str | None = None
 
 
-async def update(desk: Desk, args: Update) -> Deployed:
+async def update(desk: Desk, args: Update, reach: Reach = EVERYTHING) -> Deployed:
     """Checks, keeps the module, makes the job durable, and answers with whatever is true after `wait_seconds`."""
     require_accepting(desk)
     require_disk(desk)
@@ -56,7 +63,7 @@ async def update(desk: Desk, args: Update) -> Deployed:
     require_etag(agent, args.etag)
     _require_change(args)
     _require_startable(desk, agent, args.strategy)
-    admission.check_config(args.change.applied_to(agent.config), desk.config)
+    admission.check_config(bounded(args.change.applied_to(agent.config), reach.namespace), desk.config)
     sha256 = agent.module.sha256
     if args.module is None:
         desk.modules.hold(sha256)
@@ -64,8 +71,9 @@ async def update(desk: Desk, args: Update) -> Deployed:
         admission.check_module_size(len(args.module))
         sha256 = await desk.modules.put(args.module)
     try:
-        order = _order(agent, args, sha256)
-        job = await desk.jobs.create(UPDATE, order)
+        _signed_by(desk, agent, sha256, args.signature, own_module=args.module is not None)
+        order = _order(agent, args, sha256, reach.namespace)
+        job = await desk.jobs.create(UPDATE, order, agent.name)
     except BaseException:
         let_go(desk, sha256)
         raise
@@ -79,10 +87,13 @@ def resume(desk: Desk, job: Job) -> None:
     desk.spawn(_run(desk, job, order))
 
 
-async def rollback(desk: Desk, args: Rollback) -> AgentView:
-    """Back to an earlier version, module and configuration; to the version that serves is no error."""
+async def rollback(desk: Desk, args: Rollback, reach: Reach = EVERYTHING) -> AgentView:
+    """Back to an earlier version, module and configuration; to the version that serves is no error.
+
+    Whoever is bound gets back no grant that it could not give: what an operator took from an agent stays taken.
+    """
     require_accepting(desk)
-    return await asyncio.shield(desk.spawn(_rollback(desk, args)))
+    return await asyncio.shield(desk.spawn(_rollback(desk, args, reach)))
 
 
 async def _run(desk: Desk, job: Job, order: Order) -> AgentView | CaxtonError:
@@ -111,16 +122,30 @@ async def _install(desk: Desk, job: Job, order: Order) -> AgentView:
 
 
 async def _candidate(desk: Desk, agent: Agent, order: Order) -> Agent:
-    config = order.change.applied_to(agent.config)
+    # Bounded again: the agent may have been given more while this was compiled.
+    config = bounded(order.change.applied_to(agent.config), order.within)
     limits = admission.check_config(config, desk.config)
     sha256 = order.sha256 if order.own_module else agent.module.sha256
+    signed_by = _signed_by(desk, agent, sha256, order.signature, own_module=order.own_module)
     module = await desk.core.prepare(config, sha256, desk.modules.path(sha256), lambda _: None)
     admission.check_module(config, limits, module)
     if order.strategy is Strategy.CANARY:
         check_shared(agent.config, agent.module.sha256, config, module.sha256)
     same_code = module.sha256 == agent.module.sha256
     number = desk.versions.newest(agent.name) + 1
-    return candidate(agent, number, config, module, limits, isolated=agent.isolated and same_code)
+    other = candidate(agent, number, config, module, limits, isolated=agent.isolated and same_code)
+    other.signature, other.signed_by = order.signature, signed_by
+    if order.signature is None and not order.own_module:
+        other.signature = agent.signature
+    return other
+
+
+def _signed_by(desk: Desk, agent: Agent, sha256: str, signature: str | None, *, own_module: bool) -> str | None:
+    """Whose signature the version has: one that came with it, or that of the module which is there already."""
+    if signature is not None or own_module:
+        return provenance.require_incoming(desk, agent.name, sha256, signature)
+    provenance.require_kept(desk, agent)
+    return agent.signed_by
 
 
 async def _up(desk: Desk, agent: Agent, other: Agent, *, tested: bool = True) -> Box:
@@ -191,17 +216,19 @@ async def _let_the_old_end(desk: Desk, agent: Agent, side: Box) -> None:
 # ---- rollback ------------------------------------------------------------------------------------------------------
 
 
-async def _rollback(desk: Desk, args: Rollback) -> AgentView:
+async def _rollback(desk: Desk, args: Rollback, reach: Reach) -> AgentView:
     async with desk.lock(args.name):
         agent = desk.registry.require(args.name)
         require_etag(agent, args.etag)
         live = desk.rollouts.live(args.name)
         if live is not None and args.version in (None, live.row.from_version):
+            rollouts.require_may_end(live, reach, promoted=False)
             await rollouts.take_back(desk, live, RolloutState.ABORTED, "rolled back")
             return await agent_view(desk, agent)
         _require_startable(desk, agent, Strategy.ROLLING)
         rows = await desk.read(desk.store.reader.versions, args.name)
         row = _chosen(rows, agent, args.version)
+        require_bounded(row.config, reach.namespace)
         if row.version != agent.version:
             await rollouts.settle(desk, agent.name, "rolled back to another version")
             await _go_back(desk, agent, row)
@@ -211,6 +238,7 @@ async def _rollback(desk: Desk, args: Rollback) -> AgentView:
 async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     before = agent.version
     other = agent_of_version(agent, row, desk.config)
+    provenance.require_kept(desk, other)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
     side = await _up(desk, agent, other, tested=False)  # it was, when it was new; now it must be quick
     changes = Changes()
@@ -233,7 +261,7 @@ def _chosen(rows: list[VersionRow], agent: Agent, number: int | None) -> Version
 # ---- small parts ---------------------------------------------------------------------------------------------------
 
 
-def _order(agent: Agent, args: Update, sha256: str) -> Order:
+def _order(agent: Agent, args: Update, sha256: str, within: str | None) -> Order:
     canary = args.strategy is Strategy.CANARY
     blue_green = args.strategy is Strategy.BLUE_GREEN
     return Order(
@@ -246,12 +274,14 @@ def _order(agent: Agent, args: Update, sha256: str) -> Order:
         canary=(args.canary or Canary()) if canary else None,
         blue_green=(args.blue_green or BlueGreen()) if blue_green else None,
         etag=args.etag,
+        within=within,
+        signature=args.signature,
     )
 
 
 def _require_change(args: Update) -> None:
     """Something changes, and what is said about the rollout belongs to its strategy."""
-    if args.module is None and args.change == ConfigChange():
+    if args.module is None and args.signature is None and args.change == ConfigChange():
         raise CaxtonError(
             Code.INVALID_REQUEST,
             "nothing changes: give a module, or a field of the configuration",
