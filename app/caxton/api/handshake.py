@@ -44,7 +44,9 @@ def secured(client: Any, context: ssl.SSLContext, seconds: float) -> Any:
             wrapped.do_handshake()
         except BaseException as error:
             if isinstance(error, ssl.SSLError):
-                linger(wrapped)  # the alert says why; a client of TLS 1.3 has sent its request by now
+                linger(
+                    wrapped, STRANGER_LINGER_BYTES
+                )  # the alert says why; a client of TLS 1.3 has sent its request by now
             wrapped.close()
             raise
     return wrapped
