@@ -667,6 +667,8 @@ PROOFS: dict[str, Proof] = {
     "runtime.temp_storage_limit": temp_storage_limit,
     "runtime.wasm_features": wasm_features,
     "runtime.shareable_dirs": shareable_dirs,
+    "runtime.engine": "executor/test_pulley.py::test_a_node_of_interpreted_code_has_no_executable_memory_of_its_own",
+    "runtime.isolation": "router/test_namespace_isolation.py::test_two_namespaces_under_load_never_share_a_process",
     "runtime.egress_allow": "router/test_egress.py::test_a_redirect_is_checked_like_a_request",
     "runtime.cpu_quota": warned("runtime.cpu_quota"),
     "runtime.memory_limit": warned("runtime.memory_limit"),
@@ -728,6 +730,8 @@ PROOFS: dict[str, Proof] = {
     "security.previous_secrets_key": (
         "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable"
     ),
+    "security.audit_retention_days": "router/test_audit.py::test_retention_is_applied_and_reloaded",
+    "security.audit_max_bytes": "audit/test_retention.py::test_too_much_goes_from_the_oldest_on",
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,

@@ -28,6 +28,7 @@ from caxton.telemetry import event, set_up_logging
 LINE_BYTES = 8190
 HEADER_BYTES = 8190
 HEADERS = 100
+_SHARED = "/dev/shm"  # nosec B108 # gunicorn makes a file without a name in it
 SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
 """`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
 
@@ -49,7 +50,7 @@ def settings(config: Config, certificates: Certificates | None, *, admin: bool) 
         "limit_request_line": LINE_BYTES,
         "limit_request_fields": HEADERS,
         "limit_request_field_size": HEADER_BYTES,
-        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
+        "worker_tmp_dir": _SHARED if os.access(_SHARED, os.W_OK) else None,
         "preload_app": True,
         "control_socket_disable": True,
         "proc_name": "caxton-admin" if admin else "caxton-api",

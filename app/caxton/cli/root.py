@@ -39,6 +39,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
     "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
     "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
+    "audit": ("caxton.cli.audit_verbs:audit", "Who did what: list, verify, export"),
     "selftest": ("caxton.cli.selftest_verb:selftest", "Attack every limit of a node and see whether it holds"),
     "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),

@@ -37,6 +37,7 @@ def check(config: Config) -> list[Problem]:
         *_tracing(config),
         *_sockets(config),
         *_egress(config),
+        *_signatures(config),
     ]
 
 
@@ -189,6 +190,12 @@ def _egress(config: Config) -> list[Problem]:
         except ValueError as error:
             problems.append(Problem("runtime.egress_allow", str(error), "addresses and networks such as 10.1.0.0/16"))
     return problems
+
+
+def _signatures(config: Config) -> list[Problem]:
+    if not config.security.require_signatures or config.security.trusted_keys:
+        return []
+    return [Problem("security.trusted_keys", "nothing", "a key, because require_signatures = true")]
 
 
 def _cluster(config: Config) -> list[Problem]:

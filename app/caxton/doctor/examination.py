@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from caxton.doctor import (
+    audit,
     backups,
     certificate,
     clock,
@@ -37,6 +38,7 @@ EXAMINATIONS: Final[dict[str, Examination]] = {
     "disk": disk.examine,
     "clock": clock.examine,
     "backup": backups.examine,
+    "audit": audit.examine,
 }
 
 
