@@ -109,8 +109,8 @@ lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.ym
 	$(MAKE) deb
 	$(MAKE) site
 	@$(LAB) list
-	@echo 'API behind the balancers: curl --cacert /var/lib/caxton-lab/lab/inventory/certificates/ca.crt https://10.42.0.100/ready'
-	@echo 'a node by itself: curl http://10.42.0.11:8080/health'
+	@echo 'API behind the balancers: curl --cacert /var/lib/caxton-lab/lab/inventory/certificates/trusted.crt https://10.42.0.100/ready'
+	@echo 'a node by itself: curl --cacert /var/lib/caxton-lab/lab/inventory/certificates/trusted.crt https://10.42.0.11:8080/health'
 	@echo 'log in: ssh -i /var/lib/caxton-lab/lab/id_ed25519 root@10.42.0.11    remove it all: make lab-down'
 
 lab-up: $(ANSIBLE_VENV)/.installed ## boot the machines of inventories/lab: three nodes, two balancers
