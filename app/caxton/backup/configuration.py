@@ -161,7 +161,7 @@ def _audit(directory: Path) -> tuple[list[_Item], list[str]]:
 def _info(path: Path, size: int) -> tarfile.TarInfo:
     found, info = path.stat(), tarfile.TarInfo()
     info.size, info.mode, info.mtime, info.uid, info.gid = (
-        size, found.st_mode & 0o7777, int(found.st_mtime), found.st_uid, found.st_gid,
+        size, found.st_mode & 0o777, int(found.st_mtime), found.st_uid, found.st_gid,
     )  # fmt: skip
     return info
 

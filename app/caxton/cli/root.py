@@ -50,6 +50,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 EPILOG: Final = """
 The node: --url, $CAXTON_URL, or a context of ~/.config/caxton/config.toml; http://127.0.0.1:8080 otherwise.
 Credentials: $CAXTON_API_KEY, $CAXTON_TOKEN, or the context's api_key, api_key_file, token.
+TLS: --ca, $CAXTON_CA_FILE or the context's ca_file; a certificate of our own: $CAXTON_CERT_FILE with
+$CAXTON_KEY_FILE, or the context's cert_file and key_file.
 
 \b
 Completion:  bash  eval "$(_CAXTON_COMPLETE=bash_source caxton)"
@@ -73,13 +75,14 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 node not reachable.
 )
 @click.option("--url", help="The node's address, e.g. https://caxton.example.com.")
 @click.option("--context", "context", help="A context of ~/.config/caxton/config.toml.")
+@click.option("--ca", "ca", metavar="FILE", help="Whose certificates to believe instead of the system's (PEM).")
 @output_options
 @click.version_option(__version__, prog_name="caxton", message="%(prog)s %(version)s")
 @click.pass_context
-def caxton(ctx: click.Context, config: Path | None, url: str | None, context: str | None) -> None:
+def caxton(ctx: click.Context, config: Path | None, url: str | None, context: str | None, ca: str | None) -> None:
     """Run WebAssembly agents behind durable mailboxes."""
     state = ctx.ensure_object(State)
-    state.config_file, state.url, state.context = config, url, context
+    state.config_file, state.url, state.context, state.ca_file = config, url, context, ca
     if ctx.invoked_subcommand is None:
         if config is None:
             click.echo(ctx.get_help())

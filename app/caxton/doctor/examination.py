@@ -10,6 +10,7 @@ from typing import Final
 from caxton.doctor import (
     audit,
     backups,
+    certificate,
     clock,
     configuration,
     disk,
@@ -30,6 +31,7 @@ EXAMINATIONS: Final[dict[str, Examination]] = {
     "maintenance": marks.examine,
     "units": units.examine,
     "ports": ports.examine,
+    "certificate": certificate.examine,
     "router": node.examine,
     "schema": schema.examine,
     "probe": probe.examine,

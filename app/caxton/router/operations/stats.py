@@ -36,6 +36,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "agents": {status: by_status[status] for status in AgentStatus},
         "jobs_running": len(desk.jobs),
         "rollouts_running": len(desk.rollouts),
+        "secrets": desk.core.secrets.figures(),
         "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
         "store": sizes,
         "store_low_disk_bytes": desk.config.messaging.low_disk_bytes,

@@ -118,8 +118,9 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.list": ops_secrets.list_secrets,
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
+    "audit.list": ops_audit.list_records,
 }
-FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.list": ops_audit.list_records, "audit.note": ops_audit.note}
+FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
@@ -156,10 +157,21 @@ def _answering(name: str, answer: Answer, desk: Desk) -> Handler:
     return handle
 
 
+def _noting(name: str, answer: ForCaller, desk: Desk) -> Handler:
+    rule = RULES[name]
+
+    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
+        reach = reach_of(caller)
+        if reach is None:
+            return answer(desk, args, caller)
+        return rule(args, reach, lambda args: answer(desk, args, caller))
+
+    return handle
+
+
 def _handler(name: str, desk: Desk) -> Handler:
     if name in FOR_CALLER:
-        answer = FOR_CALLER[name]
-        return lambda args, _sink, caller: answer(desk, args, caller)
+        return _noting(name, FOR_CALLER[name], desk)
     return (_recording if name in AUDITED else _answering)(name, ANSWERS[name], desk)
 
 
