@@ -21,12 +21,12 @@ def recorded(node: Node, action: str) -> list[Record]:
     return [record for record in records(node.home / "data" / "audit") if record.action == action]
 
 
-def test_it_is_listed_in_pages_with_filters(node: Node, client: httpx.Client) -> None:
+def test_it_is_listed_in_pages_with_filters(node: Node) -> None:
     for name in ("gone-1", "gone-2", "gone-3"):
-        client.delete(f"{BASE}/agents/{name}", headers={"X-Request-Id": f"asked-{name}"})
+        node.client.delete(f"{BASE}/agents/{name}", headers={"X-Request-Id": f"asked-{name}"})
     query: dict[str, Any] = {"target": "gone-*", "outcome": "failed", "limit": 2, "since": "2020-01-01T00:00:00Z"}
-    first = client.get(f"{BASE}/audit", params=query).json()
-    second = client.get(f"{BASE}/audit", params={**query, "cursor": first["next_cursor"]}).json()
+    first = node.client.get(f"{BASE}/audit", params=query).json()
+    second = node.client.get(f"{BASE}/audit", params={**query, "cursor": first["next_cursor"]}).json()
     items = first["items"] + second["items"]
     assert [item["target"] for item in items] == ["gone-3", "gone-2", "gone-1"]
     assert {item["outcome"] for item in items} == {"AGENT_NOT_FOUND"}
@@ -37,8 +37,8 @@ def test_it_is_listed_in_pages_with_filters(node: Node, client: httpx.Client) ->
 @pytest.mark.parametrize(
     "query", ["since=yesterday", "until=2020-01-01", "limit=0", "limit=201", "cursor=x", "who=me", "actor="]
 )
-def test_a_bad_filter_is_refused(client: httpx.Client, query: str) -> None:
-    problem(client.get(f"{BASE}/audit?{query}"), 400, "INVALID_REQUEST")
+def test_a_bad_filter_is_refused(node: Node, query: str) -> None:
+    problem(node.client.get(f"{BASE}/audit?{query}"), 400, "INVALID_REQUEST")
 
 
 def test_it_needs_credentials(guarded: Node) -> None:
