@@ -91,6 +91,7 @@ class Front:
         try:
             status, text, location = view(environ)
         except Exception as error:
+            self._gateway.denials.saw(error, environ)
             refused = refuse(error, made)
             return problems.status_line(refused.status), refused.headers + made.headers(), refused.body
         headers = [

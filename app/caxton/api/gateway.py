@@ -12,6 +12,7 @@ from flask import current_app, request
 
 from caxton.api import permissions
 from caxton.api.auth import CALLER, Authenticator
+from caxton.api.denials import Denials
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
@@ -27,6 +28,7 @@ class Gateway:
         self.config = config
         self.router = RouterClient(str(config.paths.router_socket))
         self.authenticator = Authenticator(config, self.router)
+        self.denials = Denials(self.router)
         self.timeout = config.networking.request_timeout
         self.max_content = config.messaging.max_message_size
 

@@ -5,20 +5,23 @@ Owns a connection from its first byte to its last. Must never know a route.
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from typing import Any, Final
 
 from gunicorn import http, util
 from gunicorn.http import errors, wsgi
+from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
+from caxton.api.certificates import Certificates
+from caxton.api.handshake import secured
 from caxton.api.idle import IdleClients
 from caxton.api.lane import Lane, unread_bytes
+from caxton.api.parting import LINGER_SECONDS, linger, say_goodbye
 from caxton.api.unreader import DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -27,12 +30,10 @@ ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
 """Set while the client waits for a word before it sends its body; whoever reads the body says it."""
 ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
-LINGER_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 2.0
 """How long a worker that ends waits for the next request of a connection that has been used."""
 FIRST_REQUEST_SECONDS: Final = 5.0
 """As above, of one that never was: on a busy host the first request comes long after its connection."""
-LINGER_BYTES: Final = 64 * 1024 * 1024
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
     errors.LimitRequestLine: (414, Code.HEADERS_TOO_LARGE),
@@ -48,6 +49,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
     connection_seconds = 30.0
     request_seconds = 60.0
+    certificates: Certificates | None = None
+    """None: plain HTTP."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +64,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         close the connection right away could cross with a request, which would be lost.
         """
         super().notify()
+        if self.certificates is not None:
+            self.certificates.refresh()
         now = time.monotonic()
         if not self.alive and self._ending_since is None:
             self._ending_since = now
@@ -68,7 +73,26 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """One connection: requests until it closes, is idle for too long or has to be ended."""
+        """One connection, encrypted first where it has to be."""
+        try:
+            connection = self._secured(client)
+        except ParseException as error:
+            self._refuse(client, error)
+            linger(client)
+        except OSError as error:
+            self.log.debug("no TLS: %s", error)
+        else:
+            self._converse(connection, addr)
+        finally:
+            util.close(client)
+
+    def _secured(self, client: Any) -> Any:
+        if self.certificates is None:
+            return client
+        return secured(client, self.certificates.context, self.connection_seconds)
+
+    def _converse(self, client: Any, addr: Any) -> None:
+        """Requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
         parser.unreader = unreader = DeadlineUnreader(
             client, self.idle_clients, self.connection_seconds, float(self.cfg.keepalive)
@@ -85,7 +109,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             request = parser.mesg
         except (StopIteration, errors.NoMoreData, ConnectionError, TimeoutError):
             pass
-        except errors.ParseException as error:
+        except ParseException as error:
             self._refuse(client, error)
         except OSError as error:
             self.log.debug("connection ended: %s", error)
@@ -94,16 +118,18 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             self.log.exception("an answer failed")
         finally:
             unreader.close()
+            say_goodbye(client)
             if request is None or request.must_close:
-                _linger(client)
+                linger(client)
             util.close(client)
 
     def _lane(self, client: Any, parser: RequestParser, addr: Any) -> Lane | None:
-        """The fast lane, where the application has one; not for TLS, whose bytes may be here and not readable."""
+        """The fast lane, where the application has one."""
         takes = getattr(self.wsgi, "takes", None)
-        if takes is None or isinstance(client, ssl.SSLSocket) or not self.cfg.keepalive:
+        if takes is None or not self.cfg.keepalive:
             return None
-        return Lane(takes, client, parser, self, addr[0] if isinstance(addr, tuple) else "")
+        peer = addr[0] if isinstance(addr, tuple) else ""
+        return Lane(takes, client, parser, self, peer, scheme=_scheme(client))
 
     def _serve_one(self, client: Any, addr: Any, parser: RequestParser) -> bool:
         request: Request = next(parser)
@@ -112,6 +138,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.nr += 1
         expected, request._expected_100_continue = request._expected_100_continue, False
         # the connection's own end, not the listener's: a worker that ends has closed that
+        request.scheme = _scheme(client)
         response, environ = wsgi.create(request, client, addr, client.getsockname(), self.cfg)
         environ["wsgi.multithread"] = True
         environ[ENVIRON_REQUEST] = request
@@ -131,7 +158,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
                 chunks.close()
         return not response.should_close()
 
-    def _refuse(self, client: Any, error: errors.ParseException) -> None:
+    def _refuse(self, client: Any, error: ParseException) -> None:
         status, body = refusal(error)
         head = f"HTTP/1.1 {problems.status_line(status)}\r\nConnection: close\r\n"
         try:
@@ -141,7 +168,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             pass
 
 
-def refusal(error: errors.ParseException) -> tuple[int, bytes]:
+def refusal(error: ParseException) -> tuple[int, bytes]:
     """Status, and the rest of the headers with the body, for a request that gunicorn cannot parse."""
     made = trace.begin({})
     if isinstance(error, TooSlowError):
@@ -154,16 +181,5 @@ def refusal(error: errors.ParseException) -> tuple[int, bytes]:
     return status, "".join(lines).encode() + b"\r\n" + rendered.body
 
 
-def _linger(client: Any) -> None:
-    """Lets the client read our last answer while it still sends: closing at once would reset the connection."""
-    left, until = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
-    try:
-        client.shutdown(socket.SHUT_WR)
-        while left > 0 and (seconds := until - time.monotonic()) > 0:
-            client.settimeout(seconds)
-            data = client.recv(256 * 1024)
-            if not data:
-                return
-            left -= len(data)
-    except OSError:
-        pass
+def _scheme(client: Any) -> str:
+    return "https" if isinstance(client, ssl.SSLSocket) else "http"
