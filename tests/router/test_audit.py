@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -33,6 +33,7 @@ from caxton.protocol.operations import (
     Invoke,
     KeyCreate,
     Named,
+    Nothing,
     Remove,
     Reply,
     SetLogLevel,
@@ -40,8 +41,7 @@ from caxton.protocol.operations import (
 )
 from caxton.protocol.versions import ConfigChange, Update
 from caxton.router.auditing.actions import AUDITED, NOT_AUDITED
-from caxton.router.auditing.service import Audit
-from caxton.router.auditing.wrap import audited
+from caxton.router.operations.table import make_operations
 from support.audit_files import draft, files, records, rewrite
 from support.desk_node import RouterNode, deploy, invoke, job, message, refusal, submit, until
 from support.router_client import RouterClient
@@ -91,15 +91,22 @@ def test_every_operation_is_recorded_or_says_why_not() -> None:
     assert all(len(reason) > 8 for reason in NOT_AUDITED.values())
 
 
-def test_what_is_not_recorded_is_not_wrapped(tmp_path: Path) -> None:
-    """The path of messages is what it was: the very same function, and no begin of it is touched."""
+def test_what_is_not_recorded_is_answered_as_ever() -> None:
+    """The path of messages is what it was: no function of the audit is in its handlers."""
+    made = make_operations(cast("Any", None))
+    wrapped = {op for op, operation in made.items() if "_recording" in operation.handler.__qualname__}
+    assert wrapped == set(AUDITED)
+    assert not wrapped & {"submit", "invoke"}
 
-    async def handler(args: Any, sink: Any, caller: Caller) -> None:
-        """Stands for any."""
 
-    audit = Audit(tmp_path, "node")
-    assert all(audited(op, handler, audit) is handler for op in NOT_AUDITED)
-    assert all(audited(op, handler, audit) is not handler for op in AUDITED)
+def test_what_is_out_of_reach_never_begins(node: RouterNode, client: RouterClient) -> None:
+    """The API notes the refusal, and counts: a denied caller cannot fill the disk."""
+    before = len(records(audit_of(node)))
+    bound = Caller("x", Role.OPERATOR, "north")
+    for op, args in (("node.pause", Nothing()), ("agent.stop", Stop("south/a")), ("agent.stop", Stop("a"))):
+        with pytest.raises(CaxtonError):
+            ask_as(client, bound, op, args)
+    assert len(records(audit_of(node))) == before
 
 
 def test_messages_leave_no_record(node: RouterNode, client: RouterClient) -> None:

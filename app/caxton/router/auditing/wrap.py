@@ -1,6 +1,6 @@
 """The two records around an operation: that it begins, on disk before it does, and how it ended.
 
-Owns that order. Must never wrap an operation that the table does not name: it gets back what it gave.
+Owns that order. Must never decide who may do what: what is refused for that never gets here, it is noted elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from caxton.protocol.access import Caller
 from caxton.protocol.audit import Actor, Phase
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deployed
-from caxton.router.auditing.actions import AUDITED, Action
+from caxton.router.auditing.actions import Action
 from caxton.router.auditing.service import Audit
 
 OK: Final = "ok"
@@ -22,20 +22,17 @@ ACCEPTED: Final = "accepted"
 """A job goes on; its end has a record of its own."""
 UNKNOWN: Final = "unknown"
 """Who asked hung up, or the router stopped: it may have taken effect."""
-Handler = Callable[[Any, Any, Caller], Awaitable[Any]]
+Go = Callable[..., Awaitable[Any]]
 
 
-def audited(op: str, handler: Handler, audit: Audit) -> Handler:
-    """`handler` with its records around it; `handler` itself where the operation is not one of those."""
-    action = AUDITED.get(op)
-    if action is None:
-        return handler
+def recorded(action: Action, go: Go, audit: Audit, caller: Caller) -> Go:
+    """`go` with its records around it, for this caller."""
 
-    async def recorded(args: Any, sink: Any, caller: Caller) -> Any:
+    async def record(args: Any, *more: Any) -> Any:
         running = _Running(audit, action, action.target(args), caller)
         try:
             await running.begin(args)
-            result = await handler(args, sink, caller)
+            result = await go(args, *more)
             running.ended(result)
         except CaxtonError as error:
             running.outcome = error.code.value
@@ -47,7 +44,7 @@ def audited(op: str, handler: Handler, audit: Audit) -> Handler:
             await running.end()
         return result
 
-    return recorded
+    return record
 
 
 class _Running:

@@ -6,18 +6,15 @@ Owns the cursor of the list. Must never change a record.
 from __future__ import annotations
 
 from caxton.audit.listing import find
-from caxton.protocol.access import Caller, Permission
+from caxton.protocol.access import Caller
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
-from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Affected
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, write_cursor
 
 
-async def list_records(desk: Desk, args: AuditListing, caller: Caller) -> AuditPage:
-    """Records, newest first: of everybody on the node, so for its administrators only."""
-    if not caller.may(Permission.ADMINISTER):
-        raise CaxtonError(Code.FORBIDDEN, "the audit is for administrators of the whole node")
+async def list_records(desk: Desk, args: AuditListing) -> AuditPage:
+    """Records, newest first: of everybody on the node, so for nobody who does not reach all of it."""
     check_limit(args.limit)
     position = read_cursor(args.cursor, int)
     before = None if position is None else int(position[0])

@@ -17,7 +17,8 @@ from caxton.protocol.views import AgentView
 from caxton.router import deployments, lifecycle
 from caxton.router.access.reach import reach_of
 from caxton.router.access.rules import RULES, addressed
-from caxton.router.auditing.wrap import audited
+from caxton.router.auditing.actions import AUDITED
+from caxton.router.auditing.wrap import recorded
 from caxton.router.connection import Answered, Begin, Cancellable, Handler, Operation, Operations, Sink
 from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
@@ -117,8 +118,9 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.list": ops_secrets.list_secrets,
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
+    "audit.list": ops_audit.list_records,
 }
-FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.list": ops_audit.list_records, "audit.note": ops_audit.note}
+FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
@@ -133,7 +135,7 @@ def make_operations(desk: Desk) -> Operations:
             table[name] = Operation(decode, _streaming(name, STREAMS[name], desk))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
-            table[name] = Operation(decode, audited(name, _handler(name, desk), desk.audit), begin)
+            table[name] = Operation(decode, _handler(name, desk), begin)
     return table
 
 
@@ -155,11 +157,34 @@ def _answering(name: str, answer: Answer, desk: Desk) -> Handler:
     return handle
 
 
+def _noting(name: str, answer: ForCaller, desk: Desk) -> Handler:
+    rule = RULES[name]
+
+    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
+        reach = reach_of(caller)
+        if reach is None:
+            return answer(desk, args, caller)
+        return rule(args, reach, lambda args: answer(desk, args, caller))
+
+    return handle
+
+
 def _handler(name: str, desk: Desk) -> Handler:
-    if name not in FOR_CALLER:
-        return _answering(name, ANSWERS[name], desk)
-    answer = FOR_CALLER[name]
-    return lambda args, _sink, caller: answer(desk, args, caller)
+    if name in FOR_CALLER:
+        return _noting(name, FOR_CALLER[name], desk)
+    return (_recording if name in AUDITED else _answering)(name, ANSWERS[name], desk)
+
+
+def _recording(name: str, answer: Answer, desk: Desk) -> Handler:
+    """As `_answering`; what its rule lets through is in the audit before it happens."""
+    rule, action = RULES[name], AUDITED[name]
+
+    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
+        reach = reach_of(caller)
+        go = recorded(action, partial(answer, desk), desk.audit, caller)
+        return go(args) if reach is None else rule(args, reach, go)
+
+    return handle
 
 
 def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:
