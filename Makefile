@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run test lint check-dependencies format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -46,19 +46,23 @@ scenario-%: $(ANSIBLE_VENV)/.installed
 
 scenarios: scenario-default scenario-cluster scenario-upgrade scenario-disaster_recovery ## the molecule scenarios, on lab machines; root, after make packages
 
-test-all: host lint reproducible packages test scenarios test-site test-limits ## everything that CI runs, and what takes too long for it
+test-all: host lint check-dependencies reproducible packages test scenarios test-site test-limits ## everything that CI runs, and what takes too long for it
 
 test-site: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ten runs of site.yml, and runs that are killed; root, after make packages
 	$(BIN)/python -m pytest -m site tests/infra/test_site_runs.py
 
 lint: export MYPYPATH := $(abspath app):$(abspath tests):$(abspath molecule/shared)
-lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, ansible-lint (profile production), yamllint
+lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, bandit, ansible-lint (profile production), yamllint
 	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
 	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p lab
+	$(BIN)/bandit --quiet --configfile app/pyproject.toml --recursive app/caxton packaging
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
+
+check-dependencies: $(VENV)/.installed ## every lock file: pinned with hashes, nothing with a known vulnerability
+	$(BIN)/python app/check_dependencies.py
 
 format: $(VENV)/.installed ## ruff format
 	$(BIN)/ruff check --fix --config app/pyproject.toml app tests packaging molecule
@@ -105,8 +109,8 @@ lab: lab-up ## boot the lab machines, build the package, apply playbooks/site.ym
 	$(MAKE) deb
 	$(MAKE) site
 	@$(LAB) list
-	@echo 'API behind the balancers: curl --cacert /var/lib/caxton-lab/lab/inventory/certificates/ca.crt https://10.42.0.100/ready'
-	@echo 'a node by itself: curl http://10.42.0.11:8080/health'
+	@echo 'API behind the balancers: curl --cacert /var/lib/caxton-lab/lab/inventory/certificates/trusted.crt https://10.42.0.100/ready'
+	@echo 'a node by itself: curl --cacert /var/lib/caxton-lab/lab/inventory/certificates/trusted.crt https://10.42.0.11:8080/health'
 	@echo 'log in: ssh -i /var/lib/caxton-lab/lab/id_ed25519 root@10.42.0.11    remove it all: make lab-down'
 
 lab-up: $(ANSIBLE_VENV)/.installed ## boot the machines of inventories/lab: three nodes, two balancers

@@ -123,7 +123,9 @@ def shows_a_secret(task: Task) -> bool:
     if task.module.endswith(".template"):
         sources = [task.file.parents[1] / "templates" / task.arguments["src"]]
         text += "".join(written_by(path) for path in sources if path.exists())
-    if task.module.endswith(".copy") and "caxton_lb_tls_key" in said:  # a path; but this copies what lies there
+    if task.module.endswith(".copy") and re.search(
+        "caxton_(lb|node)_tls_key", said
+    ):  # a path; but this copies what lies there
         return True
     if task.module.endswith(".slurp"):  # keys; and modules, which are long
         return True

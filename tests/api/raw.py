@@ -30,6 +30,8 @@ class Connection:
 
     def __init__(self, node: Node, timeout: float = 20.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", node.port), timeout)
+        if node.trust is not None:
+            self.sock = node.trust.wrap_socket(self.sock, server_hostname="127.0.0.1")
         self.rest = b""
 
     def __enter__(self) -> Connection:

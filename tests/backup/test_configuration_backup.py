@@ -24,7 +24,7 @@ from support.backup_world import World, make_world
 from support.served_node import run_cli
 
 SECRET = "kB8vQ2mZ6tXw4nLs9pRd1yFh7cJg3aEu"
-ENVIRON = {"SERF_KEY": "MTIzNDU2Nzg5MDEyMzQ1Ng=="}
+ENVIRON = {"SERF_KEY": "cg8StVXbQJ0gPvMd9o7yrg=="}
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"
 
 
@@ -49,6 +49,7 @@ def furnished(tmp_path: Path) -> World:
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
     (folder / "notes.txt").chmod(0o604)
     return made
 

@@ -235,3 +235,18 @@ def test_watch_looks_at_the_configuration_and_the_messages_too(desk: Desk) -> No
     desk.write("a.toml", "colour = 1\n")
     until(lambda: "INVALID_REQUEST" in running.text, "what is wrong is said")
     assert running.stop(signal.SIGTERM) == 0
+
+
+def test_secrets_come_from_a_file_to_those_with_the_grant(desk: Desk) -> None:
+    asks = reactor(
+        "(call $answer (call $secret (i32.const 16) (i32.const 4) (i32.const 500) (i32.const 100)))",
+        extra='(data (i32.const 16) "smtp")',
+    )
+    secrets = desk.write("secrets", "# of the desk\nsmtp=hunter2\n")
+    for options, expected in (
+        (("--secrets", secrets, "--grant", "secrets=smtp"), 7),
+        (("--secrets", secrets), -1),
+        (("--grant", "secrets=smtp"), -4),
+    ):
+        (report,) = desk.run(asks, "1\n", *options)
+        assert report["content"] == expected

@@ -72,6 +72,7 @@ BAD_VALUES = [
     ("security", "jwt_secret", '"changeme-changeme-changeme-changeme"'),
     ("security", "jwt_secret", '"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'),
     ("security", "auth_enabled", "false"),
+    ("security", "secrets_key", '"c2hvcnQ="'),
     ("security", "jwt_algorithm", '"none"'),
     ("security", "jwt_algorithm", '"HS512"'),
     ("security", "jwt_leeway", '"61s"'),
@@ -176,6 +177,12 @@ def test_without_authentication_the_other_addresses_are_for_this_host_too(parse)
     with pytest.raises(CaxtonError) as refused:
         parse(f'{text}metrics_address = "127.0.0.1:9090"\nadmin_address = "10.0.0.1:8081"')
     assert set(problems(refused)) == {"security.auth_enabled", "networking.admin_address"}
+
+
+def test_signatures_need_somebody_who_signs(parse) -> None:
+    with pytest.raises(CaxtonError) as refused:
+        parse("[security]\nrequire_signatures = true")
+    assert list(problems(refused)) == ["security.trusted_keys"]
 
 
 def test_tls_needs_its_files_named(parse) -> None:

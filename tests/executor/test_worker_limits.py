@@ -15,9 +15,9 @@ from support.worker_harness import Harness
 from support.worker_modules import ECHO, SPIN, reactor
 
 
-@pytest.fixture(scope="module")
-def worker():
-    with Harness() as harness:
+@pytest.fixture(scope="module", params=[False, True], ids=["native", "pulley"])
+def worker(request: pytest.FixtureRequest):
+    with Harness(pulley=request.param) as harness:
         yield harness
 
 

@@ -12,6 +12,7 @@ from caxton.executor.binding import stacks
 from caxton.executor.binding.instance import Instance, make_template
 from caxton.executor.engine import make_engine
 from caxton.protocol.agents import Profile
+from caxton.protocol.control import Reach
 from caxton.protocol.execution import End, Gone, Pressure
 from support.worker_harness import STACK_BYTES, Harness
 from support.worker_modules import reactor
@@ -34,7 +35,7 @@ KEEPS_40_MB = reactor(
 
 @pytest.fixture(scope="module")
 def worker():
-    with Harness() as harness:
+    with Harness(reach=Reach.SCRATCH) as harness:
         yield harness
 
 

@@ -130,6 +130,40 @@ def test_a_secret_may_be_a_credential_of_systemd(node: InstalledNode) -> None:
     assert with_token(node) == 401
 
 
+def test_root_alone_reads_the_first_key_and_has_it_until_an_administrator_has_one(node: InstalledNode) -> None:
+    file = "/var/lib/caxton/bootstrap_key"
+    node.sh(f"systemctl start caxton-bootstrap; test ! -e {file}")  # these tests have an administrator's key
+    for item in json.loads(node.sh("caxton --output json key list")):
+        node.sh(f"caxton -q key revoke {item['key_id']}")
+    try:
+        node.sh("systemctl start caxton-bootstrap")
+        assert node.sh(f"stat -c '%a %U' {file} $(dirname {file})").split() == ["600", "root", "700", "root"]
+        assert node.sh(f"runuser -u caxton -- cat {file} 2>/dev/null || echo refused") == "refused"
+        first = node.sh(f"cat {file}")
+        assert node.sh(f"CAXTON_API_KEY={first} caxton --output json agent list").startswith("[")
+    finally:
+        node.make_key()
+    seen = f"CAXTON_API_KEY={first} caxton agent list 2>&1 || true"
+    node.sh(f"for n in $(seq 20); do {seen} | grep -q UNAUTHORIZED && exit; sleep 0.2; done; exit 1")
+    node.sh(f"systemctl restart caxton; until test ! -e {file}; do sleep 0.2; done")
+    node.until_ready()
+
+
+def test_root_signs_tokens_with_the_secret_that_systemd_has(node: InstalledNode) -> None:
+    node.sh(f"umask 077; mkdir -p /etc/credstore; printf %s {SECRET} >/etc/credstore/caxton.jwt_secret")
+    try:
+        node.sh("systemctl restart caxton")
+        node.until_ready()
+        token = node.sh("caxton -q token create --subject me --role viewer")
+        assert node.sh(f"CAXTON_TOKEN={token} caxton --output json agent list").startswith("[")
+        assert "CONFIG_INVALID" in node.sh(
+            "runuser -u caxton -- caxton token create --subject me --role viewer 2>&1 || true"
+        )
+    finally:
+        node.sh("rm /etc/credstore/caxton.jwt_secret; systemctl restart caxton")
+        node.until_ready()
+
+
 def with_token(node: InstalledNode) -> int:
     """The status of a request with a token that is signed with SECRET."""
     token = node.sh(f"CAXTON_SECURITY__JWT_SECRET={SECRET} caxton -q token create --subject me --role admin")

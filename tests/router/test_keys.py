@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -84,3 +87,35 @@ def test_bad_keys_are_refused(node: RouterNode, args: KeyCreate) -> None:
 def test_an_unknown_key(node: RouterNode, op: str) -> None:
     with node.client() as client:
         assert refusal(client, op, Named("nobody")).code is Code.KEY_NOT_FOUND
+
+
+def test_a_digest_covers_what_the_key_may_do(node: RouterNode) -> None:
+    scope = Scope(Role.AGENT_CLIENT, "team", ("team/a-*",))
+    with node.client() as client:
+        made = client.call("key.create", KeyCreate("covered", scope))
+        record = msgspec.convert(client.call("key.lookup", Named(made["key_id"])), KeyRecord)
+    assert record.scope == scope
+    for other in (UNBOUND, Scope(Role.AGENT_CLIENT, "team", ("*",)), Scope(Role.AGENT_CLIENT, None, scope.agents)):
+        assert not key_matches(made["key"], record.salt, record.digest, other)
+
+
+def test_a_key_of_a_release_without_roles_is_still_an_administrators(node: RouterNode) -> None:
+    """Its row has no role; its digest was made of salt and text alone, which a release without roles goes on with."""
+    salt, text = b"s" * 16, f"caxton_{'ab' * 8}_{'A' * 43}"
+    node.kill_router()
+    with closing(sqlite3.connect(node.data / "local.db")) as database, database:
+        database.execute(
+            "INSERT INTO api_key (key_id, subject, salt, digest, created_at) VALUES (?, 'old', ?, ?, 1.0)",
+            ("ab" * 8, salt, hashlib.sha256(salt + text.encode()).digest()),
+        )
+    node.start_router()
+    with node.client() as client:
+        record = msgspec.convert(client.call("key.lookup", Named("ab" * 8)), KeyRecord)
+        assert record.scope == UNBOUND
+        assert key_matches(text, record.salt, record.digest, record.scope)
+        made = client.call("key.create", KeyCreate("as-before", UNBOUND))
+        fresh = msgspec.convert(client.call("key.lookup", Named(made["key_id"])), KeyRecord)
+        limited = client.call("key.create", KeyCreate("not-before", Scope(Role.VIEWER)))
+        other = msgspec.convert(client.call("key.lookup", Named(limited["key_id"])), KeyRecord)
+    assert hashlib.sha256(fresh.salt + made["key"].encode()).digest() == fresh.digest
+    assert hashlib.sha256(other.salt + limited["key"].encode()).digest() != other.digest

@@ -177,6 +177,7 @@ def test_without_its_key_the_node_runs_and_secrets_are_unavailable(node: RouterN
             deploy(client, "needs", asks("kept"), grants={"secrets": ["kept"]})
         with again() as client:
             assert answer(client, "needs") == -6
+            assert client.call("stats")["secrets"] == {"stored": 1, "unreadable": 1}
             assert refusal(client, "secret.set", SecretSet("new", b"x")).code is Code.SECRETS_UNAVAILABLE
             assert refusal(client, "secret.rekey", Nothing()).code is Code.SECRETS_UNAVAILABLE
             assert [item["readable"] for item in client.call("secret.list", Listing())["items"]] == [False]

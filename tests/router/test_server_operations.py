@@ -12,7 +12,7 @@ import pytest
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import OPERATIONS, Events, Invoke, Item, Listing, Named, Reply, SetLogLevel, Submit
 from caxton.router.boxes import RECENT_EXECUTIONS
-from caxton.router.operations.table import ANSWERS, STREAMS
+from caxton.router.operations.table import ANSWERS, FOR_CALLER, STREAMS
 from support.desk_node import RouterNode, deploy, invoke, message, refusal, submit, until
 from support.router_client import RouterClient
 from support.router_modules import ECHO, SLEEPER
@@ -33,7 +33,7 @@ def client(node: RouterNode) -> Iterator[RouterClient]:
 
 
 def test_every_operation_of_the_protocol_has_a_handler() -> None:
-    assert set(ANSWERS) | set(STREAMS) == set(OPERATIONS)
+    assert set(ANSWERS) | set(STREAMS) | set(FOR_CALLER) == set(OPERATIONS)
     assert not set(ANSWERS) & set(STREAMS)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,19 @@ def test_at_boot_an_agent_whose_key_has_gone_is_failed_with_the_reason(node: Rou
     with node.client() as client:
         view = until(lambda: (v := client.call("agent.get", Named("team/b")))["status"] == "failed" and v)
         assert view["status_reason"].startswith("SIGNATURE_REFUSED")
+
+
+def test_a_signature_outlives_a_release_that_knows_of_none(node: RouterNode, signers: Signers) -> None:
+    with node.client() as client:
+        deploy(client, "a", CODE, signature=signed(signers.all, CODE))
+    node.stop_router()
+    with closing(sqlite3.connect(node.data / "local.db")) as database:  # as its own way of writing the row leaves it
+        database.execute("UPDATE agent SET document = json_remove(document, '$.signature', '$.signed_by')")
+        database.commit()
+    node.start_router()
+    with node.client() as client:
+        assert invoke(client, "a")["content"] == 42
+        assert client.call("agent.get", Named("a"))["signed_by"] == key_id_of(signers.all.public_key())
 
 
 def test_where_none_is_required_a_bad_one_is_refused_all_the_same(node: RouterNode, signers: Signers) -> None:

@@ -85,8 +85,8 @@ class InstalledNode:
         until(lambda: set(self.states().values()) <= {"inactive", "failed"}, "every unit inactive", 90)
 
     def make_key(self) -> None:
-        """A key for the requests of this object."""
-        self.key = self.sh("caxton -q key create --subject test --role admin")
+        """A key for the requests of this object: of a subject of its own, and for a release without roles too."""
+        self.key = self.sh("CAXTON_KEY_ROLE=admin caxton -q key create --subject test-$(date +%s%N)")
 
     def deploy(self, module: Path, name: str) -> None:
         """Deploys an agent with the installed command line."""

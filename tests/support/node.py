@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -87,15 +88,21 @@ class Node:
     port: int
     settings: dict[str, dict[str, Any]]
     environ: dict[str, str] = field(default_factory=dict)
+    trust: ssl.SSLContext | None = None
+    """How clients verify the node, where it speaks TLS."""
     process: subprocess.Popen[bytes] | None = None
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
+        self.client = self.new_client()
+
+    def new_client(self) -> httpx.Client:
+        """A client of the API with connections of its own."""
+        return httpx.Client(base_url=self.url, timeout=60.0, verify=self.trust or True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.trust else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def admin_url(self) -> str:
@@ -185,7 +192,7 @@ class Node:
         self.process.send_signal(signal.SIGHUP)
         until(lambda: old.isdisjoint(now := self.gunicorn("api")[1]) and now, 20, "other API workers")
         self.client.close()
-        self.client = httpx.Client(base_url=self.url, timeout=60.0)
+        self.client = self.new_client()
 
     def kill_everything(self) -> None:
         """SIGKILL to every process of the node at once, as a power cut would."""
@@ -262,7 +269,13 @@ def _toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def make_node(home: Path, environ: Mapping[str, str] | None = None, **sections: dict[str, Any]) -> Node:
+def make_node(
+    home: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    trust: ssl.SSLContext | None = None,
+    **sections: dict[str, Any],
+) -> Node:
     """A node that is not started yet: loopback ports, data below `home`; `sections` and `environ` override."""
     port = free_port()
     settings: dict[str, dict[str, Any]] = {
@@ -279,14 +292,16 @@ def make_node(home: Path, environ: Mapping[str, str] | None = None, **sections: 
     }
     for section, keys in sections.items():
         settings.setdefault(section, {}).update(keys)
-    return Node(home, port, settings, dict(environ or {}))
+    return Node(home, port, settings, dict(environ or {}), trust)
 
 
 @contextlib.contextmanager
-def running_node(environ: Mapping[str, str] | None = None, **sections: dict[str, Any]) -> Iterator[Node]:
+def running_node(
+    environ: Mapping[str, str] | None = None, *, trust: ssl.SSLContext | None = None, **sections: dict[str, Any]
+) -> Iterator[Node]:
     """A started node in a short temporary directory; ended and removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="cx", dir="/tmp"))
-    node = make_node(home, environ, **sections)
+    node = make_node(home, environ, trust=trust, **sections)
     try:
         node.start()
         yield node

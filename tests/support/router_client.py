@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.operations import Call, Fail, FromRouter, Hangup, Item, Nothing, Reply
@@ -21,6 +22,8 @@ class RouterClient:
     """One connection; calls may be sent ahead and their answers read in any order."""
 
     def __init__(self, path: Path | str, timeout: float = 30.0) -> None:
+        self.caller: Caller | None = None
+        """On whose behalf it asks, as the API would say; None: the test itself, who may everything."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         try:
@@ -45,7 +48,7 @@ class RouterClient:
         """Sends a call; its id."""
         call_id = next(self._ids)
         body = msgspec.msgpack.encode(Nothing() if args is None else args)
-        self.socket.sendall(encode_frame(Call(call_id, op, body)))
+        self.socket.sendall(encode_frame(Call(call_id, op, body, self.caller)))
         return call_id
 
     def hang_up(self, call_id: int) -> None:

@@ -5,6 +5,7 @@ Owns the worker process and ends it by its pid. Modules are WAT text, compiled b
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
@@ -23,8 +24,9 @@ from caxton.executor.engine import make_engine
 from caxton.executor.inspect import capturable, inspect_module
 from caxton.executor.pulse import Pulse, create_pulse
 from caxton.executor.settings import WorkerSettings
+from caxton.executor.worker.artifact import SEALS
 from caxton.protocol.agents import EffectiveLimits, Instance, Profile, Shape
-from caxton.protocol.control import Artifact, Fetch, Ready
+from caxton.protocol.control import Artifact, Fetch, Reach, Ready
 from caxton.protocol.execution import AgentSpec, Execute, Load, Result, Start, WorkerFrame, WorkerStats
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.ids import new_id
@@ -33,16 +35,18 @@ from caxton.protocol.messages import Message
 APP = Path(__file__).resolve().parents[2] / "app"
 STACK_BYTES = 1_000_000
 _encode = msgspec.msgpack.encode
-_artifacts: dict[tuple[str, Profile, tuple[str, ...], bool], bytes] = {}
+_artifacts: dict[tuple[str, Profile, tuple[str, ...], bool, bool], bytes] = {}
 
 
-def artifact(wat: str, profile: Profile, features: tuple[str, ...] = (), *, snapshot: bool = False) -> bytes:
-    key = (wat, profile, features, snapshot)
+def artifact(
+    wat: str, profile: Profile, features: tuple[str, ...] = (), *, snapshot: bool = False, pulley: bool = False
+) -> bytes:
+    key = (wat, profile, features, snapshot, pulley)
     if key not in _artifacts:
         code = bytes(wat2wasm(wat))
         if snapshot:
             code = capturable(code, *inspect_module(code))
-        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features), code).serialize())
+        _artifacts[key] = bytes(Module(make_engine(profile, STACK_BYTES, features, pulley=pulley), code).serialize())
     return _artifacts[key]
 
 
@@ -61,8 +65,11 @@ def message(content: Any = None, **fields: Any) -> Message:
 class Harness:
     """One worker. Use as a context manager."""
 
-    def __init__(self, features: tuple[str, ...] = (), *, python: str = "", **settings: Any) -> None:
+    def __init__(
+        self, features: tuple[str, ...] = (), *, python: str = "", pulley: bool = False, **settings: Any
+    ) -> None:
         self.features = features
+        self.pulley = pulley
         self.modules: dict[str, bytes] = {}
         self.home = Path(tempfile.mkdtemp(prefix="cx"))
         self.pulse_fd = create_pulse()
@@ -70,17 +77,19 @@ class Harness:
         self.control, control = socket.socketpair()
         self.router, router = socket.socketpair()
         self.router.settimeout(10.0)
-        self.control.settimeout(10.0)
+        self.control.settimeout(60.0)
         self.frames: list[Any] = []
         self.stats: list[WorkerStats] = []
         self.fetches = 0
+        self.sealed = True
         self._decoder = FrameDecoder()
         self._control_decoder = FrameDecoder()
         self._ids = itertools.count(1)
         options = WorkerSettings(
             worker_id=1, tag="", node="node1", control_fd=control.fileno(), router_fd=router.fileno(),
             pulse_fd=self.pulse_fd, stack_bytes=STACK_BYTES, wasm_features=list(features),
-            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000, **settings,
+            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000, pulley=pulley,
+            **{"reach": Reach.NOTHING, "granted_directories": [str(self.home), "/tmp"], **settings},
         )  # fmt: skip
         argument = msgspec.json.encode(options).decode()
         command = [sys.executable, *(["-c", python] if python else ["-m", "caxton.executor.worker"]), argument]
@@ -126,8 +135,10 @@ class Harness:
         if data is None:
             self.control.sendall(frame)
             return
-        fd = os.memfd_create("artifact")
+        fd = os.memfd_create("artifact", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.write(fd, data)
+        if self.sealed:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
         socket.send_fds(self.control, [frame], [fd])
         os.close(fd)
 
@@ -145,7 +156,9 @@ class Harness:
         }  # fmt: skip
         spec = AgentSpec(**{**values, **fields})
         fresh = spec.module_sha256 not in self.modules
-        self.modules[spec.module_sha256] = artifact(wat, spec.profile, self.features, snapshot=spec.snapshot)
+        self.modules[spec.module_sha256] = artifact(
+            wat, spec.profile, self.features, snapshot=spec.snapshot, pulley=self.pulley
+        )
         self.send(Load(handle, spec))
         if fetch and fresh:
             self.prefetch(handle)

@@ -667,6 +667,8 @@ PROOFS: dict[str, Proof] = {
     "runtime.temp_storage_limit": temp_storage_limit,
     "runtime.wasm_features": wasm_features,
     "runtime.shareable_dirs": shareable_dirs,
+    "runtime.engine": "executor/test_pulley.py::test_a_node_of_interpreted_code_has_no_executable_memory_of_its_own",
+    "runtime.isolation": "router/test_namespace_isolation.py::test_two_namespaces_under_load_never_share_a_process",
     "runtime.egress_allow": "router/test_egress.py::test_a_redirect_is_checked_like_a_request",
     "runtime.cpu_quota": warned("runtime.cpu_quota"),
     "runtime.memory_limit": warned("runtime.memory_limit"),
@@ -714,6 +716,13 @@ PROOFS: dict[str, Proof] = {
     "security.cors_enabled": "api/test_cors.py::test_any_origin_without_credentials",
     "security.cors_origins": "api/test_cors.py::test_other_origins_may_nothing",
     "security.cors_methods": "api/test_cors.py::test_a_preflight_needs_no_credentials",
+    "networking.tls_enabled": "api/test_tls.py::test_versions_that_are_spoken",
+    "networking.tls_cert_path": "api/test_tls_renewal.py::test_a_new_certificate_is_taken_over_without_a_word",
+    "networking.tls_key_path": "api/test_tls_renewal.py::test_a_key_that_does_not_fit_changes_nothing",
+    "networking.tls_ca_path": "api/test_client_certificates.py::test_one_of_another_authority_is_refused",
+    "networking.tls_client_auth": (
+        "api/test_client_certificates.py::test_who_shows_none_is_refused_only_where_one_is_required"
+    ),
     "security.auth_enabled": auth_enabled,
     "security.jwt_secret": jwt_secret,
     "security.trusted_proxies": "api/test_proxies.py::test_a_trusted_proxy_is_believed_on_every_way",
@@ -734,6 +743,8 @@ PROOFS: dict[str, Proof] = {
     "security.previous_secrets_key": (
         "router/test_secrets.py::test_without_its_key_the_node_runs_and_secrets_are_unavailable"
     ),
+    "security.audit_retention_days": "router/test_audit.py::test_retention_is_applied_and_reloaded",
+    "security.audit_max_bytes": "audit/test_retention.py::test_too_much_goes_from_the_oldest_on",
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,
@@ -745,7 +756,6 @@ PROOFS: dict[str, Proof] = {
 }
 
 LATER = {
-    *(f"networking.tls_{name}" for name in ("enabled", "cert_path", "key_path", "ca_path")),
     *(
         f"coordination.{name}"
         for name in (

@@ -252,3 +252,10 @@ def test_an_installed_node_has_systemds_directories_wherever_its_data_is(
     assert (str(paths.run), str(paths.executor_run)) == ("/run/caxton", "/run/caxton-executor")
     assert str(paths.artifacts) == "/var/cache/caxton-executor"
     assert str(load(file, {"CAXTON_RUN_DIR": "/x"}).config.paths.run) == "/x"
+
+
+def test_interpreted_code_takes_executable_memory_from_the_executor(tmp_path: Path) -> None:
+    strict = made(tmp_path, '[runtime]\nengine = "pulley"')["caxton-executor.service"]
+    assert values(strict, "MemoryDenyWriteExecute") == ["yes"]
+    native = made(tmp_path, "[runtime]")["caxton-executor.service"]
+    assert values(native, "MemoryDenyWriteExecute") == []

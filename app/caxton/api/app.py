@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from caxton.api import (
     admin,
     agents,
+    audit,
     capabilities,
     conversations,
     dead_letters,
@@ -49,6 +50,7 @@ _PUBLIC: Final = (
     capabilities,
     topics,
     tasks,
+    audit,
     namespaces,
     secrets,
 )
@@ -136,6 +138,7 @@ def _admit() -> None:
 
 def _refused(error: Exception) -> Response:
     if not isinstance(error, HTTPException):
+        gateway().denials.saw(error, request.environ)
         refused = refuse(error, trace())
         return Response(refused.body, refused.status, refused.headers)
     status = error.code or 500

@@ -99,6 +99,7 @@ class Front:
         try:
             status, text, location = view(environ)
         except Exception as error:
+            self._gateway.denials.saw(error, environ)
             refused = refuse(error, made)
             return problems.status_line(refused.status), refused.headers + self._own(environ, made), refused.body
         given = [("Content-Type", "application/json"), ("Content-Length", str(len(text)))]

@@ -5,7 +5,6 @@ Owns the wiring of one API application. Must never know a resource.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +12,7 @@ from flask import current_app, request
 
 from caxton.api import permissions
 from caxton.api.auth import CALLER, Authenticator
+from caxton.api.denials import Denials
 from caxton.api.limits import Limits
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
@@ -31,8 +31,7 @@ class Gateway:
         self.router = RouterClient(str(config.paths.router_socket))
         self.authenticator = Authenticator(config, self.router)
         self.limits = Limits(config)
-        self.refused_logins: list[Callable[[dict[str, Any], Code], None]] = []
-        """Each is told of a login that was refused: its environ and `UNAUTHORIZED`, or `RATE_LIMITED` unlooked at."""
+        self.denials = Denials(self.router)
         self.timeout = config.networking.request_timeout
         self.max_content = config.messaging.max_message_size
 
@@ -52,13 +51,11 @@ class Gateway:
         return caller
 
     def _not_logged_in(self, environ: dict[str, Any], code: Code) -> None:
-        if code not in (Code.UNAUTHORIZED, Code.RATE_LIMITED):
-            self.limits.login_not_failed(environ)
-            return
-        for told in self.refused_logins:
-            told(environ, code)
+        """An attempt that was refused unlooked at has paid nothing, and gets nothing back."""
         if code is Code.UNAUTHORIZED:
             self.limits.login_failed(environ)
+        elif code is not Code.RATE_LIMITED:
+            self.limits.login_not_failed(environ)
 
     def admit(self, environ: dict[str, Any], permission: Permission) -> Caller:
         """As `caller`, if that is enough for the permission; else `FORBIDDEN`."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import gevent
 import msgspec
 
-from caxton.api import body, permissions
+from caxton.api import batch, body, permissions
 from caxton.api.gateway import Gateway, client_fd
 from caxton.api.trace import ENVIRON_KEY
 from caxton.protocol.access import Caller
@@ -23,7 +23,7 @@ from caxton.protocol.jsontext import decode
 from caxton.protocol.messages import Message
 from caxton.protocol.names import CLIENT_PREFIX, require_agent_name
 from caxton.protocol.operations import Invoke, Submit
-from caxton.protocol.requests import MAX_BATCH, InvokeBody, MessageBody, invoke_message, parse_message, to_message
+from caxton.protocol.requests import InvokeBody, MessageBody, invoke_message, parse_message, to_message, too_large
 from caxton.protocol.views import ItemView
 
 MARGIN_SECONDS: Final = 5.0
@@ -33,7 +33,6 @@ YIELD_EVERY: Final = 250
 """Messages parsed before other callers of this worker get a turn."""
 
 _invoke_decoder = msgspec.json.Decoder(InvokeBody)
-_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _items_decoder = msgspec.json.Decoder(list[ItemView])
 _encode = msgspec.json.encode
 _REPLY_PREFIX: Final = b'{"reply":'
@@ -132,24 +131,11 @@ def _read_messages(here: Gateway, environ: dict[str, Any]) -> bytes | list[bytes
     kind = body.require_type(environ, body.JSON, body.NDJSON)
     if kind == body.NDJSON:
         data = body.read(environ, body.BATCH_BYTES)
-        lines = [line for line in data.split(b"\n") if line.strip()]
-        return _bounded(lines)
-    # Duplicate keys are looked for in each item, when it is parsed.
+        return batch.split_lines(data)
     data = body.read(environ, body.BATCH_BYTES)
     if not data.lstrip(b" \t\r\n").startswith(b"["):
         return data
-    return _bounded([bytes(item) for item in decode(data, _array_decoder, keys=False)])
-
-
-def _bounded(texts: list[bytes]) -> list[bytes]:
-    if 0 < len(texts) <= MAX_BATCH:
-        return texts
-    raise CaxtonError(
-        Code.PAYLOAD_TOO_LARGE if texts else Code.INVALID_REQUEST,
-        f"{len(texts)} messages in one request",
-        found=len(texts),
-        expected=f"1 to {MAX_BATCH} messages",
-    )
+    return batch.split_array(data)
 
 
 def _accept(here: Gateway, environ: dict[str, Any], caller: Caller, texts: list[bytes]) -> Accepted:
@@ -178,6 +164,8 @@ def _parser(here: Gateway, environ: dict[str, Any], subject: str) -> Callable[[b
     traceparent = environ[ENVIRON_KEY].traceparent
 
     def parse(text: bytes, message_id: str | None) -> Message:
+        if len(text) > here.max_content + body.ENVELOPE_BYTES:  # before it costs anything
+            raise too_large(len(text), here.max_content)
         given: MessageBody = parse_message(text)
         return to_message(
             given, sender=sender, traceparent=traceparent, max_bytes=here.max_content, message_id=message_id

@@ -15,7 +15,7 @@ from gunicorn.http.parser import RequestParser
 
 from caxton.api.headers import BLOCK, SERVER
 from caxton.api.plain import Environ, Head, path_of, read_head
-from caxton.api.unreader import DeadlineUnreader
+from caxton.api.unreader import DeadlineUnreader, TooSlowError
 
 READ_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 0.2
@@ -34,11 +34,14 @@ _CLOSED: Final = "Connection: close\r\n"
 class Lane:
     """One connection's. `serve` is to be called before each request."""
 
-    def __init__(self, takes: Takes, client: Any, parser: RequestParser, worker: Any, peer: str) -> None:
+    def __init__(
+        self, takes: Takes, client: Any, parser: RequestParser, worker: Any, peer: str, *, scheme: str = "http"
+    ) -> None:
         self._takes = takes
         self._worker = worker
         self._client = client
         self._peer = peer
+        self._scheme = scheme
         self._parser = parser
         self._unreader: DeadlineUnreader = parser.unreader
 
@@ -67,7 +70,12 @@ class Lane:
         """The first bytes of a request."""
         if not self._unreader.wait():
             raise StopIteration
-        data: bytes = self._client.recv(READ_BYTES)
+        # What can be read of TLS may be a part of a record: the rest has as long as headers have.
+        self._client.settimeout(self._unreader.header_seconds)
+        try:
+            data: bytes = self._client.recv(READ_BYTES)
+        except TimeoutError:
+            raise TooSlowError from None
         if not data:
             raise StopIteration
         return data
@@ -96,7 +104,7 @@ class Lane:
         environ["wsgi.input"] = io.BytesIO(data[head.begin : end])
         environ["gunicorn.socket"] = client
         environ["REMOTE_ADDR"] = self._peer
-        environ["wsgi.url_scheme"] = "http"
+        environ["wsgi.url_scheme"] = self._scheme
         self._worker.nr += 1
         status, headers, body = answerer(environ)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers])

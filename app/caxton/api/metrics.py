@@ -17,6 +17,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from caxton.api import traffic
 from caxton.api.backup_metrics import BackupCollector
+from caxton.api.certificate_metrics import CertificateCollector
 from caxton.api.gateway import EXTENSION, Gateway
 from caxton.api.node_metrics import NodeCollector
 
@@ -28,6 +29,7 @@ def install(app: Flask) -> None:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(NodeCollector(gateway, prefix))
     registry.register(_TrafficCollector(traffic.folder(gateway.config)))
+    registry.register(CertificateCollector(gateway.config.networking, prefix))
     registry.register(BackupCollector(Path(gateway.config.backup.directory), prefix))
     PrometheusMetrics(
         app,

@@ -79,6 +79,9 @@ class NodeCollector:
         violations, expired = meters["protocol_violations"], meters["conversations_expired"]
         yield self._counter("protocol_violations", "Messages that their conversation's protocol refused", violations)
         yield self._counter("conversations_expired", "Conversations that ended at a deadline", expired)
+        audit = meters["audit"]
+        yield self._counter("audit_records", "Records written to the audit", audit["records"])
+        yield self._counter("audit_write_errors", "Writes of the audit that failed", audit["write_errors"])
         yield self._counter("store_commits", "Transactions of the store", meters["commits"]["count"])
         yield self._counter("store_commit_seconds", "Time spent in transactions", meters["commits"]["seconds"])
 

@@ -35,6 +35,8 @@ EVERYWHERE: Final = (
 TOO_LONG: Final = "414"
 """The one status that shares its code with another: a request line over the limit."""
 AUTHENTICATED: Final = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.NOT_READY, Code.RATE_LIMITED)
+CHANGING: Final = (Code.STORAGE_FULL,)
+"""What changes something is refused where it cannot be recorded."""
 WITH_BODY: Final = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 _STREAMED: Final[dict[str, Any]] = {"LogView": LogView, "NodeEvent": NodeEvent}
 _PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -102,7 +104,7 @@ def _operation(rule: Rule, method: str, spec: Operation, components: dict[str, A
         "summary": spec.summary,
         "tags": [rule.endpoint.partition(".")[0]],
         "parameters": [*_path_parameters(rule), *_query_parameters(spec, components), *_header_parameters(spec)],
-        "responses": {**_answers(spec), **_errors(spec, permission)},
+        "responses": {**_answers(spec), **_errors(spec, permission, changing="GET" not in (rule.methods or ()))},
         "security": [] if permission is None else [{"apiKey": []}, {"bearer": []}, {}],
     }
     if permission is not None:
@@ -174,9 +176,10 @@ def _answers(spec: Operation) -> dict[str, Any]:
     return made
 
 
-def _errors(spec: Operation, permission: Permission | None) -> dict[str, Any]:
+def _errors(spec: Operation, permission: Permission | None, *, changing: bool) -> dict[str, Any]:
     codes: set[Code] = {*EVERYWHERE, *spec.errors}
     codes |= set() if permission is None else set(AUTHENTICATED)
+    codes |= set(CHANGING) if changing else set()
     codes |= set(WITH_BODY) if spec.body is not None or spec.media else set()
     statuses = sorted({HTTP_STATUS[code] for code in codes})
     made = {str(status): _error(code for code in codes if HTTP_STATUS[code] == status) for status in statuses}

@@ -47,6 +47,8 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /tasks/<task_id>
         GET /ledger
         GET /events
+        GET /namespaces
+        GET /namespaces/<name>
     """,
     Permission.SEND: """
         POST /agents/<agent:name>/invoke
@@ -93,9 +95,8 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         DELETE /admin/keys/<key_id>
         POST /admin/keys/<key_id>/rotate
         GET /admin/tokens
+        GET /audit
         DELETE /admin/tokens/<jti>
-        GET /namespaces
-        GET /namespaces/<name>
         PUT /namespaces/<name>
         DELETE /namespaces/<name>
     """,

@@ -86,5 +86,16 @@ class TasksQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     capability: Filter | None = None
 
 
+class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Filters of GET /audit: RFC 3339 times, globs, an outcome or `failed`."""
+
+    since: Filter | None = None
+    until: Filter | None = None
+    actor: Filter | None = None
+    action: Filter | None = None
+    target: Filter | None = None
+    outcome: Filter | None = None
+
+
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""

@@ -17,6 +17,7 @@ from gunicorn.arbiter import Arbiter
 
 from caxton import config as configuration
 from caxton.api.app import create_admin_app, create_app
+from caxton.api.certificates import Certificates
 from caxton.api.front import Front
 from caxton.api.tokens import Verifier
 from caxton.api.worker_class import CaxtonWorker
@@ -27,19 +28,21 @@ from caxton.telemetry import event, set_up_logging
 LINE_BYTES = 8190
 HEADER_BYTES = 8190
 HEADERS = 100
+_SHARED = "/dev/shm"  # nosec B108 # gunicorn makes a file without a name in it
 SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
 """`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
 
 
-def settings(config: Config, *, admin: bool) -> dict[str, Any]:
-    """Gunicorn's settings by name."""
+def settings(config: Config, certificates: Certificates | None, *, admin: bool) -> dict[str, Any]:
+    """Gunicorn's settings by name. TLS is none of them: its handshakes know no end, nor does its certificate."""
     net = config.networking
     workers = 1 if admin else net.workers
     binds = [net.admin_address, net.metrics_address] if admin else [net.bind_address]
     return {
         "bind": binds if config.observability.enable_metrics or not admin else binds[:1],
         "workers": workers,
-        "worker_class": _worker_class(config),
+        "worker_class": _worker_class(config, certificates),
+        "sendfile": False,  # it writes past TLS
         "worker_connections": max(1, net.max_connections // workers),
         "keepalive": int(net.keepalive_timeout),
         "timeout": 60,
@@ -47,7 +50,7 @@ def settings(config: Config, *, admin: bool) -> dict[str, Any]:
         "limit_request_line": LINE_BYTES,
         "limit_request_fields": HEADERS,
         "limit_request_field_size": HEADER_BYTES,
-        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
+        "worker_tmp_dir": _SHARED if os.access(_SHARED, os.W_OK) else None,
         "preload_app": True,
         "control_socket_disable": True,
         "proc_name": "caxton-admin" if admin else "caxton-api",
@@ -71,6 +74,11 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn ships no types; it is e
         if self.app.prepare():
             super().handle_hup()
 
+    def manage_workers(self) -> None:
+        """About once a second. Workers that come later inherit the certificate that is good now."""
+        self.app.refresh_certificates()
+        super().manage_workers()
+
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
     """One gunicorn master. On HUP it reads the configuration again and replaces its workers, if that holds."""
@@ -80,6 +88,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
         self._admin = admin
         self._config: Config | None = None
         self._prepared: Config | None = None
+        self._certificates: Certificates | None = None
         super().__init__()
 
     def run(self) -> None:
@@ -91,6 +100,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
         assert self._config is not None
         try:
             fresh = configuration.load(self._path, os.environ).config
+            self._certificates_of(fresh)
             Verifier(fresh.security)
         except CaxtonError as error:
             event("reload refused, the configuration stays as it was", logging.ERROR, reason=error.message)
@@ -104,11 +114,21 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
 
     def _take(self, config: Config) -> None:
         self._config = config
+        self._certificates = self._certificates_of(config)
         set_up_logging(config.observability, "admin" if self._admin else "api")
         self.callable = None
-        for name, value in settings(config, admin=self._admin).items():
+        for name, value in settings(config, self._certificates, admin=self._admin).items():
             if value is not None:
                 self.cfg.set(name, value)
+
+    def _certificates_of(self, config: Config) -> Certificates | None:
+        """None where plain HTTP is spoken: administration and metrics are."""
+        return Certificates(config.networking) if config.networking.tls_enabled and not self._admin else None
+
+    def refresh_certificates(self) -> None:
+        """Takes over a certificate that was renewed meanwhile, and says so; the workers do it for themselves."""
+        if self._certificates is not None:
+            self._certificates.refresh(tell=True)
 
     @property
     def address(self) -> str:
@@ -134,8 +154,8 @@ def serve(path: Path | None, *, admin: bool) -> None:
 
 
 def _where_it_listens(held: Config, fresh: Config) -> Config:
-    """`fresh` with the addresses of `held`: a socket changes with the restart of whoever owns it."""
-    names = ("bind_address", "metrics_address", "admin_address")
+    """`fresh` with the addresses of `held`: a socket, and what is spoken there, changes with its owner's restart."""
+    names = ("bind_address", "metrics_address", "admin_address", "tls_enabled")
     kept = {name: getattr(held.networking, name) for name in names}
     return dataclasses.replace(fresh, networking=dataclasses.replace(fresh.networking, **kept))
 
@@ -157,13 +177,14 @@ def _compare_sockets(arbiter: Any) -> None:
         )
 
 
-def _worker_class(config: Config) -> type[CaxtonWorker]:
-    """The worker with this configuration's deadlines and limits: gunicorn has no setting that could carry them."""
+def _worker_class(config: Config, certificates: Certificates | None) -> type[CaxtonWorker]:
+    """The worker with this configuration's deadlines, limits and TLS: gunicorn has no settings to carry them."""
     net = config.networking
     values = {
         "connection_seconds": net.connection_timeout,
         "request_seconds": net.request_timeout,
         "connections_per_address": -(-net.max_connections_per_address // net.workers),
         "trusted_proxies": config.security.trusted_proxies,
+        "certificates": certificates,
     }
     return type("ConfiguredWorker", (CaxtonWorker,), values)

@@ -35,6 +35,7 @@ def begin(environ: Mapping[str, Any]) -> Trace:
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = new_id()
     parent = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
-    trace_id = parent[1] if parent else f"{random.getrandbits(128) or 1:032x}"
+    trace_id = parent[1] if parent else f"{random.getrandbits(128) or 1:032x}"  # nosec B311 # no secret
     flags = parent[3] if parent else "01"
-    return Trace(request_id, trace_id, f"00-{trace_id}-{random.getrandbits(64) or 1:016x}-{flags}")
+    span = random.getrandbits(64) or 1  # nosec B311 # no secret
+    return Trace(request_id, trace_id, f"00-{trace_id}-{span:016x}-{flags}")

@@ -5,23 +5,26 @@ Owns a connection from its first byte to its last. Must never know a route.
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from typing import Any, Final
 
 from gunicorn import http, util
 from gunicorn.http import errors, wsgi
+from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
 from caxton.api.auth import CALLER
+from caxton.api.certificates import Certificates
+from caxton.api.handshake import secured
 from caxton.api.headers import BLOCK, SERVER
 from caxton.api.idle import IdleClients
 from caxton.api.lane import Lane, unread_bytes
 from caxton.api.limits import CONNECTIONS, Connections
+from caxton.api.parting import LINGER_BYTES, LINGER_SECONDS, linger, say_goodbye
 from caxton.api.proxies import Proxies
 from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
@@ -31,12 +34,10 @@ ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
 """Set while the client waits for a word before it sends its body; whoever reads the body says it."""
 ENVIRON_WORKER: Final = "caxton.worker"
 DRAIN_BYTES: Final = 64 * 1024
-LINGER_SECONDS: Final = 2.0
 PARTING_SECONDS: Final = 2.0
 """How long a worker that ends waits for the next request of a connection that has been used."""
 FIRST_REQUEST_SECONDS: Final = 5.0
 """As above, of one that never was: on a busy host the first request comes long after its connection."""
-LINGER_BYTES: Final = 64 * 1024 * 1024
 _TOO_MANY: Final = CaxtonError(
     Code.RATE_LIMITED,
     "this address has as many connections open as [networking] max_connections_per_address lets it have",
@@ -59,6 +60,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
     request_seconds = 60.0
     connections_per_address = 1_000
     trusted_proxies: tuple[str, ...] = ()
+    certificates: Certificates | None = None
+    """None: plain HTTP."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,6 +76,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         close the connection right away could cross with a request, which would be lost.
         """
         super().notify()
+        if self.certificates is not None:
+            self.certificates.refresh()
         now = time.monotonic()
         if not self.alive and self._ending_since is None:
             self._ending_since = now
@@ -80,25 +85,38 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """One connection, if its address may have one more."""
+        """One connection, if its address may have one more, encrypted first where it has to be."""
         address = addr[0] if isinstance(addr, tuple) else ""
         if not self.connections.enter(address):
-            self._count_limited(CONNECTIONS)
-            self._refuse(client, *rendered(_TOO_MANY))
-            util.close(client)
+            self._turn_away(client)
             return
         try:
-            self._converse(client, addr)
+            self._converse(self._secured(client), addr)
+        except ParseException as error:
+            self._refuse(client, *refusal(error))
+            linger(client)
+        except OSError as error:
+            self.log.debug("no TLS: %s", error)
         finally:
             self.connections.leave(address)
+            util.close(client)
 
-    def _count_limited(self, reason: str) -> None:
+    def _turn_away(self, client: Any) -> None:
+        """In plain text: a handshake would be what the limit is there to save."""
         front = getattr(self.wsgi, "limited", None)
         if front is not None:
-            front(reason)
+            front(CONNECTIONS)
+        if self.certificates is None:
+            self._refuse(client, *rendered(_TOO_MANY))
+        util.close(client)
+
+    def _secured(self, client: Any) -> Any:
+        if self.certificates is None:
+            return client
+        return secured(client, self.certificates.context, self.connection_seconds)
 
     def _converse(self, client: Any, addr: Any) -> None:
-        """Requests until the connection closes, is idle for too long or has to be ended."""
+        """Requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
         parser.unreader = unreader = DeadlineUnreader(
             client, self.idle_clients, self.connection_seconds, float(self.cfg.keepalive)
@@ -115,7 +133,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             request = parser.mesg
         except (StopIteration, errors.NoMoreData, ConnectionError, TimeoutError):
             pass
-        except errors.ParseException as error:
+        except ParseException as error:
             self._refuse(client, *refusal(error))
         except OSError as error:
             self.log.debug("connection ended: %s", error)
@@ -124,16 +142,18 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             self.log.exception("an answer failed")
         finally:
             unreader.close()
+            say_goodbye(client)
             if request is None or request.must_close:
-                _linger(client, unreader.linger_bytes)
+                linger(client, unreader.linger_bytes)
             util.close(client)
 
     def _lane(self, client: Any, parser: RequestParser, addr: Any) -> Lane | None:
-        """The fast lane, where the application has one; not for TLS, whose bytes may be here and not readable."""
+        """The fast lane, where the application has one."""
         takes = getattr(self.wsgi, "takes", None)
-        if takes is None or isinstance(client, ssl.SSLSocket) or not self.cfg.keepalive:
+        if takes is None or not self.cfg.keepalive:
             return None
-        return Lane(takes, client, parser, self, addr[0] if isinstance(addr, tuple) else "")
+        peer = addr[0] if isinstance(addr, tuple) else ""
+        return Lane(takes, client, parser, self, peer, scheme=_scheme(client))
 
     def _serve_one(self, client: Any, addr: Any, parser: RequestParser) -> bool:
         unreader: DeadlineUnreader = parser.unreader
@@ -146,6 +166,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.nr += 1
         expected, request._expected_100_continue = request._expected_100_continue, False
         # the connection's own end, not the listener's: a worker that ends has closed that
+        request.scheme = _scheme(client)
         response, environ = wsgi.create(request, client, addr, client.getsockname(), self.cfg)
         response.version = SERVER
         environ["wsgi.multithread"] = True
@@ -177,7 +198,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             pass
 
 
-def refusal(error: errors.ParseException) -> tuple[int, bytes]:
+def refusal(error: ParseException) -> tuple[int, bytes]:
     """Status, and the rest of the headers with the body, for a request that gunicorn cannot parse."""
     if isinstance(error, TooSlowError):
         status, code, text = 408, Code.REQUEST_TIMEOUT, "the request did not arrive in time"
@@ -195,16 +216,5 @@ def rendered(error: CaxtonError, status: int | None = None) -> tuple[int, bytes]
     return problem.status, (f"Server: {SERVER}\r\n{BLOCK}" + "".join(lines)).encode() + b"\r\n" + problem.body
 
 
-def _linger(client: Any, left: int) -> None:
-    """Lets the client read our last answer while it still sends: closing at once would reset the connection."""
-    until = time.monotonic() + LINGER_SECONDS
-    try:
-        client.shutdown(socket.SHUT_WR)
-        while left > 0 and (seconds := until - time.monotonic()) > 0:
-            client.settimeout(seconds)
-            data = client.recv(256 * 1024)
-            if not data:
-                return
-            left -= len(data)
-    except OSError:
-        pass
+def _scheme(client: Any) -> str:
+    return "https" if isinstance(client, ssl.SSLSocket) else "http"

@@ -19,6 +19,7 @@ from typing import IO, Final, cast
 
 import msgspec
 
+from caxton.audit.files import HEAD_FILE, listed
 from caxton.backup import files, layout, retention, status
 from caxton.backup.configuration_check import verify_configuration
 from caxton.backup.faults import refusals
@@ -32,6 +33,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.store import sync_directory
 
 MAX_FILE_BYTES: Final = 16_000_000
+MAX_AUDIT_BYTES: Final = 64_000_000
 AGE_SECONDS: Final = 60.0
 DIRECTORIES: Final = ("config", "caxton")
 
@@ -70,6 +72,8 @@ def _back_up(config: Config, source: Path, directory: Path) -> MadeBackup:
     recipient = config.backup.encryption_recipient
     taken_at = layout.free_stamp(directory, layout.CONFIG, time.time())
     items, left_out = _collect(source.absolute(), everything=recipient is not None)
+    audit, omitted = _audit(config.paths.audit)
+    items, left_out = items + audit, left_out + omitted
     stem = layout.stem(layout.CONFIG, taken_at)
     suffix = ".tar.gz" + (layout.ENCRYPTED if recipient else "")
     with files.work_directory(directory) as work:
@@ -138,10 +142,26 @@ def _collect(production: Path, *, everything: bool) -> tuple[list[_Item], list[s
     return items, left_out
 
 
+def _audit(directory: Path) -> tuple[list[_Item], list[str]]:
+    """The newest of the audit, which holds no secret; the rest is named. The head is read first: it may only lag."""
+    head, room = directory / HEAD_FILE, MAX_AUDIT_BYTES
+    kept = [head] if head.is_file() else []
+    left_out = []
+    for path in reversed(listed(directory)):
+        room -= path.stat().st_size
+        if room < 0:
+            left_out.append(f"audit/{path.name} (too large together)")
+        else:
+            kept.append(path)
+    contents = [(path, path.read_bytes()) for path in kept]
+    items = [_Item(f"audit/{path.name}", content, _info(path, len(content))) for path, content in contents]
+    return items, left_out
+
+
 def _info(path: Path, size: int) -> tarfile.TarInfo:
     found, info = path.stat(), tarfile.TarInfo()
     info.size, info.mode, info.mtime, info.uid, info.gid = (
-        size, found.st_mode & 0o7777, int(found.st_mtime), found.st_uid, found.st_gid,
+        size, found.st_mode & 0o777, int(found.st_mtime), found.st_uid, found.st_gid,
     )  # fmt: skip
     return info
 

@@ -19,6 +19,8 @@ LEVEL: Final = 1
 _CHUNK: Final = 1 << 20
 _SYNC_BYTES: Final = 8 << 20
 """Flushed in small parts: the sync of the node's log may have to wait for the whole of another file's flush."""
+_ROOM_BYTES: Final = 64 << 20
+"""How often the room on the disk is looked at while something unpacks."""
 _GZIP: Final = zlib.MAX_WBITS | 16
 
 
@@ -44,8 +46,12 @@ def pack(source: Path, target: Path) -> FileSums:
     return FileSums(packed_bytes, packed.hexdigest(), plain_bytes, plain.hexdigest())
 
 
-def unpack(source: Path, target: Path) -> FileSums:
-    """Decompresses `source` into the new file `target`; `BACKUP_INVALID` when it is not one whole gzip stream."""
+def unpack(source: Path, target: Path, *, most: int | None = None, reserve: int = 0) -> FileSums:
+    """Decompresses `source` into the new file `target`; `BACKUP_INVALID` when it is not one whole gzip stream.
+
+    `most`: the bytes that it may become, as far as somebody says so. What a stream claims of itself is not believed:
+    `reserve` bytes stay free on the disk, else `STORAGE_FULL`.
+    """
     unpacker = zlib.decompressobj(_GZIP)
     plain, packed, plain_bytes, packed_bytes = hashlib.sha256(), hashlib.sha256(), 0, 0
     with source.open("rb") as reader, open(files.create(target), "wb") as writer:
@@ -57,6 +63,12 @@ def unpack(source: Path, target: Path) -> FileSums:
                     out = unpacker.decompress(chunk, _CHUNK)
                     plain.update(out)
                     plain_bytes += len(out)
+                    if most is not None and plain_bytes > most:
+                        raise invalid(
+                            source, Fault.CHECKSUM, f"it becomes more than the {most} bytes of its manifest"
+                        )
+                    if plain_bytes // _ROOM_BYTES > (plain_bytes - len(out)) // _ROOM_BYTES:
+                        files.require_room(target.parent, _ROOM_BYTES, reserve)
                     writer.write(out)
                     chunk = unpacker.unconsumed_tail
             except zlib.error as error:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from caxton.audit import recorded
 from caxton.backup import files, swap
 from caxton.backup.contents import describe
 from caxton.backup.faults import Fault, invalid, refusals
@@ -69,9 +70,16 @@ def restore(config: Config, source: Path, *, paused: bool = False, reserve: int 
         with datalock.hold(data, datalock.SERVE_LOCK_FILE), datalock.hold(data), _maintenance(data):
             files.sweep(data)
             swap.forget_unused(data, config.paths.database)
-            with files.work_directory(data) as work:
+            with files.work_directory(data) as work, recorded(data, "node.restore", source.name) as said:
                 opened = open_state(source.absolute(), work, reserve)
-                return _restore(config, source, opened, work, paused=paused, started=started)
+                done = _restore(config, source, opened, work, paused=paused, started=started)
+                said |= {
+                    "taken_at": done.taken_at,
+                    "from_node": done.node,
+                    "before": done.before,
+                    "paused": done.paused,
+                }
+                return done
 
 
 def _restore(config: Config, source: Path, opened: Opened, work: Path, *, paused: bool, started: float) -> Restored:

@@ -93,9 +93,10 @@ def verify_state(path: Path, work: Path, reserve: int = 0) -> list[str]:
 def open_state(path: Path, work: Path, reserve: int = 0) -> Opened:
     """Unpacks a backup of the state into `work`, where `reserve` bytes stay free, and checks everything in it."""
     beside = _manifest_beside(path)
-    files.require_room(work, unpacked_bytes(path) if beside is None else _database_bytes(beside), reserve)
+    most = None if beside is None else _database_bytes(beside)
+    files.require_room(work, unpacked_bytes(path) if most is None else most, reserve)
     database = work / _DATABASE
-    found = unpack(path, database)
+    found = unpack(path, database, most=most, reserve=reserve)
     if beside is not None and beside.file != found:
         what = _difference(beside.file, found)
         raise invalid(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from caxton.cli.audited import note_done
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.local import configuration
 from caxton.cli.render import emit_json, emit_one, emit_rows, note
@@ -59,7 +60,9 @@ def state_(state: State, directory: Path | None) -> None:
     from caxton.backup import back_up_state
 
     config, where = _prepare(state, directory)
-    _show(state, back_up_state(config, where), MADE)
+    made = back_up_state(config, where)
+    note_done(state, "backup.state", Path(made.file).name, size_bytes=made.size_bytes, removed=made.removed)
+    _show(state, made, MADE)
 
 
 @backup.command("config")
@@ -80,6 +83,7 @@ def config_(state: State, directory: Path | None) -> None:
         )
     config, where = _prepare(state, directory)
     made = back_up_configuration(config, source, where)
+    note_done(state, "backup.config", Path(made.file).name, size_bytes=made.size_bytes, removed=made.removed)
     _show(state, made, CONFIG_MADE)
     for name in made.left_out:
         note(state, f"left out, it is secret: {name}")

@@ -43,17 +43,12 @@ class Client:
     def __init__(self, target: Target) -> None:
         import httpx  # here, because it takes 100 ms to import
 
-        verify: Any = True
-        if target.ca_file is not None:
-            import ssl
-
-            verify = ssl.create_default_context(cafile=target.ca_file)
         self.target = target
         self.http = httpx.Client(
             base_url=target.url + PREFIX,
             headers={**target.headers, "User-Agent": f"caxton-cli/{__version__}"},
             timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS),
-            verify=verify,
+            verify=target.tls() or True,
         )
 
     def get(self, path: str, **query: object) -> Any:
@@ -118,7 +113,7 @@ class Client:
 @contextmanager
 def connect(state: State) -> Iterator[Client]:
     """A client for the node that the options, the environment or a context name."""
-    client = Client(find_target(state.url, state.context, os.environ))
+    client = Client(find_target(state.url, state.context, os.environ, ca=state.ca_file))
     try:
         yield client
     finally:

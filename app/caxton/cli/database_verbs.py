@@ -49,11 +49,16 @@ def upgrade(state: State) -> None:
 
     The node may run: on an older schema it takes no work, waits for this, and goes on by itself.
     """
-    from caxton.store import datalock, db_upgrade
+    from caxton.audit import recorded
+    from caxton.store import datalock, db_status, db_upgrade
 
-    paths = configuration(state).config.paths
+    paths, applied = configuration(state).config.paths, list[str]()
     with datalock.hold(paths.data):
-        applied = db_upgrade(paths.database)
+        if db_status(paths.database).version:
+            with recorded(paths.data, "schema.upgrade", paths.database.name) as said:
+                applied = said["applied"] = db_upgrade(paths.database)
+        else:
+            applied = db_upgrade(paths.database)  # a new one: there was nothing before it
     if state.as_json:
         emit_json({"database": str(paths.database), "applied": applied})
     else:

@@ -39,6 +39,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "undrain": ("caxton.cli.gate_verbs:undrain", "Take work again"),
     "pause": ("caxton.cli.gate_verbs:pause", "Start no executions on this host's node"),
     "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
+    "audit": ("caxton.cli.audit_verbs:audit", "Who did what: list, verify, export"),
     "selftest": ("caxton.cli.selftest_verb:selftest", "Attack every limit of a node and see whether it holds"),
     "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
@@ -49,6 +50,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 EPILOG: Final = """
 The node: --url, $CAXTON_URL, or a context of ~/.config/caxton/config.toml; http://127.0.0.1:8080 otherwise.
 Credentials: $CAXTON_API_KEY, $CAXTON_TOKEN, or the context's api_key, api_key_file, token.
+TLS: --ca, $CAXTON_CA_FILE or the context's ca_file; a certificate of our own: $CAXTON_CERT_FILE with
+$CAXTON_KEY_FILE, or the context's cert_file and key_file.
 
 \b
 Completion:  bash  eval "$(_CAXTON_COMPLETE=bash_source caxton)"
@@ -72,13 +75,14 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 node not reachable.
 )
 @click.option("--url", help="The node's address, e.g. https://caxton.example.com.")
 @click.option("--context", "context", help="A context of ~/.config/caxton/config.toml.")
+@click.option("--ca", "ca", metavar="FILE", help="Whose certificates to believe instead of the system's (PEM).")
 @output_options
 @click.version_option(__version__, prog_name="caxton", message="%(prog)s %(version)s")
 @click.pass_context
-def caxton(ctx: click.Context, config: Path | None, url: str | None, context: str | None) -> None:
+def caxton(ctx: click.Context, config: Path | None, url: str | None, context: str | None, ca: str | None) -> None:
     """Run WebAssembly agents behind durable mailboxes."""
     state = ctx.ensure_object(State)
-    state.config_file, state.url, state.context = config, url, context
+    state.config_file, state.url, state.context, state.ca_file = config, url, context, ca
     if ctx.invoked_subcommand is None:
         if config is None:
             click.echo(ctx.get_help())

@@ -23,6 +23,7 @@ class State:
     config_file: Path | None = None
     url: str | None = None
     context: str | None = None
+    ca_file: str | None = None
     output: str | None = None
     quiet: bool = False
 

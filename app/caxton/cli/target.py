@@ -6,6 +6,7 @@ Owns `~/.config/caxton/config.toml`. Must never print a credential.
 from __future__ import annotations
 
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class Context(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str | None = None
     api_key_header: str = "X-API-Key"
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
 
 class Contexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,14 +43,32 @@ class Contexts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Target:
-    """A node's base URL and the headers that authenticate. `ca_file`: a PEM to trust, None = the system's."""
+    """A node's base URL and the headers that authenticate.
+
+    `ca_file`: a PEM to trust, None = the system's. `cert_file`, `key_file`: what we show where we are asked for one.
+    """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """How the node is verified, None = as the system does; `CONFIG_INVALID` when a file does not serve."""
+        if self.ca_file is None and self.cert_file is None:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file is not None:
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            files = ", ".join(file for file in (self.ca_file, self.cert_file, self.key_file) if file)
+            raise _wrong(f"{files}: {error}", expected="certificates in PEM, and a key that fits") from None
+        return context
 
 
-def find_target(url: str | None, name: str | None, environ: Mapping[str, str]) -> Target:
+def find_target(url: str | None, name: str | None, environ: Mapping[str, str], *, ca: str | None = None) -> Target:
     """The target: `--url`, `$CAXTON_URL`, the context, the local node; `CONFIG_INVALID` when the file is wrong."""
     context = _context(name or environ.get("CAXTON_CONTEXT"), environ)
     chosen = url or environ.get("CAXTON_URL") or (context.url if context else DEFAULT_URL)
@@ -55,7 +76,14 @@ def find_target(url: str | None, name: str | None, environ: Mapping[str, str]) -
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _wrong(f"{chosen[:200]!r} is no address of a node", expected="http://host:port or https://host")
     headers = _credentials(context, environ)
-    return Target(chosen.rstrip("/"), headers, context.ca_file if context else None)
+    files = context or Context(chosen)
+    return Target(
+        chosen.rstrip("/"),
+        headers,
+        ca or environ.get("CAXTON_CA_FILE") or files.ca_file,
+        environ.get("CAXTON_CERT_FILE") or files.cert_file,
+        environ.get("CAXTON_KEY_FILE") or files.key_file,
+    )
 
 
 def contexts_file(environ: Mapping[str, str]) -> Path:

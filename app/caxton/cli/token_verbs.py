@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from caxton.cli.access import ScopeOptions, scope_options
+from caxton.cli.audited import note_done
 from caxton.cli.local import ask_router
 from caxton.cli.render import emit_json, emit_page, note
 from caxton.cli.state import State, output_options, pass_state
@@ -53,6 +54,8 @@ def create(state: State, subject: str, ttl: float | None, **scope: Any) -> None:
     now = int(time.time())
     claims = {"sub": subject, "iat": now, "exp": int(now + lifetime), "jti": new_id(), **_claims(may, security)}
     text = jwt.encode(claims, secret, algorithm="HS256")
+    shown = {"jti": claims["jti"], "expires_at": timestamp(now + lifetime), **msgspec.to_builtins(may)}
+    note_done(state, "token.create", subject, **shown)
     if state.as_json:
         emit_json({"token": text, "jti": claims["jti"], "subject": subject, "expires_at": timestamp(now + lifetime)})
         return

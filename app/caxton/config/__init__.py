@@ -3,6 +3,7 @@
 Owns every key of production.toml. Must never import another Caxton package, `caxton.protocol.errors` excepted.
 """
 
+from caxton.config.certificates import Certificate, read_certificate, server_context, unreadable, why_unusable
 from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
@@ -35,6 +36,7 @@ __all__ = [
     "RELOADABLE",
     "SECRETS",
     "Backup",
+    "Certificate",
     "Config",
     "Coordination",
     "Loaded",
@@ -57,8 +59,12 @@ __all__ = [
     "public_connection",
     "public_key",
     "reachable",
+    "read_certificate",
     "reloaded",
     "serf_profile",
+    "server_context",
     "show",
     "split_address",
+    "unreadable",
+    "why_unusable",
 ]

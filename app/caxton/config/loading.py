@@ -53,7 +53,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, needed: frozenset[str
     source = str(file) if file else "built-in configuration"
     document = read_file(file) if file else {}
     problems: list[Problem] = []
-    raw = stored_values(environ) if file == PRODUCTION_FILE else {}
+    raw = stored_values(environ, problems) if file == PRODUCTION_FILE else {}
     raw |= credential_values(environ, problems)
     raw |= file_values(document, f"file {file}", environ, problems)
     raw |= environment_values(environ, problems)

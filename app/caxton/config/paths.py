@@ -24,6 +24,7 @@ class Paths:
     data: Path
     database: Path
     modules: Path
+    audit: Path
     run: Path
     router_socket: Path
     executor_run: Path
@@ -44,6 +45,7 @@ def make_paths(local_state_path: str, run_dir: str | None, executor_run_dir: str
         data=data,
         database=database,
         modules=data / "modules",
+        audit=data / "audit",
         run=run,
         router_socket=run / "router.sock",
         executor_run=executor_run,

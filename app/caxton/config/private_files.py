@@ -1,7 +1,8 @@
 """Who may open the files that hold secrets.
 
 Owns that rule: the owner is root, `caxton` or who runs this; nobody else may write; besides the owner only the group
-`caxton`, root's, or the owner's private one (of the same name) may read. Must never open such a file.
+`caxton`, root's, `ssl-cert` (Debian's, for keys), or the owner's private one (of the same name) may read. Must never
+open such a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 SERVICE: Final = "caxton"
+_READERS: Final = (SERVICE, "root", "ssl-cert")
 _CREDENTIALS: Final = Path("/run/credentials")
 """systemd's own: it sees to who may open what is here."""
 
@@ -33,7 +35,7 @@ def exposure(path: Path) -> tuple[str, str] | None:
         return f"{path} open to everybody (mode {mode:04o})", f"chmod 0600 {path}"
     if mode & (stat.S_IWGRP | stat.S_IXGRP):
         return f"{path} open to changes by its group {group} (mode {mode:04o})", f"chmod 0600 {path}"
-    if mode & stat.S_IRGRP and group not in (SERVICE, "root", owner):
+    if mode & stat.S_IRGRP and group not in (*_READERS, owner):
         return f"{path} open to its group {group} (mode {mode:04o})", f"chmod 0600 {path}"
     return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from caxton.config.certificates import readable, unreadable, why_unusable
 from caxton.config.kinds import split_address
 from caxton.config.problems import Problem
 from caxton.config.public_keys import public_key
@@ -36,6 +37,7 @@ def check(config: Config) -> list[Problem]:
         *_tracing(config),
         *_sockets(config),
         *_egress(config),
+        *_signatures(config),
     ]
 
 
@@ -45,7 +47,7 @@ def warnings(config: Config, origins: dict[str, str]) -> list[str]:
         *_profile_warning(config),
         *_jaeger_warning(config),
         *_host_warnings(config, origins),
-        *_missing_files(config),
+        *_tls_files(config),
         *_token_warnings(config),
     ]
 
@@ -170,10 +172,12 @@ def _listeners(config: Config) -> list[Problem]:
 def _tls(config: Config) -> list[Problem]:
     if not config.networking.tls_enabled:
         return []
-    needed = ("tls_cert_path", "tls_key_path")
+    required = config.networking.tls_client_auth == "required"
+    needed = {"tls_cert_path": "tls_enabled = true", "tls_key_path": "tls_enabled = true"}
+    needed |= {"tls_ca_path": 'tls_client_auth = "required"'} if required else {}
     return [
-        Problem(f"networking.{name}", "nothing", "a path, because tls_enabled = true")
-        for name in needed
+        Problem(f"networking.{name}", "nothing", f"a path, because {reason}")
+        for name, reason in needed.items()
         if getattr(config.networking, name) is None
     ]
 
@@ -186,6 +190,12 @@ def _egress(config: Config) -> list[Problem]:
         except ValueError as error:
             problems.append(Problem("runtime.egress_allow", str(error), "addresses and networks such as 10.1.0.0/16"))
     return problems
+
+
+def _signatures(config: Config) -> list[Problem]:
+    if not config.security.require_signatures or config.security.trusted_keys:
+        return []
+    return [Problem("security.trusted_keys", "nothing", "a key, because require_signatures = true")]
 
 
 def _cluster(config: Config) -> list[Problem]:
@@ -275,26 +285,21 @@ def _host_warnings(config: Config, origins: dict[str, str]) -> list[str]:
     return found
 
 
-def _missing_files(config: Config) -> list[str]:
-    if not config.networking.tls_enabled:
+def _tls_files(config: Config) -> list[str]:
+    """Warnings, because the certificate is the API's alone: a broken one must keep no other process from starting."""
+    net = config.networking
+    if not net.tls_enabled:
         return []
-    names = ("tls_cert_path", "tls_key_path", "tls_ca_path")
-    given = [(name, getattr(config.networking, name)) for name in names]
-    return [f"networking.{name}: {path} cannot be read" for name, path in given if path and not _readable(path)]
+    missing = [f"networking.{name}: {getattr(net, name)} cannot be read" for name in unreadable(net)]
+    unusable = why_unusable(net)
+    return missing + ([f"networking.tls_cert_path: {unusable}; the API would not start"] if unusable else [])
 
 
 def _token_warnings(config: Config) -> list[str]:
     security, found = config.security, []
     path = security.jwt_public_key_path
-    if path and not _readable(path):
+    if path and not readable(path):
         found.append(f"security.jwt_public_key_path: {path} cannot be read")
     if security.jwt_secret is not None and security.jwt_algorithm != "HS256":
         found.append(f"security.jwt_secret: opens nothing, because jwt_algorithm = {security.jwt_algorithm}")
     return found
-
-
-def _readable(path: str) -> bool:
-    try:
-        return Path(path).is_file() and os.access(path, os.R_OK)
-    except (OSError, ValueError):
-        return False

@@ -62,6 +62,8 @@ class Runtime:
         "threads|memory64|tail_call|relaxed_simd|multi_memory|gc",
         "one of threads, memory64, tail_call, relaxed_simd, multi_memory, gc",
     )
+    engine: str = choice("native", "native", "pulley")
+    isolation: str = choice("shared", "shared", "namespace")
     shareable_dirs: tuple[str, ...] = words((), _ABSOLUTE, "an absolute directory")
     egress_allow: tuple[str, ...] = words((), _NETWORK, "an address or network such as 10.1.0.0/16", reload=True)
 
@@ -82,6 +84,7 @@ class Networking:
     tls_cert_path: str | None = optional_text(_PATH, "a path")
     tls_key_path: str | None = optional_text(_PATH, "a path")
     tls_ca_path: str | None = optional_text(_PATH, "a path")
+    tls_client_auth: str = choice("optional", "optional", "required")
     workers: int = integer(min(CORES, 4), 1, 64)
 
     @property
@@ -181,6 +184,8 @@ class Security:
     trusted_keys: tuple[str, ...] = words((), _PATH, "KEY or SCOPE=KEY: a public key or its path", reload=True)
     secrets_key: str | None = optional_text(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", secret=True)
     previous_secrets_key: str | None = optional_text(r"[A-Za-z0-9+/]{43}=", "32 bytes in base64", secret=True)
+    audit_retention_days: int = integer(365, 1, 36_500, reload=True)
+    audit_max_bytes: int = size("1GB", "1MB", "1024TB", reload=True)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def file_values(
         if section not in SECTIONS:
             problems.append(_unknown(section, list(SECTIONS), "section"))
         elif not isinstance(table, dict):
-            problems.append(Problem(section, quoted(table), f"a table [{section}]"))
+            found_there = f"a {type(table).__name__}"  # not what it is: somebody may have put a secret there
+            problems.append(Problem(section, found_there, f"a table [{section}]"))
         else:
             for name, value in table.items():
                 _take(f"{section}.{name}", value, origin, environ, found, problems)
@@ -118,7 +119,7 @@ def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> di
     return found
 
 
-def stored_values(environ: Mapping[str, str]) -> dict[str, Raw]:
+def stored_values(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Raw]:
     """The same secrets for root's command line, which no unit hands them to: as the units take them, by name."""
     if "CREDENTIALS_DIRECTORY" in environ:
         return {}
@@ -127,6 +128,7 @@ def stored_values(environ: Mapping[str, str]) -> dict[str, Raw]:
         path = CREDENTIAL_STORE / f"caxton.{key.split('.', 1)[1]}"
         secret = _secret_text(path)
         if secret is not None:
+            problems += exposed(key, path)
             found[key] = Raw(secret, f"credential store {path}")
     return found
 
@@ -155,7 +157,7 @@ def _take(
             problems.append(Problem(key, f"both {_secret_of(key)} and {key}", "one of them"))
         _read_secret(key, filled, found, problems)
     elif _secret_of(key) is not None:
-        problems.append(Problem(key, quoted(filled), "the path of a file"))
+        problems.append(Problem(key, f"a {type(filled).__name__}", "the path of a file"))
     else:
         problems.append(_unknown(key, list(KEYS), "key"))
 
@@ -186,7 +188,8 @@ def _secret_of(key: str) -> str | None:
 def _read_secret(key: str, file: str, found: dict[str, Raw], problems: list[Problem]) -> None:
     secret = _secret_text(Path(file))
     if secret is None:
-        problems.append(Absent(key, f"the unreadable file {quoted(file)}", "a readable text file with the secret"))
+        named = quoted(file) if file.startswith(("/", "./", "../")) else "(its name may be the secret itself)"
+        problems.append(Absent(key, f"the unreadable file {named}", "the path of a readable file with the secret"))
     else:
         problems += exposed(key, Path(file))
         found[key.removesuffix("_file")] = Raw(secret, f"secret file {file}")

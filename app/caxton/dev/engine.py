@@ -19,7 +19,7 @@ from typing import Final
 
 from caxton.config import PUBLIC, Config, load
 from caxton.protocol.agents import ModuleInfo, Profile
-from caxton.protocol.control import FromSupervisor, Hello, Prepare, Prepared, WorkerDown, WorkerUp
+from caxton.protocol.control import FromSupervisor, Hello, Prepare, Prepared, Reach, WorkerDown, WorkerUp
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import RouterFrame, WorkerFrame
 from caxton.router.links import WorkerLink
@@ -43,7 +43,7 @@ class Engine:
         self._up = asyncio.Event()
         self._numbers = count(1)
         self._preparing: dict[int, asyncio.Future[Prepared]] = {}
-        hello = Hello(socket.gethostname(), 1)
+        hello = Hello(socket.gethostname(), 1, Reach.GRANTED)
         self._supervisor = SupervisorLink(config.paths.executor_socket, hello, self._told, self._supervisor_lost)
         self._tasks = {asyncio.get_running_loop().create_task(self._supervisor.run())}
 

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from caxton.doctor import backups, clock, configuration, disk, marks, node, permissions, ports, probe, schema, units
+from caxton.doctor import (
+    audit,
+    backups,
+    certificate,
+    clock,
+    configuration,
+    disk,
+    marks,
+    node,
+    permissions,
+    ports,
+    probe,
+    schema,
+    units,
+)
 from caxton.doctor.model import Check, Examination, Patient, Status
 from caxton.protocol.errors import CaxtonError
 
@@ -17,12 +31,14 @@ EXAMINATIONS: Final[dict[str, Examination]] = {
     "maintenance": marks.examine,
     "units": units.examine,
     "ports": ports.examine,
+    "certificate": certificate.examine,
     "router": node.examine,
     "schema": schema.examine,
     "probe": probe.examine,
     "disk": disk.examine,
     "clock": clock.examine,
     "backup": backups.examine,
+    "audit": audit.examine,
 }
 
 

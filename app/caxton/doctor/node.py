@@ -43,6 +43,7 @@ def examine(patient: Patient) -> Iterator[Check]:
     if isinstance(stats, dict):
         yield from _versions({"api": api, **stats["versions"]})
         yield _ledger(stats)
+        yield _secrets(stats)
         return
     known = {"executor": None, "router": None, **stats.details.get("versions", {})}
     if "schema" in stats.details.get("reasons", ()):  # the router waits, and has no executor yet that it could ask
@@ -86,6 +87,14 @@ def _ledger(stats: dict[str, Any]) -> Check:
     if imbalance:
         return Check("ledger", Status.FAIL, f"{imbalance} messages are nowhere", "report this, with the node's log")
     return Check("ledger", Status.OK, f"{stats['ledger']['accepted']} messages are accounted for")
+
+
+def _secrets(stats: dict[str, Any]) -> Check:
+    stored, unreadable = stats["secrets"]["stored"], stats["secrets"]["unreadable"]
+    if unreadable:
+        found = f"{unreadable} of {stored} secrets cannot be read: the node has not their key"
+        return Check("secrets", Status.FAIL, found, "caxton secret list; the key is security.secrets_key")
+    return Check("secrets", Status.OK, f"{stored} secrets of agents can be read")
 
 
 def _api_version(config: Config) -> str | None:

@@ -5,6 +5,7 @@ Owns the list of such files. Must never open one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from caxton.doctor.model import Check, Patient, Status
 
 NAME = "permissions"
 _OTHERS = 0o007
-_FROM_FILE = "secret file "
+_FROM_FILE = re.compile("(?:secret file|credential store) (.+)")
 
 
 def examine(patient: Patient) -> Iterator[Check]:
@@ -25,12 +26,12 @@ def examine(patient: Patient) -> Iterator[Check]:
 def _private(patient: Patient) -> dict[Path, bool]:
     """Paths that are not for others, and whether a secret is at stake."""
     loaded, tls_key = patient.loaded, patient.config.networking.tls_key_path
-    paths: dict[Path, bool] = {patient.config.paths.data: False}
+    paths: dict[Path, bool] = {patient.config.paths.data: False, patient.config.paths.audit: False}
     if loaded.file is not None:
         inline = any(loaded.origins[key] == f"file {loaded.file}" for key in SECRETS)
         paths |= {loaded.file: inline, loaded.file.with_name("caxton.env"): True}
     origins = (loaded.origins[key] for key in SECRETS)
-    paths |= {Path(one.removeprefix(_FROM_FILE)): True for one in origins if one.startswith(_FROM_FILE)}
+    paths |= {Path(found[1]): True for one in origins if (found := _FROM_FILE.fullmatch(one))}
     return paths | ({Path(tls_key): True} if tls_key else {})
 
 

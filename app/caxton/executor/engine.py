@@ -18,6 +18,7 @@ from caxton.protocol.errors import CaxtonError, Code
 FEATURES: Final = frozenset({"threads", "memory64", "tail_call", "relaxed_simd", "multi_memory", "gc"})
 """What `[runtime] wasm_features` may switch on; everything else is always on or always off."""
 
+PULLEY: Final = "pulley64"
 HOST_STACK_BYTES: Final = 8 * MEBI
 """Room above the guest's stack for the host's callbacks, which run on the fiber. At 1.5 MiB a deep sort
 killed the process; 7.5 MiB survived everything that was tried. It is address space only."""
@@ -27,17 +28,25 @@ MAX_STACK_BYTES: Final = 64 * MEBI
 
 
 def make_engine(
-    profile: Profile, stack_bytes: int, features: Iterable[str], adapt: Callable[[Config], None] | None = None
+    profile: Profile,
+    stack_bytes: int,
+    features: Iterable[str],
+    adapt: Callable[[Config], None] | None = None,
+    *,
+    pulley: bool = False,
 ) -> Engine:
     """An engine for `profile` with `stack_bytes` of guest stack and the node's extra `features`.
 
     Artifacts compiled under one call load only under an engine made with equal arguments. `adapt` may set
-    what compiled code does not depend on, such as where stacks come from.
+    what compiled code does not depend on, such as where stacks come from. `pulley`: an interpreter's code instead of
+    the machine's, so that no memory has to be executable.
     Raises `CONFIG_INVALID` for an unknown feature, a stack outside its range, or `threads` where the
     node has not switched them on.
     """
     chosen = _checked(profile, stack_bytes, features)
     config = Config()
+    if pulley:
+        config.target = PULLEY
     config.parallel_compilation = False  # the jailed compiler has one core, and fork after it would hang
     config.epoch_interruption = True
     config.memory_may_move = False  # the host keeps addresses of guest memory between calls

@@ -16,7 +16,7 @@ from typing import Final
 _CPU_FIELDS: Final = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 
 
-def engine_key(stack_bytes: int, features: Iterable[str]) -> str:
+def engine_key(stack_bytes: int, features: Iterable[str], *, pulley: bool = False) -> str:
     """16 hexadecimal digits: wasmtime's version, our engine configuration, features, stack and the CPU."""
     parts = (
         version("wasmtime"),
@@ -24,7 +24,7 @@ def engine_key(stack_bytes: int, features: Iterable[str]) -> str:
         str(stack_bytes),
         ",".join(sorted(features)),
         platform.machine(),
-        _cpu(),
+        "pulley" if pulley else _cpu(),
     )
     return blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 

@@ -22,7 +22,7 @@ HOST_FUNCTIONS: Final[dict[str, str]] = {
     "cancel_timer": "i->i",
     "current_timestamp": "->I",
     "random_u32": "->i",
-    "get_secret": "iiii->i",
+    "get_secret": "iiii->i",  # nosec B105 # a function's type
     "http_request": "iiii->i",
     "console_log": "ii->",
     "console_error": "ii->",

@@ -19,12 +19,13 @@ from typing import Final, NamedTuple
 
 _SOURCE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_MDWE: Final = 65
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 # -I ignores PYTHONPATH and the working directory, so the source root is named explicitly
 _BEGIN: Final = (
     "import sys; sys.path.insert(0, {root!r}); "
-    "from caxton.executor.processes import begin; begin({module!r}, {parent})"
+    "from caxton.executor.processes import begin; begin({module!r}, {parent}, {new_code})"
 )
 
 
@@ -42,12 +43,15 @@ def start(
     descriptors: Sequence[int],
     stdout: int | None = None,
     stderr: int | None = None,
+    *,
+    new_code: bool = True,
 ) -> int:
     """Runs `python -m module arguments…` with `descriptors` under their own numbers; returns its pid.
 
+    Without `new_code` no memory of it becomes executable that was writable, from its first import on.
     Standard output and error are those of the caller unless given; standard input is empty.
     """
-    code = _BEGIN.format(root=_SOURCE_ROOT, module=module, parent=os.getpid())
+    code = _BEGIN.format(root=_SOURCE_ROOT, module=module, parent=os.getpid(), new_code=new_code)
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     ]
@@ -67,12 +71,14 @@ def start(
     )
 
 
-def begin(module: str, parent: int) -> None:
+def begin(module: str, parent: int, new_code: bool) -> None:
     """The child's first step: dies with its parent, then becomes `module`."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the call
         os._exit(1)
+    if not new_code:
+        libc.prctl(_PR_SET_MDWE, 1, 0, 0, 0)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

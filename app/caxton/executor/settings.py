@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from caxton.protocol.control import Reach
+
 
 class WorkerSettings(msgspec.Struct, frozen=True):
     """Start-up settings, passed as JSON in argv; descriptors are inherited under their own numbers.
@@ -26,6 +28,11 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     scratch_directory: str
     temp_storage_limit_bytes: int
     """This worker's share of the node's limit: all its scratch directories together."""
+    pulley: bool = False
+    """Interpreted code: then no memory of this process ever becomes executable."""
+    reach: Reach = Reach.NOTHING
+    granted_directories: list[str] = []
+    """What `Reach.GRANTED` reaches besides the scratch directories."""
     max_resident: int = 5_000
     """Every store takes 3 to 4 memory maps; Python itself fails at vm.max_map_count (65,530)."""
     slice_seconds: float = 0.002

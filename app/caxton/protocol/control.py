@@ -7,10 +7,23 @@ frame as SCM_RIGHTS on the same `sendmsg`.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from caxton.protocol.agents import ModuleInfo, Profile
 from caxton.protocol.errors import ErrorBody
+
+
+class Reach(IntEnum):
+    """Which files a worker can touch at all, whatever runs in it. Agents run where their grants reach."""
+
+    NOTHING = 0
+    SCRATCH = 1
+    """Its own scratch directories."""
+    GRANTED = 2
+    """Also `[runtime] shareable_dirs`."""
+
 
 # ---- router → supervisor ---------------------------------------------------------------------------
 
@@ -20,6 +33,8 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
     node: str
     workers: int
+    reach: Reach = Reach.NOTHING
+    """Of the standing pool; only a desk of one agent has it reach more."""
 
 
 class Prepare(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -33,9 +48,10 @@ class Prepare(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 
 class SpawnWorker(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """Start a worker of its own, e.g. for an agent that forced a kill or has granted directories."""
+    """Start a worker of its own: for an agent that forced a kill or has files, or for a namespace."""
 
     tag: str
+    reach: Reach = Reach.NOTHING
 
 
 class KillWorker(msgspec.Struct, array_like=True, frozen=True, tag=4):
@@ -91,7 +107,8 @@ class WorkerUp(msgspec.Struct, array_like=True, frozen=True, tag=3):
 class WorkerDown(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """A worker ended. `culprit` is the execution that held it too long or was on it when it crashed.
 
-    `reason`: `killed_timeout`, `killed_silent` (stuck outside of any execution), `crashed`, `recycled`, `killed`.
+    `reason`: `killed_timeout`, `killed_silent` (stuck outside of any execution), `killed_syscall`
+    (asked the kernel for what its filter forbids), `crashed`, `recycled`, `killed`.
     A worker of the standing pool (`tag` "")
     is replaced by the supervisor at once (with back-off when it crashes early).
     """

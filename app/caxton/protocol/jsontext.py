@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from difflib import get_close_matches
+from itertools import accumulate
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,6 +26,9 @@ EXACT_BYTES: Final = 1_000_000
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _KEY = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*+:)?')
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""Brackets as what they add to the depth, in signed bytes."""
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[{]}"))
 _AT_BYTE = re.compile(r" \(byte (\d+)\)$")
 _AT_PATH = re.compile(r" - at `(?:key in )?(.+)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
@@ -32,12 +36,14 @@ _MISSING = re.compile(r"^Object missing required field `(.*)`$")
 _EXPECTED = re.compile(r"^Expected (.*?)(?:, got (.*))?$")
 
 
-def decode(data: bytes, decoder: msgspec.json.Decoder[T], *, keys: bool = True) -> T:
+def decode(data: bytes, decoder: msgspec.json.Decoder[T], *, parts: bool = False) -> T:
     """`data` as the decoder's type, or `INVALID_REQUEST` with line and column, or with the field's path.
 
-    `keys` off: the caller looks for duplicate keys itself, in the parts.
+    `parts`: the caller decodes each part by itself, which looks for depth and duplicate keys then.
     """
-    check_text(data)
+    check_utf8(data)
+    if not parts:
+        check_depth(data)
     try:
         value = decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -47,13 +53,13 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T], *, keys: bool = True) 
         raise _wrong_json(data, str(error)) from None
     except RecursionError:
         raise _too_deep() from None
-    if keys:
+    if not parts:
         check_keys(data)
     return value
 
 
-def check_text(data: bytes) -> None:
-    """Refuses what is not UTF-8, and what nests deeper than `MAX_DEPTH`."""
+def check_utf8(data: bytes) -> None:
+    """Refuses what is not UTF-8."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -63,6 +69,10 @@ def check_text(data: bytes) -> None:
             offset=error.start,
             expected="UTF-8",
         ) from None
+
+
+def check_depth(data: bytes) -> None:
+    """Refuses what nests deeper than `MAX_DEPTH`."""
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise _too_deep()
 
@@ -74,13 +84,14 @@ def check_keys(data: bytes) -> None:
     """
     keys = [key for key, colon in _KEY.findall(data) if colon]
     if len(set(keys)) != len(keys) or any(b"\\" in key for key in keys):
-        json.loads(data, object_pairs_hook=_refuse_duplicates)
+        json.loads(data, object_pairs_hook=_refuse_duplicates, parse_int=_unread, parse_float=_unread)
 
 
 def is_json(data: bytes) -> bool:
     """Whether `data` is one valid JSON text, duplicate keys aside."""
     try:
-        check_text(data)
+        check_utf8(data)
+        check_depth(data)
         msgspec.json.decode(data)
     except (CaxtonError, msgspec.DecodeError, RecursionError):
         return False
@@ -103,6 +114,10 @@ def _require_json(data: bytes) -> None:
         raise _wrong_json(data, str(error)) from None
 
 
+def _unread(_: str) -> None:
+    """Stands for a number: Python reads none of more than 4,300 digits, and nobody asks for its value here."""
+
+
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for key, _ in pairs:
@@ -117,14 +132,8 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _depth(data: bytes) -> int:
-    deepest = depth = 0
-    for byte in _STRING.sub(b"", data):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    steps = memoryview(_STRING.sub(b"", data).translate(_STEPS, _NO_BRACKETS)).cast("b")
+    return max(accumulate(steps), default=0)
 
 
 def _too_deep() -> CaxtonError:
@@ -154,7 +163,7 @@ def _syntax_error(data: bytes) -> tuple[str, int] | None:
         return None
     text = data.decode()
     try:
-        json.loads(text)
+        json.loads(text, parse_int=_unread, parse_float=_unread)
     except json.JSONDecodeError as error:
         return error.msg[:1].lower() + error.msg[1:], len(text[: error.pos].encode())
     return None

@@ -19,7 +19,7 @@ Blocks = list[tuple[int, bytes]]
 
 def merged(part: int, data: bytes, blocks: Blocks) -> bytes | bytearray:
     """The part as it is in memory; zeros at its end may be missing. `blocks` by their number in the whole memory."""
-    before = zstandard.ZstdDecompressor().decompress(data, max_output_size=PART_BYTES) if data else b""
+    before = _unpacked(data) if data else b""
     if not blocks:
         return before  # a MiB is not copied where it need not be
     memory = bytearray(before)
@@ -29,6 +29,13 @@ def merged(part: int, data: bytes, blocks: Blocks) -> bytes | bytearray:
             memory.extend(bytes(at - len(memory)))
         memory[at : at + BLOCK_BYTES] = block
     return memory
+
+
+def _unpacked(data: bytes) -> bytes:
+    """`ZstdError` for no frame, or one of more than a part: the library believes the size that it claims."""
+    if zstandard.frame_content_size(data) > PART_BYTES:
+        raise zstandard.ZstdError("larger than a part of a memory")
+    return zstandard.ZstdDecompressor().decompress(data, max_output_size=PART_BYTES)
 
 
 def folded(part: int, data: bytes, blocks: Blocks) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
+from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
@@ -333,4 +334,6 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "secret.list": (Listing, Page),
     "secret.remove": (Named, Affected),
     "secret.rekey": (Nothing, Rekeyed),
+    "audit.list": (AuditListing, AuditPage),
+    "audit.note": (AuditNotes, Affected),
 }

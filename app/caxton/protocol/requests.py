@@ -230,18 +230,23 @@ def content(raw: Raw, language: str | None, max_bytes: int) -> bytes:
     """The content's JSON text in UTF-8; base64 is checked when `language` is `bytes`."""
     data = bytes(raw)
     if len(data) > max_bytes:
-        raise CaxtonError(
-            Code.PAYLOAD_TOO_LARGE,
-            f"content: {len(data)} bytes are more than max_message_size allows ({max_bytes})",
-            path="content",
-            found_bytes=len(data),
-            limit_bytes=max_bytes,
-        )
+        raise too_large(len(data), max_bytes)
     if language == "bytes":
         _check_base64(data)
     elif b"\\" in data and _SURROGATE.search(data) and not is_json(data):
         raise _bad_content("half of a surrogate pair is no character", "pairs of \\u escapes")
     return data
+
+
+def too_large(found: int, limit: int) -> CaxtonError:
+    """A message of `found` bytes where `limit` are taken."""
+    return CaxtonError(
+        Code.PAYLOAD_TOO_LARGE,
+        f"content: {found} bytes are more than max_message_size allows ({limit})",
+        path="content",
+        found_bytes=found,
+        limit_bytes=limit,
+    )
 
 
 def checked_id(text: str | None) -> str | None:

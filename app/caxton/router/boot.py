@@ -21,7 +21,7 @@ from caxton.router.jobs import DEPLOY, INVOKE, RUNNING, UPDATE
 from caxton.router.rows import agent_of, agent_row
 from caxton.router.versions import rollouts, updates
 from caxton.router.versions.kept import strangers, without_rows
-from caxton.store import Changes, JobRow, RolloutRow, Store
+from caxton.store import Changes, JobRow, RolloutRow, Store, VersionRow
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ async def _load_versions(desk: Desk) -> list[RolloutRow]:
     rows = await desk.read(desk.store.reader.versions)
     foreign = strangers(rows, ids)
     gone = {(row.name, row.version) for row in foreign}
+    _sign_again(desk, rows)
     desk.versions.load(row for row in rows if (row.name, row.version) not in gone)
     missing = without_rows(desk.registry, desk.versions)
     desk.versions.load(missing)
@@ -85,6 +86,14 @@ async def _load_versions(desk: Desk) -> list[RolloutRow]:
     found = [row for row in await desk.read(desk.store.reader.rollouts) if ids.get(row.name) == row.agent_id]
     desk.rollouts.load(found)
     return [row for row in found if row.state is RolloutState.RUNNING]
+
+
+def _sign_again(desk: Desk, rows: list[VersionRow]) -> None:
+    """An older release that wrote an agent's row meanwhile kept no signature there; its version's row has it."""
+    for row in rows:
+        agent = desk.registry.get(row.name)
+        if agent is not None and (agent.agent_id, agent.version) == (row.agent_id, row.version):
+            agent.signature, agent.signed_by = row.signature, row.signed_by
 
 
 async def _take_up(desk: Desk, row: JobRow) -> None:

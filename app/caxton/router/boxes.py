@@ -7,6 +7,7 @@ never decide anything: intake, scheduler, settling and host calls do.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ RECENT_EXECUTIONS = 20  # kept per agent between two flushes; older ones are not
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One worker process as the router sees it. `tag` "" = the standing pool, else the agent it is for."""
+    """One worker process as the router sees it. `tag`: for whom, see `quarters`."""
 
     worker_id: int
     pid: int
@@ -47,6 +48,8 @@ class Worker:
     """Its `own_bytes` after its warm-up; see `recycling`."""
     leaving: str = ""
     """`replacing` (another is being started), `draining` (its last executions end), `drained`."""
+    busy_at: float = field(default_factory=time.monotonic)
+    """When it was last seen with something to do, by CLOCK_MONOTONIC."""
     down: tuple[str, int | None] | None = None
     """Reason and culprit, once the supervisor has told."""
 

@@ -18,6 +18,7 @@ from caxton.config import Config
 from caxton.protocol.errors import CaxtonError
 from caxton.provenance import Trust
 from caxton.router.agents import Registry
+from caxton.router.auditing.service import Audit
 from caxton.router.core import Core
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
@@ -50,6 +51,7 @@ class Desk:
     modules: ModuleFiles
     node: str
     marks: Marks
+    audit: Audit
     trust: Trust = field(default_factory=Trust)
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)

@@ -129,6 +129,7 @@ class Dispatch:
                     self.sleeps(flight, frame.sleeping)
             elif isinstance(frame, WorkerStats):
                 self._workers.recycling.look(worker, frame)
+                self._workers.groups.look(worker)
             else:
                 self._instance_gone(worker, frame)
 

@@ -46,7 +46,7 @@ class Executor:
         self._link = SupervisorLink(config.paths.executor_socket, hello, self._told, self._supervisor_lost)
         self._changed = changed
         self._meters = meters
-        self.workers = Workers(self._link.send, received, lost, changed, emit, meters)
+        self.workers = Workers(self._link.send, received, lost, changed, emit, meters, config.runtime)
         self._requests = count(1)
         self._preparing: dict[int, tuple[asyncio.Future[Prepared], Callable[[float], None]]] = {}
         self._paths: dict[Module, Path] = {}

@@ -26,8 +26,6 @@ DONE: Final = "done"
 FAILED: Final = "failed"
 MAX_RUNNING: Final = 10_000
 
-Commit = Callable[[Changes], Awaitable[object]]
-
 
 @dataclass(slots=True)
 class Job:
@@ -44,6 +42,8 @@ class Job:
     detail: str | None = None
     about: str | None = None
     sender: str | None = None
+    resumed: bool = False
+    """It is from an earlier life of the router."""
 
     def advance(self, progress: float, detail: str | None = None) -> None:
         """Progress never goes back and never claims the end."""
@@ -68,11 +68,17 @@ class Job:
         )
 
 
+Commit = Callable[[Changes], Awaitable[object]]
+Ended = Callable[[Job, Code | None], None]
+"""Told of every job that has ended, with the error code of a failure."""
+
+
 class Jobs:
     """The jobs that run now; the ended ones are only in the store."""
 
-    def __init__(self, commit: Commit) -> None:
+    def __init__(self, commit: Commit, ended: Ended) -> None:
         self._commit = commit
+        self._ended = ended
         self._running: dict[str, Job] = {}
 
     def __len__(self) -> int:
@@ -95,7 +101,17 @@ class Jobs:
 
     def resume(self, row: JobRow) -> Job:
         """A job of an earlier life of the router goes on."""
-        job = Job(row.job_id, row.kind, row.result, row.created_at, row.progress, row.detail, row.about, row.sender)
+        job = Job(
+            row.job_id,
+            row.kind,
+            row.result,
+            row.created_at,
+            row.progress,
+            row.detail,
+            row.about,
+            row.sender,
+            resumed=True,
+        )
         self._running[job.job_id] = job
         return job
 
@@ -105,12 +121,16 @@ class Jobs:
         changes = changes or Changes()
         changes.jobs.append(job.row(DONE, result=_plain(result)))
         await self._commit(changes)
-        self._running.pop(job.job_id, None)
+        self._forget(job, None)
 
     async def fail(self, job: Job, error: CaxtonError) -> None:
         """The job failed for a reason that its owner may read."""
         await self._commit(Changes(jobs=[job.row(FAILED, error=error.body())]))
+        self._forget(job, error.code)
+
+    def _forget(self, job: Job, failure: Code | None) -> None:
         self._running.pop(job.job_id, None)
+        self._ended(job, failure)
 
     def running(self, job_id: str) -> JobView | None:
         """The view of a job that runs now."""

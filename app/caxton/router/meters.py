@@ -16,7 +16,15 @@ from caxton.protocol.execution import Result
 LOST: Final = "lost"
 """Its worker ended under it; unless it is to blame for that, it runs again."""
 STATUSES: Final = ("ok", "failure", "error", "cancelled", LOST)
-WORKER_ENDS: Final = ("crashed", "killed", "killed_silent", "killed_timeout", "recycled", "supervisor_lost")
+WORKER_ENDS: Final = (
+    "crashed",
+    "killed",
+    "killed_silent",
+    "killed_syscall",
+    "killed_timeout",
+    "recycled",
+    "supervisor_lost",
+)
 """Counted from 0: a rate needs a value before the first."""
 
 

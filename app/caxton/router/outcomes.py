@@ -169,7 +169,7 @@ class Outcomes:
         if entry.attempts < most and not entry.cancelled:
             delay = defaults.retry_delay if retry.delay_seconds is None else retry.delay_seconds
             backoff = retry.backoff or defaults.retry_backoff
-            chance = random.uniform(1 - retry.jitter, 1 + retry.jitter)
+            chance = random.uniform(1 - retry.jitter, 1 + retry.jitter)  # nosec B311 # spreads load
             next_at = now + delay * backoff ** (entry.attempts - 1) * chance
         if entry.delivery != EPHEMERAL or entry.idempotent:
             self.commits.changes.attempts.append(

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from caxton import __version__
 from caxton.config import Config
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
+from caxton.router.auditing.service import Audit
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -47,12 +49,15 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
     loop.add_signal_handler(signal.SIGHUP, reload, desk, load)
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(desk.audit.close)
         stack.push_async_callback(_end_tasks, desk)
+        await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
         await desk.core.start()
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
+        desk.spawn(desk.audit.tidy(lambda: retention.of_audit(desk)))
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         notify.notify("READY=1")
@@ -71,16 +76,19 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
+    node = socket.gethostname()
+    audit = Audit(config.paths.audit, node)
     return Desk(
         config=config,
         store=store,
         registry=registry,
         core=core,
         events=events,
-        jobs=Jobs(core.commit),
+        jobs=Jobs(core.commit, audit.job_ended),
         modules=ModuleFiles(config.paths.modules),
-        node=socket.gethostname(),
+        node=node,
         marks=Marks(config.paths.data),
+        audit=audit,
         trust=Trust.load(config.security.trusted_keys),
     )
 

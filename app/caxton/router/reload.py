@@ -25,6 +25,7 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
         trust = Trust.load(config.security.trusted_keys)
     except CaxtonError as error:
         log.error("reload refused, the configuration stays as it was: %s", error.message)
+        desk.audit.event("config.reload", outcome=error.code.value)
         return
     applied, waiting = changed(desk.config, config)
     desk.config, desk.trust = config, trust
@@ -36,4 +37,5 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
         log.warning("these run until they are ended, and could not be started again: %s", ", ".join(refused))
     if waiting:
         log.warning("changed, but in force only after a restart: %s", ", ".join(waiting))
+    desk.audit.event("config.reload", applied=applied, after_restart=waiting)
     desk.events.publish("node.reloaded", {"node": desk.node, "applied": applied, "after_restart": waiting})

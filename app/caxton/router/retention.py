@@ -29,6 +29,11 @@ def policy(desk: Desk) -> Retention:
     )
 
 
+def of_audit(desk: Desk) -> tuple[float, int]:
+    """Days and bytes that the audit may keep."""
+    return float(desk.config.security.audit_retention_days), desk.config.security.audit_max_bytes
+
+
 async def sweep(desk: Desk) -> int:
     """One whole round; answers how many rows and files were forgotten."""
     count = 0

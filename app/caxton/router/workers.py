@@ -12,15 +12,21 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
+from caxton.config import Runtime
 from caxton.protocol.agents import Instance
-from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, ToSupervisor, WorkerDown, WorkerUp
+from caxton.protocol.control import KillWorker, RecycleWorker, ToSupervisor, WorkerDown, WorkerUp
 from caxton.protocol.execution import Load, Pressure, WorkerFrame
 from caxton.router.boxes import Box, Flight, Worker
+from caxton.router.groups import Groups
 from caxton.router.links import WorkerLink
 from caxton.router.meters import Meters
+from caxton.router.quarters import own_of, quarters_of
 from caxton.router.recycling import Recycling
 
 _EOF_SECONDS: Final = 1.0  # a dead worker's socket ends at once; only a leaked descriptor could hold it open
+
+_BY_ITSELF: Final = ("crashed", "killed_syscall")
+"""Ends that a guest may have brought about without anybody here having seen which."""
 
 Lost = Callable[[Flight, str, bool], None]
 """Called for every flight of an ended worker: flight, reason, whether it is the culprit."""
@@ -37,6 +43,7 @@ class Workers:
         changed: Callable[[], None],
         emit: Callable[[str, dict[str, Any]], None],
         meters: Meters,
+        runtime: Runtime,
     ) -> None:
         self._meters = meters
         self._send = send
@@ -45,10 +52,11 @@ class Workers:
         self._changed = changed
         self._emit = emit
         self._workers: dict[int, Worker] = {}
-        self._spawning: set[str] = set()
+        self._isolation = runtime.isolation
         self._adopting: set[asyncio.Task[None]] = set()
         self._pressure = Pressure([], False)
         self.recycling = Recycling(send)
+        self.groups = Groups(send, changed, runtime.executor_workers, runtime.agent_idle_timeout)
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -69,7 +77,10 @@ class Workers:
             if box.worker.leaving and box.running:
                 return None  # one instance at a time: what the old one does ends first
             box.worker = None
-        worker = self._own(box) if box.agent.isolated else self._least_loaded(box)
+        quarters = quarters_of(box.spec, isolated=box.agent.isolated, isolation=self._isolation)
+        worker = self._least_loaded(box, quarters.tag)
+        if quarters.tag and (worker is None or worker.flights):
+            self.groups.want(quarters, self._workers.values())
         if worker is not None and box.agent.instance is Instance.PERSISTENT:
             box.worker = worker
             worker.pinned += 1
@@ -98,10 +109,10 @@ class Workers:
         """SIGKILL by the supervisor; its flights come back by `lost`."""
         self._send(KillWorker(worker.worker_id))
 
-    def retire(self, tag: str) -> None:
-        """Ends the worker of an agent that is gone."""
+    def retire(self, agent: str) -> None:
+        """Ends the own worker of an agent that is gone."""
         for worker in self._workers.values():
-            if worker.tag == tag and tag and worker.usable:
+            if own_of(worker.tag, agent) and worker.usable:
                 worker.usable = False
                 self._send(RecycleWorker(worker.worker_id, replace=False))
 
@@ -115,9 +126,9 @@ class Workers:
 
     def down(self, frame: WorkerDown) -> None:
         """The supervisor says that a worker ended, and why."""
-        self._spawning.discard(frame.tag)
         worker = self._workers.get(frame.worker_id)
         if worker is None:
+            self.groups.ended(frame.tag)
             return
         worker.usable = False
         worker.down = (frame.reason, frame.culprit)
@@ -128,7 +139,7 @@ class Workers:
 
     def all_lost(self) -> None:
         """The supervisor is gone, and every worker with it."""
-        self._spawning.clear()
+        self.groups.all_lost()
         for worker in self.all():
             worker.usable = False
             worker.down = worker.down or ("supervisor_lost", None)
@@ -148,7 +159,7 @@ class Workers:
             os.close(fd)
             worker.usable = False
             return
-        self._spawning.discard(frame.tag)
+        self.groups.came(frame.tag)
         worker.link.send(self._pressure)
         self.recycling.arrived(worker, self.all())
         self._changed()
@@ -171,7 +182,7 @@ class Workers:
         known = any(flight.exec_id == culprit for flight in flights)
         for flight in flights:  # youngest first: each goes back to the head, so the oldest ends up first
             self._lost(
-                flight, reason if known or reason != "crashed" else "crashed_unknown", flight.exec_id == culprit
+                flight, reason if known or reason not in _BY_ITSELF else "crashed_unknown", flight.exec_id == culprit
             )
         self._changed()
 
@@ -187,21 +198,12 @@ class Workers:
             {"worker_id": worker.worker_id, "pid": worker.pid, "tag": worker.tag, "reason": reason, "agent": agent},
         )
 
-    def _own(self, box: Box) -> Worker | None:
-        tag = box.agent.name
-        for worker in self._workers.values():
-            if worker.usable and worker.tag == tag and worker.link is not None:
-                return worker
-        if tag not in self._spawning and self._send(SpawnWorker(tag)):
-            self._spawning.add(tag)
-        return None
-
-    def _least_loaded(self, box: Box) -> Worker | None:
+    def _least_loaded(self, box: Box, tag: str) -> Worker | None:
         persistent = box.agent.instance is Instance.PERSISTENT
         best: Worker | None = None
         least = 0
         for worker in self._workers.values():
-            if not worker.usable or worker.tag or worker.link is None:
+            if not worker.usable or worker.tag != tag or worker.link is None:
                 continue
             weight = worker.pinned if persistent else len(worker.flights)
             if best is None or weight < least:

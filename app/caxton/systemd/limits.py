@@ -30,6 +30,7 @@ NEEDED: Final = frozenset(
         "runtime.memory_limit",
         "runtime.executor_workers",
         "runtime.shareable_dirs",
+        "runtime.engine",
         "networking.bind_address",
         "networking.max_connections",
         "networking.workers",
@@ -47,8 +48,8 @@ _SUPERVISOR_TASKS: Final = 64
 """The supervisor itself with its reading threads, and the compiler, which is one process at a time."""
 _WORKER_TASKS: Final = 4
 """A worker has two threads."""
-_OWN_WORKERS: Final = 64
-"""Workers that single agents have for themselves, after they forced one to be killed."""
+_OWN_WORKERS: Final = 80
+"""Workers that single agents have for themselves, after they forced one to be killed, and the least for groups."""
 _API_TASKS: Final = 8
 _UNITS_WITH_DATA: Final = (ROUTER, BACKUP, DRILL)
 _UNITS_WITH_BACKUPS: Final = (BACKUP, DRILL)
@@ -65,6 +66,7 @@ class UnitSettings:
     memory_bytes: int
     executor_tasks: int
     shared: tuple[str, ...]
+    no_new_code: bool
     api_files: int
     api_tasks: int
     listen: str
@@ -83,8 +85,10 @@ def unit_settings(config: Config, resolve: Callable[[str], str] | None = None) -
     return UnitSettings(
         cpu_cores=runtime.cpu_quota,
         memory_bytes=runtime.memory_limit,
-        # twice the standing workers: each of them may be on its way out while another takes its place
-        executor_tasks=_SUPERVISOR_TASKS + _WORKER_TASKS * (2 * runtime.executor_workers + _OWN_WORKERS),
+        # twice the standing workers: each of them may be on its way out while another takes its place; and four
+        # times as many for groups of agents that share workers on demand
+        executor_tasks=_SUPERVISOR_TASKS + _WORKER_TASKS * (6 * runtime.executor_workers + _OWN_WORKERS),
+        no_new_code=runtime.engine == "pulley",
         shared=tuple(sorted(_printable("runtime.shareable_dirs", path) for path in runtime.shareable_dirs)),
         api_files=net.max_connections + _SPARE_FILES,
         api_tasks=_API_TASKS * (1 + 2 * net.workers),  # a reload has the old workers and the new ones

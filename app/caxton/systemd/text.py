@@ -50,6 +50,8 @@ def _executor(made: UnitSettings) -> list[str]:
         f"MemoryMax={made.memory_bytes}",
         "OOMPolicy=continue",
         f"TasksMax={made.executor_tasks}",
+        # only interpreted code does without memory that was written and is then executed
+        *(["MemoryDenyWriteExecute=yes"] if made.no_new_code else []),
         *(f"BindPaths={_bound(path)}" for path in made.shared),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
@@ -58,7 +59,8 @@ def test_directories_are_closed_to_others(host: Host, path: str) -> None:
 
 def secrets(host: Host) -> list[str]:
     """Everything on this node that must stay secret."""
-    return [(site.state() / "jwt_secret").read_text().strip(), site.key(host)]
+    key = base64.b64encode((site.state() / "secrets_key").read_text().strip().encode()).decode()
+    return [(site.state() / "jwt_secret").read_text().strip(), key, site.key(host)]
 
 
 def test_secrets_are_in_no_process_list_and_in_no_log(host: Host) -> None:

@@ -24,8 +24,8 @@ def state() -> Path:
 
 
 def authority() -> str:
-    """PEM file of the CA that signed the balancers' certificate."""
-    return str(state() / "certificates" / "ca.crt")
+    """PEM file of the CA that signed the certificates of balancers and nodes."""
+    return str(state() / "certificates" / "trusted.crt")
 
 
 def key(node: Host) -> str:
@@ -40,7 +40,7 @@ def through(address: str, key: str | None = None, *, bearer: str | None = None) 
 
 def directly(address: str, key: str | None = None, *, bearer: str | None = None) -> Client:
     """A client of one node, as the balancers are."""
-    return Client(f"http://{address}:8080", key=key, bearer=bearer)
+    return Client(f"https://{address}:8080", key=key, bearer=bearer, authority=authority())
 
 
 def playbook(name: str, *arguments: str, check: bool = True, **variables: Any) -> subprocess.CompletedProcess[str]:

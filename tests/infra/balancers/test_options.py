@@ -17,6 +17,7 @@ def tls_to_nodes(ca: Path) -> dict[str, Any]:
     """Variables for nodes that speak TLS, with certificates of this CA."""
     return {
         "caxton_lb_node_tls": True,
+        "caxton_lb_node_ca": str(ca),
         "caxton_lb_node_tls_name": "caxton.test",
         "__caxton_lb_haproxy_node_ca": str(ca),
         "__caxton_lb_nginx_node_ca": str(ca),

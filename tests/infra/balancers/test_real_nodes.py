@@ -1,4 +1,4 @@
-"""Real nodes behind each engine: live events, a deployment, who the client is, and a node that stops under load."""
+"""Real nodes behind each engine, TLS from end to end: events, deployments, failures, a node that stops under load."""
 
 from __future__ import annotations
 
@@ -10,18 +10,28 @@ from typing import Any
 
 import pytest
 
+from support.authority import Authority
 from support.balancers import Balancer, balancing
 from support.node import Node, running_node
 from support.wat import ECHO
 
+from .test_options import tls_to_nodes
+
 
 @pytest.fixture(scope="module")
-def real(engine: str) -> Iterator[tuple[Balancer, dict[str, Node]]]:
+def real(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Balancer, dict[str, Node]]]:
+    authority = Authority(tmp_path_factory.mktemp("nodes"))
+    trusted = {"auth_enabled": False, "trusted_proxies": ["127.0.0.1"]}
     with ExitStack() as stack:
-        trusted = {"security": {"auth_enabled": False, "trusted_proxies": ["127.0.0.1"]}}
-        nodes = {name: stack.enter_context(running_node(**trusted)) for name in ("node1", "node2")}
+        nodes = {}
+        for name in ("node1", "node2"):
+            pair = authority.issue(name)
+            tls = {"tls_enabled": True, "tls_cert_path": pair.certificate, "tls_key_path": pair.key}
+            made = running_node(trust=authority.context(), security=trusted, networking=tls)
+            nodes[name] = stack.enter_context(made)
         ports = {name: node.port for name, node in nodes.items()}
-        yield stack.enter_context(balancing(engine, ports, caxton_lb_affinity="uri")), nodes
+        variables = {"caxton_lb_affinity": "uri", **tls_to_nodes(authority.certificate)}
+        yield stack.enter_context(balancing(engine, ports, **variables)), nodes
 
 
 def test_events_arrive_while_they_happen(real: tuple[Balancer, dict[str, Node]]) -> None:

@@ -33,21 +33,21 @@ _WIDE: Final = 7_000_000_000
 _ANSWER: Final = 40 + 2 + 1000 + 77
 
 
-def check() -> None:
+def check(*, pulley: bool = False) -> None:
     """Raises `INTERNAL_ERROR` that says what differs and which version is right."""
     found = version("wasmtime")
     if found != WASMTIME_VERSION:
         raise _refusal(f"wasmtime is {found}")
     if mismatches := size_mismatches():
         raise _refusal("; ".join(mismatches))
-    answer = known_answer()
+    answer = known_answer(pulley=pulley)
     if answer != _ANSWER:
         raise _refusal(f"the known answer is {_ANSWER}, this wasmtime says {answer}")
 
 
-def known_answer() -> int:
+def known_answer(*, pulley: bool = False) -> int:
     """One instance, one call with a plain, a wide and a deferred host function in it."""
-    engine = make_engine(Profile.STANDARD, _STACK_BYTES, (), use_pool)
+    engine = make_engine(Profile.STANDARD, _STACK_BYTES, (), use_pool, pulley=pulley)
     functions = HostFunctions(
         (
             HostFunction("check", "plain", "ii", "i", False, lambda _host, a, b: a + b),

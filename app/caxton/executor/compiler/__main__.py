@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from hashlib import sha256
 from typing import Final
 
@@ -17,6 +18,7 @@ import msgspec
 import wasmtime
 from wasmtime import _bindings as capi
 
+from caxton.executor import confinement
 from caxton.executor.compiler.jail import confine
 from caxton.executor.compiler.model import Answer, Order
 from caxton.executor.engine import make_engine
@@ -29,7 +31,6 @@ from caxton.executor.inspect import (
     is_text,
 )
 from caxton.executor.inspect.reader import refuse
-from caxton.executor.processes import cpu_seconds
 from caxton.protocol.agents import ModuleInfo
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -43,7 +44,9 @@ def main() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it; here it tells a limit from a failure
     confine(order)
     try:
-        answer = Answer(info=_compile(order))
+        engine = make_engine(order.profile, order.stack_bytes, order.wasm_features, pulley=order.pulley)
+        confinement.confine(confinement.COMPILER)  # before the first byte of the module is read
+        answer = Answer(info=_compile(order, engine))
     except CaxtonError as error:
         answer = Answer(error=error.body())
     except MemoryError:
@@ -54,7 +57,7 @@ def main() -> None:
     os._exit(0)  # no clean-up of gigabytes
 
 
-def _compile(order: Order) -> ModuleInfo:
+def _compile(order: Order, engine: wasmtime.Engine) -> ModuleInfo:
     upload = _read(order.module_fd)
     if sha256(upload).hexdigest() != order.sha256:
         raise CaxtonError(
@@ -62,7 +65,6 @@ def _compile(order: Order) -> ModuleInfo:
         )
     binary = _from_text(upload) if is_text(upload) else upload
     module, shape = inspect_module(binary)
-    engine = make_engine(order.profile, order.stack_bytes, order.wasm_features)
     pointer = _pointer(binary)
     _check(capi.wasmtime_module_validate(engine.ptr(), pointer, len(binary)), "validation")
     check_bodies(binary, module)
@@ -74,7 +76,7 @@ def _compile(order: Order) -> ModuleInfo:
     artifact = capi.wasm_byte_vec_t()
     _check(capi.wasmtime_module_serialize(compiled, ctypes.byref(artifact)), "compilation")
     _write(order.artifact_fd, artifact)
-    return describe(module, shape, order.sha256, len(upload), round(cpu_seconds(os.getpid()), 3))
+    return describe(module, shape, order.sha256, len(upload), round(time.process_time(), 3))
 
 
 def _pointer(binary: bytes) -> ctypes._Pointer[ctypes.c_uint8]:
@@ -82,7 +84,7 @@ def _pointer(binary: bytes) -> ctypes._Pointer[ctypes.c_uint8]:
 
 
 def _read(fd: int) -> bytes:
-    size = os.fstat(fd).st_size
+    size = os.lseek(fd, 0, os.SEEK_END)
     if size > MAX_MODULE_BYTES:
         refuse("size", "the module is too large", found=size, allowed=MAX_MODULE_BYTES)
     parts, position = [], 0

@@ -9,6 +9,8 @@ Owns resource limits and isolation. What each gives:
 * a user and a network namespace, where the kernel permits: no network at all, no capability outside, even
   when the node runs as root. Where it does not permit, what holds is the service's own confinement
   (`PrivateNetwork=`) and that the child has no socket and no environment.
+* once the compiler is loaded, a filter of system calls (`caxton.executor.confinement`), put up by the caller: it can
+  open nothing, start nothing, connect to nothing.
 * no new privileges; first choice of the OOM killer; lowest priority but one.
 
 Must never be called in a process that has other work.

@@ -26,6 +26,7 @@ class Order(msgspec.Struct, frozen=True):
     artifact_fd: int
     answer_fd: int
     snapshot: bool = False
+    pulley: bool = False
     cpu_seconds: int = 180
     address_space_bytes: int = 2_000_000_000
     artifact_bytes: int = 1_000_000_000

@@ -41,6 +41,7 @@ class Compiler:
     cache: ArtifactCache
     stack_bytes: int
     features: list[str]
+    pulley: bool = False
     _jobs: dict[_Key, _Job] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # wakes its waiters in the order they came
 
@@ -75,7 +76,15 @@ class Compiler:
         if cached := await self.cache.load(sha256, profile, snapshot=snapshot):
             return Prepared(cached.info, cached=True)
         async with self._turn:
-            order = order_for(sha256, profile, self.stack_bytes, self.features, module_fd, snapshot=snapshot)
+            order = order_for(
+                sha256,
+                profile,
+                self.stack_bytes,
+                self.features,
+                module_fd,
+                snapshot=snapshot,
+                pulley=self.pulley,
+            )
             try:
                 info = await compile_module(order, lambda used: self._tell(key, used))
             except BaseException:

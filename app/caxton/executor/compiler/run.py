@@ -145,8 +145,17 @@ def _limit(what: str, limit: float, outcome: processes.Ended) -> CaxtonError:
 
 
 def order_for(
-    sha256: str, profile: Profile, stack_bytes: int, features: list[str], module_fd: int, *, snapshot: bool = False
+    sha256: str,
+    profile: Profile,
+    stack_bytes: int,
+    features: list[str],
+    module_fd: int,
+    *,
+    snapshot: bool = False,
+    pulley: bool = False,
 ) -> Order:
     """An order with a fresh memfd for the artifact, which is the caller's to close."""
     artifact = os.memfd_create("caxton-artifact", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    return Order(sha256, profile, stack_bytes, features, module_fd, artifact, answer_fd=-1, snapshot=snapshot)
+    return Order(
+        sha256, profile, stack_bytes, features, module_fd, artifact, answer_fd=-1, snapshot=snapshot, pulley=pulley
+    )

@@ -18,7 +18,7 @@ from caxton.executor import processes
 from caxton.executor.artifacts import ArtifactCache
 from caxton.executor.supervisor.settings import MOST_PATIENCE, Settings
 from caxton.executor.supervisor.worker import Down, Worker
-from caxton.protocol.control import WorkerDown, WorkerUp
+from caxton.protocol.control import Reach, WorkerDown, WorkerUp
 from caxton.telemetry.logs import event
 
 YOUNG_SECONDS: Final = 1.0
@@ -35,11 +35,14 @@ Send = Callable[[WorkerUp | WorkerDown, int | None], None]
 class Pool:
     """Runs `size` workers with tag "" and those that `spawn` asks for. `send(frame, descriptor)` tells the router."""
 
-    def __init__(self, settings: Settings, cache: ArtifactCache, node: str, size: int, send: Send) -> None:
+    def __init__(
+        self, settings: Settings, cache: ArtifactCache, node: str, size: int, send: Send, reach: Reach = Reach.NOTHING
+    ) -> None:
         self._settings = settings
         self._cache = cache
         self._node = node
         self._send = send
+        self._reach = reach
         self._workers: dict[int, Worker] = {}
         self._unreplaced: set[int] = set()
         self._early_deaths = 0
@@ -59,9 +62,9 @@ class Pool:
             task.cancel()
         await asyncio.gather(self._poller, *self._tasks, return_exceptions=True)
 
-    def spawn(self, tag: str) -> None:
+    def spawn(self, tag: str, reach: Reach = Reach.NOTHING) -> None:
         """Starts a worker of its own; it is not replaced when it ends."""
-        self._run(self._tagged(tag))
+        self._run(self._tagged(tag, reach))
 
     def kill(self, worker_id: int) -> None:
         """SIGKILLs a worker; an unknown one has ended already. A pool worker is replaced, a tagged one is not."""
@@ -75,7 +78,7 @@ class Pool:
         if worker is None:
             return
         if worker.tag and replace:
-            self.spawn(worker.tag)
+            self.spawn(worker.tag, worker.reach)
         elif not worker.tag and not replace:
             self._unreplaced.add(worker_id)
         worker.kill("recycled")
@@ -86,7 +89,7 @@ class Pool:
         if worker is None or worker_id in self._unreplaced:
             return
         if worker.tag:
-            self.spawn(worker.tag)
+            self.spawn(worker.tag, worker.reach)
         else:
             self._unreplaced.add(worker_id)
             self._run(self._keep_one())
@@ -117,32 +120,32 @@ class Pool:
         """Keeps one place of the standing pool filled."""
         while True:
             try:
-                worker_id, down = await self._one("")
+                worker_id, down = await self._one("", self._reach)
             except OSError as error:
                 event("worker cannot be started", detail=str(error))
                 worker_id, down = 0, Down("crashed", None, 0, 0.0)
             if worker_id in self._unreplaced:
                 self._unreplaced.discard(worker_id)
                 return
-            if down.reason == "crashed" and down.lived_seconds < YOUNG_SECONDS:
+            if down.reason in ("crashed", "killed_syscall") and down.lived_seconds < YOUNG_SECONDS:
                 pause = min(FIRST_PAUSE_SECONDS * 2**self._early_deaths, LONGEST_PAUSE_SECONDS)
                 self._early_deaths = min(self._early_deaths + 1, 10)
                 await asyncio.sleep(pause)
             else:
                 self._early_deaths = 0
 
-    async def _tagged(self, tag: str) -> None:
+    async def _tagged(self, tag: str, reach: Reach) -> None:
         try:
-            await self._one(tag)
+            await self._one(tag, reach)
         except OSError as error:  # whoever asked may ask again
             event("worker cannot be started", tag=tag, detail=str(error))
             self._send(WorkerDown(next(_ids), tag, "crashed", None, 0), None)
 
-    async def _one(self, tag: str) -> tuple[int, Down]:
+    async def _one(self, tag: str, reach: Reach) -> tuple[int, Down]:
         """One worker from its start to its end."""
         patience = self._patience
         settings = dataclasses.replace(self._settings, ready_seconds=self._settings.ready_seconds * patience)
-        worker = Worker(next(_ids), tag, self._node, settings, self._cache, self._up)
+        worker = Worker(next(_ids), tag, self._node, settings, self._cache, self._up, reach)
         self._workers[worker.worker_id] = worker
         try:
             down = await worker.watch()
@@ -158,7 +161,7 @@ class Pool:
             self._patience = min(2 * patience, MOST_PATIENCE)
         if worker.ready or tag:  # the router was told of it or waits for it
             self._send(WorkerDown(worker.worker_id, tag, down.reason, down.culprit, down.status), None)
-        if down.reason in ("crashed", "killed_timeout", "killed_silent"):
+        if down.reason in ("crashed", "killed_timeout", "killed_silent", "killed_syscall"):
             event(
                 "worker ended", worker=worker.worker_id, reason=down.reason, culprit=down.culprit, status=down.status
             )

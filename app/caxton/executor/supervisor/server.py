@@ -33,9 +33,11 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     with _listening(settings) as listener:
         settings.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cache = ArtifactCache(settings.artifacts, engine_key(settings.stack_bytes, settings.wasm_features))
+        cache = ArtifactCache(
+            settings.artifacts, engine_key(settings.stack_bytes, settings.wasm_features, pulley=settings.pulley)
+        )
         cache.prepare()
-        compiler = Compiler(cache, settings.stack_bytes, list(settings.wasm_features))
+        compiler = Compiler(cache, settings.stack_bytes, list(settings.wasm_features), settings.pulley)
         if notify.wanted():
             await vitals.self_check(settings, cache)
         server = _Server(listener, settings, cache, compiler)

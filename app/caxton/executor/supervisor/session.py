@@ -93,7 +93,7 @@ class Session:
         elif self._pool is None:
             raise CaxtonError(Code.PROTOCOL_VIOLATION, "the first frame of a router is Hello")
         elif isinstance(frame, SpawnWorker):
-            self._pool.spawn(frame.tag)
+            self._pool.spawn(frame.tag, frame.reach)
         elif isinstance(frame, KillWorker):
             self._pool.kill(frame.worker_id)
         elif isinstance(frame, RecycleWorker):
@@ -110,7 +110,8 @@ class Session:
                 allowed=MAX_WORKERS,
             )
         settings = share_of(self._settings, hello.workers)
-        former, self._pool = self._pool, Pool(settings, self._cache, hello.node, hello.workers, self._send)
+        former = self._pool
+        self._pool = Pool(settings, self._cache, hello.node, hello.workers, self._send, hello.reach)
         if former:
             self._run(former.close())
 

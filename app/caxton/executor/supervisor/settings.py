@@ -26,6 +26,8 @@ class Settings:
     wasm_features: tuple[str, ...]
     temp_storage_limit_bytes: int
     idle_timeout_seconds: float
+    shareable_dirs: tuple[str, ...] = ()
+    pulley: bool = False
     worker_module: str = "caxton.executor.worker"
     poll_seconds: float = 0.05
     silent_seconds: float = 5.0
@@ -45,6 +47,8 @@ def from_config(config: Config) -> Settings:
         wasm_features=tuple(runtime.wasm_features),
         temp_storage_limit_bytes=runtime.temp_storage_limit,
         idle_timeout_seconds=runtime.agent_idle_timeout,
+        shareable_dirs=tuple(runtime.shareable_dirs),
+        pulley=runtime.engine == "pulley",
     )
 
 

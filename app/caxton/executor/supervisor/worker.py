@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from caxton.executor.pulse import Beat, Pulse, create_pulse
 from caxton.executor.settings import WorkerSettings
 from caxton.executor.supervisor.link import Link
 from caxton.executor.supervisor.settings import Settings
-from caxton.protocol.control import Artifact, Fetch, Ready
+from caxton.protocol.control import Artifact, Fetch, Reach, Ready
 from caxton.telemetry.logs import event
 
 UNDEAD_SECONDS: Final = 20.0
@@ -48,9 +49,11 @@ class Worker:
         settings: Settings,
         cache: ArtifactCache,
         up: Callable[[Worker], None],
+        reach: Reach = Reach.NOTHING,
     ) -> None:
         self.worker_id = worker_id
         self.tag = tag
+        self.reach = reach
         self.ready = False
         self.reason = "crashed"  # unless somebody here ends it for another
         self._cache = cache
@@ -72,7 +75,10 @@ class Worker:
         passed = (control_far.fileno(), router_far.fileno(), pulse)
         try:
             self.pid = processes.start(
-                settings.worker_module, [_settings_json(worker_id, tag, node, settings, passed)], passed
+                settings.worker_module,
+                [_settings_json(worker_id, tag, node, settings, passed, reach)],
+                passed,
+                new_code=not settings.pulley,
             )
         finally:
             control_far.close()
@@ -93,6 +99,8 @@ class Worker:
         culprit = self._culprit
         if self.reason == "crashed":
             culprit = self._pulse.read().exec_id or None
+            if ended.status == -signal.SIGSYS:  # which call it was, the kernel's log says (audit type 1326)
+                self.reason = "killed_syscall"
         self._pulse.close()  # here, since its callbacks make a worker part of a cycle that only the collector ends
         return Down(self.reason, culprit, ended.status, time.monotonic() - self._started)
 
@@ -162,7 +170,9 @@ class Worker:
         processes.kill(self.pid)
 
 
-def _settings_json(worker_id: int, tag: str, node: str, settings: Settings, passed: tuple[int, int, int]) -> str:
+def _settings_json(
+    worker_id: int, tag: str, node: str, settings: Settings, passed: tuple[int, int, int], reach: Reach
+) -> str:
     control_fd, router_fd, pulse_fd = passed
     chosen = WorkerSettings(
         worker_id=worker_id,
@@ -176,5 +186,8 @@ def _settings_json(worker_id: int, tag: str, node: str, settings: Settings, pass
         scratch_directory=str(settings.scratch),
         temp_storage_limit_bytes=settings.temp_storage_limit_bytes,
         idle_timeout_seconds=settings.idle_timeout_seconds,
+        pulley=settings.pulley,
+        reach=reach,
+        granted_directories=list(settings.shareable_dirs),
     )
     return msgspec.json.encode(chosen).decode()

@@ -20,7 +20,7 @@ from caxton.protocol.agents import DirGrant
 from caxton.protocol.errors import CaxtonError, Code
 
 STDOUT: Final = 1
-SCRATCH_NAMES: Final = ("/tmp", ".")
+SCRATCH_NAMES: Final = ("/tmp", ".")  # nosec B108 # a name that the guest sees
 FALLBACK_SCRATCH_NAME: Final = "/scratch"
 _ROOT_NAMES: Final = frozenset({"/", "."})
 
@@ -153,7 +153,8 @@ def _grant(state: WasiState, dirs: Sequence[DirGrant]) -> None:
 
 def scratch_names(taken: set[str]) -> list[str]:
     """Under which names the guest finds its scratch directory, given the names of its grants."""
-    free = {"/tmp": "/tmp" not in taken, ".": not taken & _ROOT_NAMES}
+    temporary, here = SCRATCH_NAMES
+    free = {temporary: temporary not in taken, here: not taken & _ROOT_NAMES}
     return [name for name in SCRATCH_NAMES if free[name]] or [FALLBACK_SCRATCH_NAME]
 
 

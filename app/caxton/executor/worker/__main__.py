@@ -10,14 +10,17 @@ import gc
 import os
 import resource
 import sys
+from pathlib import Path
 
 import msgspec
 
 from caxton.executor.binding.selfcheck import check
+from caxton.executor.confinement import FILES, PURE, confine, refuse_new_code, restrict_files
 from caxton.executor.settings import WorkerSettings
 from caxton.executor.worker.process import Worker
-from caxton.protocol.control import Ready
+from caxton.protocol.control import Reach, Ready
 from caxton.protocol.errors import CaxtonError
+from caxton.telemetry.logs import event
 
 EXIT_REFUSED = 78
 
@@ -25,18 +28,31 @@ EXIT_REFUSED = 78
 def main(argument: str) -> int:
     """Runs the worker; the exit status."""
     settings = msgspec.json.decode(argument, type=WorkerSettings)
-    try:
-        check()
-    except CaxtonError as problem:
-        worker = Worker(settings)
-        worker.control.send(Ready(os.getpid(), problem.message))
-        return EXIT_REFUSED
-    allow_descriptors()
     worker = Worker(settings)
+    try:
+        if settings.pulley and not refuse_new_code():
+            event("memory can still be made executable: this kernel is older than 6.3")
+        check(pulley=settings.pulley)
+        allow_descriptors()
+        confine_worker(settings, worker)
+    except (CaxtonError, OSError) as problem:
+        worker.control.send(Ready(os.getpid(), str(problem)))
+        return EXIT_REFUSED
     settle_gc()
     worker.control.send(Ready(os.getpid()))
     worker.run()
     return 0
+
+
+def confine_worker(settings: WorkerSettings, worker: Worker) -> None:
+    """Behind this line nothing is imported, opened or started any more; what agents bring comes after it."""
+    reach = settings.reach
+    scratch = Path(settings.scratch_directory) / str(settings.worker_id)
+    if reach is not Reach.NOTHING:
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        restrict_files([scratch, *map(Path, settings.granted_directories if reach is Reach.GRANTED else ())])
+    worker.start()
+    confine(PURE if reach is Reach.NOTHING else FILES)
 
 
 def allow_descriptors() -> None:
@@ -52,4 +68,6 @@ def settle_gc() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    status = main(sys.argv[1])
+    sys.stderr.flush()
+    os._exit(status)  # an interpreter that ends by itself asks about sockets and files, which a confined one may not

@@ -75,7 +75,7 @@ class DeterministicSource:
 
     def __init__(self) -> None:
         self._now_us = 0
-        self._random = random.Random(0)
+        self._random = random.Random(0)  # nosec B311 # the same for every run: that is what it is for
 
     def begin(self, now_us: int, seed: int) -> None:
         """The next execution starts."""
@@ -180,10 +180,16 @@ class Execution(msgspec.Struct, eq=False):
         self.logs.append(LogLine(at, stream, escape(kept)))
 
 
-_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: "\t"}
+_INVISIBLE: Final = (0x061C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+"""Marks that turn or hide the text around them, and line ends that are no control characters."""
+_CONTROL: Final = (
+    {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+    | {code: f"\\u{code:04x}" for code in _INVISIBLE}
+    | {9: "\t"}
+)
 
 
 def escape(data: bytes) -> str:
-    """Guest bytes as one line of text: control characters and invalid UTF-8 become visible escapes."""
+    """Guest bytes as one line of text: control characters, marks that turn text and invalid UTF-8 become escapes."""
     text = data.decode("utf-8", "backslashreplace")
     return text if text.isprintable() else text.translate(_CONTROL)

@@ -23,6 +23,7 @@ from caxton.executor.engine import make_engine
 from caxton.executor.inspect.capture import PREFIX, START
 from caxton.executor.settings import WorkerSettings
 from caxton.executor.worker.agent import ENTRY_POINTS, Agent
+from caxton.executor.worker.artifact import Refused, load
 from caxton.executor.worker.channel import READ_BYTES
 from caxton.executor.worker.imports import functions
 from caxton.protocol.agents import Profile
@@ -107,6 +108,12 @@ class Modules:
         self._users: dict[_Key, set[Agent]] = {}
         self._wanted: dict[_Key, list[Agent]] = {}
 
+    def make_engines(self) -> None:
+        """Every engine that this node's agents may need: making one asks for more than a confined process may."""
+        for profile in Profile:
+            if profile is not Profile.THREADS or "threads" in self._settings.wasm_features:
+                self._engine(profile)
+
     def want(self, agent: Agent) -> bool:
         """Makes `agent.template` or `agent.refused`; False if the artifact has to be fetched first."""
         key = _key(agent.spec)
@@ -147,8 +154,8 @@ class Modules:
         if descriptor is None:
             return "the compiled module is not in the executor's cache; prepare it again"
         try:
-            module = Module.deserialize_file(self._engine(key.profile), f"/proc/self/fd/{descriptor}")
-        except WasmtimeError as problem:
+            module = load(self._engine(key.profile), descriptor)
+        except Refused as problem:
             return f"the compiled module does not fit this executor: {problem}"
         finally:
             os.close(descriptor)
@@ -160,7 +167,8 @@ class Modules:
     def _engine(self, profile: Profile) -> Engine:
         engine = self._engines.get(profile)
         if engine is None:
-            engine = make_engine(profile, self._settings.stack_bytes, self._settings.wasm_features, use_pool)
+            own = self._settings
+            engine = make_engine(profile, own.stack_bytes, own.wasm_features, use_pool, pulley=own.pulley)
             self._engines[profile] = engine
             self._on_engine(engine)
         return engine

@@ -185,6 +185,8 @@ RULES: Final[dict[str, Rule]] = {
     "secret.list": Rule(_within),
     "secret.remove": Rule(_secret_removed),
     "secret.rekey": Rule(_node),
+    "audit.list": Rule(_node),
+    "audit.note": Rule(_node),
     "node.pause": Rule(_node),
     "node.resume": Rule(_node),
     "node.drain": Rule(_node),

@@ -14,13 +14,14 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64: Final = IPv6Network("64:ff9b::/96")
 _ALSO: Final[tuple[Network, ...]] = (
     IPv4Network("100.64.0.0/10"),  # carrier-grade NAT: neither private nor global for the library
     IPv4Network("168.63.129.16/32"),  # a cloud's metadata service on a public address
     IPv4Network("192.0.0.0/24"),  # protocol assignments, among them a cloud's metadata; the library knows only some
     IPv4Network("192.88.99.0/24"),  # 6to4 relays
     IPv6Network("::/96"),  # IPv4-compatible
+    IPv6Network("64:ff9b:1::/48"),  # a site's own translation to IPv4; only the site knows how to read it
     IPv6Network("fec0::/10"),  # site-local, as private as its successor
 )
 
@@ -74,7 +75,7 @@ def _inside(address: Address) -> IPv4Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 

@@ -25,6 +25,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
     books = await ops_node.ledger(desk, Nothing())
     core = desk.core.stats()
     meters = core.pop("meters")
+    audit = desk.audit.recorder.meters()
     by_status = Counter(agent.status for agent in desk.registry)
     return {
         "node": desk.node,
@@ -35,6 +36,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "agents": {status: by_status[status] for status in AgentStatus},
         "jobs_running": len(desk.jobs),
         "rollouts_running": len(desk.rollouts),
+        "secrets": desk.core.secrets.figures(),
         "events": {"last_id": desk.events.last_id, "subscribers": desk.events.subscribers},
         "store": sizes,
         "store_low_disk_bytes": desk.config.messaging.low_disk_bytes,
@@ -46,7 +48,8 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "namespaces": ops_namespaces.figures(desk),
         "core": core,
         "versions": _versions(core["workers"]),
-        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended)},
+        "audit": desk.audit.recorder.figures(),
+        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended), "audit": audit},
     }
 
 

@@ -17,9 +17,11 @@ from caxton.protocol.views import AgentView
 from caxton.router import deployments, lifecycle
 from caxton.router.access.reach import reach_of
 from caxton.router.access.rules import RULES, addressed
+from caxton.router.auditing.wrap import audited
 from caxton.router.connection import Answered, Begin, Cancellable, Handler, Operation, Operations, Sink
 from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
+from caxton.router.operations import audit as ops_audit
 from caxton.router.operations import capabilities as ops_capabilities
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
@@ -38,6 +40,7 @@ from caxton.router.versions import rollouts, updates
 
 Answer = Callable[..., Awaitable[Any]]
 """Of desk and arguments, and (where its rule says so) of the caller's reach."""
+ForCaller = Callable[[Desk, Any, Caller], Awaitable[Any]]
 Stream = Callable[..., Awaitable[Any]]
 """The same, with the sink behind the arguments."""
 
@@ -114,7 +117,10 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.list": ops_secrets.list_secrets,
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
+    "audit.list": ops_audit.list_records,
 }
+FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
+"""Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
 
@@ -128,7 +134,7 @@ def make_operations(desk: Desk) -> Operations:
             table[name] = Operation(decode, _streaming(name, STREAMS[name], desk))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
-            table[name] = Operation(decode, _answering(name, ANSWERS[name], desk), begin)
+            table[name] = Operation(decode, audited(name, _handler(name, desk), desk.audit), begin)
     return table
 
 
@@ -148,6 +154,24 @@ def _answering(name: str, answer: Answer, desk: Desk) -> Handler:
         return answer(desk, args) if reach is None else rule(args, reach, partial(answer, desk))
 
     return handle
+
+
+def _noting(name: str, answer: ForCaller, desk: Desk) -> Handler:
+    rule = RULES[name]
+
+    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
+        reach = reach_of(caller)
+        if reach is None:
+            return answer(desk, args, caller)
+        return rule(args, reach, lambda args: answer(desk, args, caller))
+
+    return handle
+
+
+def _handler(name: str, desk: Desk) -> Handler:
+    if name in FOR_CALLER:
+        return _noting(name, FOR_CALLER[name], desk)
+    return _answering(name, ANSWERS[name], desk)
 
 
 def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:

@@ -65,6 +65,10 @@ class Secrets:
         """Names of those whose key is not here."""
         return [row.name for row in self.rows() if not self.readable(row)]
 
+    def figures(self) -> dict[str, int]:
+        """How many there are, and how many of them the node has no key for."""
+        return {"stored": len(self._rows), "unreadable": len(self.unreadable())}
+
     async def set(self, name: str, value: bytes) -> SecretRow:
         """Keeps a value; durable when this returns. `SECRETS_UNAVAILABLE`, `RESOURCE_LIMIT_EXCEEDED`."""
         async with self._changing:
