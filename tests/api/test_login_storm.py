@@ -14,7 +14,6 @@ from api.checks import BASE, problem
 from api.limited import SLOWLY, ask, at, bearer, identity, limited_node, plain
 from api.raw import Connection, post
 
-from caxton.protocol.keys import new_key
 from support.credentials import KEY_HEADER, make_key
 from support.node import Node, until
 
@@ -36,6 +35,11 @@ def node() -> Iterator[Node]:
 def key_of(node: Node, subject: str) -> str:
     key: str = make_key(node, subject)["key"]
     return key
+
+
+def wrong_key() -> str:
+    """Well-formed, and nobody's."""
+    return f"caxton_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}"
 
 
 def resident(node: Node) -> int:
@@ -75,7 +79,7 @@ class Storm:
         with Connection(self._node, 120) as client:
             for _ in range(self._count // CONNECTIONS):
                 headers = (
-                    f"{KEY_HEADER}: {new_key().text}",
+                    f"{KEY_HEADER}: {wrong_key()}",
                     f"X-Forwarded-For: {self._address}",
                     "Content-Length: 2",
                 )
@@ -102,14 +106,14 @@ def test_a_storm_from_the_address_of_a_good_client(node: Node) -> None:
     assert plain(node, good).status_code == 200
     # an address nearby, and the same client from elsewhere, never noticed
     assert plain(node, {KEY_HEADER: good[KEY_HEADER]} | at("198.51.100.8")).status_code == 200
-    problem(plain(node, {KEY_HEADER: new_key().text} | at("198.51.100.8")), 401, "UNAUTHORIZED")
+    problem(plain(node, {KEY_HEADER: wrong_key()} | at("198.51.100.8")), 401, "UNAUTHORIZED")
 
 
 def test_ten_thousand_keys_at_once_are_not_looked_up_at_once(node: Node) -> None:
     """What is under way counts: nobody gets more attempts by making them all at the same moment."""
     address = "198.51.100.50"
     heads = [
-        post(f"{BASE}/agents/echo/invoke", f"{KEY_HEADER}: {new_key().text}", f"X-Forwarded-For: {address}")
+        post(f"{BASE}/agents/echo/invoke", f"{KEY_HEADER}: {wrong_key()}", f"X-Forwarded-For: {address}")
         for _ in range(4 * BURST)
     ]
     clients = [Connection(node, 60) for _ in heads]

@@ -13,6 +13,7 @@ import gevent
 import msgspec
 
 from caxton.api.auth import CALLER
+from caxton.api.limits.gate import LOGIN
 from caxton.api.proxies import CLIENT
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY
@@ -24,10 +25,9 @@ REPORT_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 5.0
 MOST_KINDS: Final = 256
 _ACTIONS: Final = {Code.UNAUTHORIZED: "login.failed", Code.FORBIDDEN: "access.denied"}
-_UNLOOKED: Final = "login.failed"
 _ELSEWHERE: Final = "elsewhere"
 """Stands for the addresses beyond those that are counted one by one."""
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str]
 log = logging.getLogger(__name__)
 
 
@@ -41,24 +41,21 @@ class Denials:
 
     def saw(self, error: Exception, environ: dict[str, Any]) -> None:
         """A request was refused with `error`; counted if that is about who may do what."""
-        if not isinstance(error, CaxtonError) or error.code not in _ACTIONS:
+        if not isinstance(error, CaxtonError):
             return
-        self._saw(_note(error.code, environ))
-
-    def unlooked(self, environ: dict[str, Any]) -> None:
-        """A login was refused without a look at its credentials: too many from there have failed."""
-        self._saw(_note(Code.RATE_LIMITED, environ))
-
-    def _saw(self, note: AuditNote) -> None:
-        self._count(note)
+        # Of too many failed logins from one address the next ones are not looked at; they are no less refused.
+        code = Code.UNAUTHORIZED if error.details.get("limited_by") == LOGIN else error.code
+        if code not in _ACTIONS:
+            return
+        self._count(_note(code, environ))
         if not self._reporting:
             self._reporting = True
             gevent.spawn_later(REPORT_SECONDS, self._report)
 
     def _count(self, note: AuditNote) -> None:
-        key = (note.action, note.outcome, note.address, note.subject)
+        key = (note.action, note.address, note.subject)
         if key not in self._counted and len(self._counted) >= MOST_KINDS:
-            key = (note.action, note.outcome, _ELSEWHERE, "")
+            key = (note.action, _ELSEWHERE, "")
             note = msgspec.structs.replace(note, address=_ELSEWHERE, subject="", credential="none")
         before = self._counted.get(key)
         count = note.count + (before.count if before else 0)
@@ -79,7 +76,7 @@ def _note(code: Code, environ: dict[str, Any]) -> AuditNote:
     caller: Caller | None = environ.get(CALLER)
     made = environ.get(ENVIRON_KEY)
     return AuditNote(
-        action=_ACTIONS.get(code, _UNLOOKED),
+        action=_ACTIONS[code],
         target=f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200],
         outcome=code.value,
         subject=caller.subject if caller else "",

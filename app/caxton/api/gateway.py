@@ -51,13 +51,11 @@ class Gateway:
         return caller
 
     def _not_logged_in(self, environ: dict[str, Any], code: Code) -> None:
-        if code not in (Code.UNAUTHORIZED, Code.RATE_LIMITED):
-            self.limits.login_not_failed(environ)
-            return
+        """An attempt that was refused unlooked at has paid nothing, and gets nothing back."""
         if code is Code.UNAUTHORIZED:
             self.limits.login_failed(environ)
-        else:
-            self.denials.unlooked(environ)
+        elif code is not Code.RATE_LIMITED:
+            self.limits.login_not_failed(environ)
 
     def admit(self, environ: dict[str, Any], permission: Permission) -> Caller:
         """As `caller`, if that is enough for the permission; else `FORBIDDEN`."""

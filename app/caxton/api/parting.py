@@ -23,10 +23,10 @@ def say_goodbye(client: Any) -> None:
             client.unwrap()
 
 
-def linger(client: Any, left: int) -> None:
+def linger(client: Any, left: int = LINGER_BYTES) -> None:
     """Lets the client read our last answer while it still sends: closing at once would reset the connection.
 
-    `left`: how many bytes are read and thrown away at most.
+    `left`: how many bytes are thrown away for that at most.
     """
     until = time.monotonic() + LINGER_SECONDS
     try:

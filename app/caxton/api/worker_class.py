@@ -26,7 +26,7 @@ from caxton.api.lane import Lane, unread_bytes
 from caxton.api.limits import CONNECTIONS, Connections
 from caxton.api.parting import LINGER_BYTES, LINGER_SECONDS, linger, say_goodbye
 from caxton.api.proxies import Proxies
-from caxton.api.unreader import HEAD_BYTES, STRANGER_LINGER_BYTES, DeadlineUnreader, TooSlowError
+from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
 ENVIRON_REQUEST: Final = "caxton.request"
@@ -58,10 +58,10 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
     connection_seconds = 30.0
     request_seconds = 60.0
-    certificates: Certificates | None = None
-    """None: plain HTTP."""
     connections_per_address = 1_000
     trusted_proxies: tuple[str, ...] = ()
+    certificates: Certificates | None = None
+    """None: plain HTTP."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -85,35 +85,30 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """One connection, if its address may have one more; encrypted first where it has to be."""
+        """One connection, if its address may have one more, encrypted first where it has to be."""
         address = addr[0] if isinstance(addr, tuple) else ""
         if not self.connections.enter(address):
-            self._count_limited(CONNECTIONS)
-            if self.certificates is None:  # who wants to speak TLS would not understand it
-                self._refuse(client, *rendered(_TOO_MANY))
-            util.close(client)
+            self._turn_away(client)
             return
         try:
-            self._welcome(client, addr)
+            self._converse(self._secured(client), addr)
+        except ParseException as error:
+            self._refuse(client, *refusal(error))
+            linger(client)
+        except OSError as error:
+            self.log.debug("no TLS: %s", error)
         finally:
             self.connections.leave(address)
             util.close(client)
 
-    def _count_limited(self, reason: str) -> None:
+    def _turn_away(self, client: Any) -> None:
+        """In plain text: a handshake would be what the limit is there to save."""
         front = getattr(self.wsgi, "limited", None)
         if front is not None:
-            front(reason)
-
-    def _welcome(self, client: Any, addr: Any) -> None:
-        try:
-            connection = self._secured(client)
-        except ParseException as error:
-            self._refuse(client, *refusal(error))
-            linger(client, STRANGER_LINGER_BYTES)
-        except OSError as error:
-            self.log.debug("no TLS: %s", error)
-        else:
-            self._converse(connection, addr)
+            front(CONNECTIONS)
+        if self.certificates is None:
+            self._refuse(client, *rendered(_TOO_MANY))
+        util.close(client)
 
     def _secured(self, client: Any) -> Any:
         if self.certificates is None:
@@ -121,7 +116,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         return secured(client, self.certificates.context, self.connection_seconds)
 
     def _converse(self, client: Any, addr: Any) -> None:
-        """Requests until the connection closes, is idle for too long or has to be ended."""
+        """Requests until it closes, is idle for too long or has to be ended."""
         parser = http.get_parser(self.cfg, client, addr)
         parser.unreader = unreader = DeadlineUnreader(
             client, self.idle_clients, self.connection_seconds, float(self.cfg.keepalive)
@@ -213,13 +208,13 @@ def refusal(error: ParseException) -> tuple[int, bytes]:
     return rendered(CaxtonError(code, text), status)
 
 
-def _scheme(client: Any) -> str:
-    return "https" if isinstance(client, ssl.SSLSocket) else "http"
-
-
 def rendered(error: CaxtonError, status: int | None = None) -> tuple[int, bytes]:
     """Status, and the rest of the headers with the body, for what is answered without a request."""
     made = trace.begin({})
     problem = problems.render(error, made.trace_id, status=status)
     lines = [f"{name}: {value}\r\n" for name, value in [*problem.headers, *made.headers()]]
     return problem.status, (f"Server: {SERVER}\r\n{BLOCK}" + "".join(lines)).encode() + b"\r\n" + problem.body
+
+
+def _scheme(client: Any) -> str:
+    return "https" if isinstance(client, ssl.SSLSocket) else "http"
