@@ -3,8 +3,8 @@
     python app/check_dependencies.py [LOCK...]      exit status 1: something is wrong, with one line for each
 
 Advisories come from two places. `advisories.json` beside this file is a dated extract, for where there is no
-network; it is always compared. PyPI's own are asked for through pip-audit where PyPI gives them out; where it does not, that is
-said, because "nothing found" would be a lie. Owns nothing. Must never be run by a node.
+network; it is always compared. PyPI's own are asked for through pip-audit where PyPI gives them out; where it
+does not, that is said, because "nothing found" would be a lie. Owns nothing. Must never be run by a node.
 """
 
 from __future__ import annotations

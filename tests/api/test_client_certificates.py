@@ -8,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from api.conftest import brief_node
 from api.tls_nodes import encrypted, handshake
 
 from caxton.config import load, public_connection
 from support.authority import Authority, Pair
+from support.credentials import SECRET
 from support.node import Node
 
 REQUEST = b"GET /ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -89,9 +91,6 @@ def test_the_nodes_own_tools_show_its_certificate(node: Node) -> None:
 
 def test_a_certificate_is_no_key(authority: Authority, client: Pair) -> None:
     """It opens the connection and nothing else: who somebody is, keys and tokens say."""
-    from api.checks import SECRET
-    from api.conftest import brief_node
-
     own = authority.issue("guarded")
     tls = {
         "tls_enabled": True,

@@ -135,7 +135,9 @@ def test_quotas_by_their_routes(shared: Node, red: httpx.Client, blue: httpx.Cli
     assert code(answer) == "RATE_LIMITED"
     assert int(answer.headers["Retry-After"]) >= 1
     assert blue.post("/agents/blue/echo/invoke", json={}).status_code == 200
-    for method, body in (("GET", None), ("PUT", {}), ("DELETE", None)):
+    assert red.get("/namespaces/red").json()["quota"] == view["quota"]
+    assert red.get("/namespaces/blue").status_code == 404
+    for method, body in (("PUT", {}), ("DELETE", None)):
         assert red.request(method, "/namespaces/red", json=body).status_code == 403
     bad = root.put(f"{BASE}/namespaces/red", json={"messages_per_second": -1})
     assert (bad.status_code, code(bad)) == (400, "INVALID_REQUEST")

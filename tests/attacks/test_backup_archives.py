@@ -26,12 +26,13 @@ from caxton.protocol.memory_parts import PART_BYTES, merged
 from support.backup_world import World, fill, fingerprint, make_world
 
 NAME = "config_20260101_000000.tar.gz"
+LOOPBACK = {"networking": {"metrics_address": "127.0.0.1:9090"}}
 BOMB_BYTES = 256 * 1024 * 1024
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = make_world(tmp_path)
+    made = make_world(tmp_path, **LOOPBACK)
     fill(made)
     made.backups.mkdir(exist_ok=True)
     return made
@@ -163,7 +164,7 @@ def test_a_state_that_would_fill_the_disk(world: World, small_disk: MakeDisk) ->
 
 
 def restore_in(world: World, disk: Path, path: Path) -> None:
-    elsewhere = make_world(disk / "node")
+    elsewhere = make_world(disk / "node", **LOOPBACK)
     restore(elsewhere.config, path, reserve=100 << 20)
 
 

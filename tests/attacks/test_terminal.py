@@ -55,9 +55,7 @@ def node() -> Iterator[ServedNode]:
         served.start()
         served.write("evil.wat", hostile())
         served.write("trap.wat", router_agents.TRAP)
-        assert served.cli("agent", "deploy", str(served.directory / "evil.wat"), "--name", "evil").returncode == 0, (
-            config
-        )
+        assert served.cli("agent", "deploy", str(served.directory / "evil.wat"), "--name", "evil").returncode == 0
         assert served.cli("agent", "deploy", str(served.directory / "trap.wat"), "--name", "trap").returncode == 0
         for _ in range(2):
             served.cli("agent", "invoke", "evil", EVIL)

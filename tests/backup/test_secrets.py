@@ -23,7 +23,7 @@ def key() -> str:
 
 
 def node(root: Path, **security: Any) -> World:
-    return make_world(root, security={"auth_enabled": False, **security})
+    return make_world(root, security={"auth_enabled": True, **security})
 
 
 def test_the_backup_has_the_ciphertext_and_the_restore_names_the_key(tmp_path: Path) -> None:

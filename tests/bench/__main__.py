@@ -13,7 +13,7 @@ from rich.table import Table as Drawn
 
 from bench.measure import Table, save
 
-BENCHMARKS = ["executor", "http", "durable", "depth", "talks", "cold", "deploy", "backup", "snapshots"]
+BENCHMARKS = ["executor", "http", "guard", "durable", "depth", "talks", "cold", "deploy", "backup", "snapshots"]
 
 
 def draw(console: Console, table: Table) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Load(msgspec.Struct, frozen=True):
     p50_ms: float
     p99_ms: float
     bad: int
+    requests: int
 
 
 def require_wrk() -> None:
@@ -44,7 +46,14 @@ def require_wrk() -> None:
     raise SystemExit("wrk is missing; as root: apt install wrk")
 
 
-def drive(url: str, *, body: Any = None, connections: int = 64, seconds: int = 4) -> Load:
+def drive(
+    url: str,
+    *,
+    body: Any = None,
+    connections: int = 64,
+    seconds: int = 4,
+    headers: Mapping[str, str] | None = None,
+) -> Load:
     """Load on one URL: GET, or POST of `body` as JSON."""
     assert url.startswith("http://127.0.0.1:")
     script = _REPORT
@@ -53,10 +62,13 @@ def drive(url: str, *, body: Any = None, connections: int = 64, seconds: int = 4
         script += (
             f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = [==[{text}]==]\n"
         )
+    script += "".join(f"wrk.headers['{name}'] = '{value}'\n" for name, value in (headers or {}).items())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.lua"
         path.write_text(script)
         line = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(path), url]
         output = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     found = json.loads(output.rsplit("JSON ", 1)[1])
-    return Load(found["requests"] / found["seconds"], found["p50_ms"], found["p99_ms"], found["bad"])
+    return Load(
+        found["requests"] / found["seconds"], found["p50_ms"], found["p99_ms"], found["bad"], found["requests"]
+    )

@@ -33,8 +33,6 @@ def test_every_defence_is_shown_by_tests_that_exist() -> None:
         assert defence
         tests = named(shown)
         assert tests, attack
-        missing = {name for name in tests if not (ROOT / name).is_file()}
-        assert not missing, attack
         assert all("def test_" in (ROOT / name).read_text() for name in tests), attack
 
 

@@ -13,6 +13,7 @@ from caxton.executor.processes import rss_bytes
 from caxton.protocol.agents import Profile
 from caxton.protocol.control import KillWorker, RecycleWorker, SpawnWorker, WorkerDown, WorkerUp
 from support.executor_node import ExecutorNode, alive, eventually
+from support.sight import require_sight
 
 ABI = """
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
@@ -50,6 +51,7 @@ def test_a_worker_holds_only_its_own_descriptors(node: ExecutorNode) -> None:
     workers = router.hello(2)
     pulses, sockets = set[int](), set[str]()
     for worker in workers:
+        require_sight(worker.pid)
         folder = f"/proc/{worker.pid}/fd"
         kinds = descriptors(folder)
         own = {kind for kind in kinds.values() if kind.startswith("socket:")}

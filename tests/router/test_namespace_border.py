@@ -67,7 +67,7 @@ def changed(world: World, before: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def caller(chance: random.Random) -> Caller:
-    role = chance.choice(list(Role))
+    role = chance.choice([*Role, Role.ADMIN, Role.ADMIN])
     patterns = [None, ("*",), (f"{OURS}/e*",), (f"{THEIRS}/*", "*/echo"), (f"capability:{THEIRS}/cap2",)]
     agents = chance.choice(patterns) if role is Role.AGENT_CLIENT else None
     return Caller(f"{OURS}-bob", role, OURS, agents, "key:1", "192.0.2.1", "r")
@@ -84,7 +84,9 @@ def world() -> Iterator[World]:
 def arguments(chance: random.Random, op: str, world: World) -> Any:
     """Random arguments; what would take our own world away is about others only."""
     theirs = sorted(world.foreign)
-    names = theirs if op in LASTING else [*theirs, *world.ours.names * 2, f"{OURS}/new", f"{THEIRS}/new"]
+    ours = [*world.ours.agents * 3, *world.ours.names, f"{OURS}/new"]
+    mixed = chance.choice([ours, [*theirs, *ours, *ours, f"{THEIRS}/new"]])
+    names = theirs if op in LASTING else mixed
     kind = OPERATIONS[op][0]
     while True:
         try:
@@ -193,7 +195,7 @@ def test_no_answer_holds_a_name_of_another_namespace(world: World, seed: int) ->
         assert not FOREIGN.search(without(answer, spoken | world.talks)), (op, args, answer)
         answered[op] += not (isinstance(answer, dict) and "code" in answer and "details" in answer)
     assert changed(world, before) == {}
-    assert sum(bool(count) for count in answered.values()) > 30, answered  # not because all was refused
+    assert sum(bool(count) for count in answered.values()) > 20, answered  # not because all was refused
 
 
 def test_sending_out_of_reach_answers_as_if_nobody_were_there(world: World) -> None:

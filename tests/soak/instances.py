@@ -12,6 +12,7 @@ from typing import Final
 from caxton.protocol.execution import End, Gone
 from soak.judge import Reading
 from soak.load import anonymous_bytes
+from support.sight import require_sight
 from support.worker_harness import Harness
 from support.worker_modules import ECHO, reactor
 
@@ -46,6 +47,7 @@ def _some(worker: Harness) -> None:
 
 def _look(worker: Harness, done: int) -> Reading:
     pid = worker.process.pid
+    require_sight(pid)
     return Reading(
         done, {"worker": pid}, {"worker": anonymous_bytes(pid)}, {"worker": len(os.listdir(f"/proc/{pid}/fd"))}
     )

@@ -15,6 +15,7 @@ from typing import Any, Final
 from soak.agents import DREAM, DREAMERS, DROWSY, INCARNATION, MEMBERS, SLEEPER
 from soak.judge import Reading
 from support.node import Node, running_node, until
+from support.sight import require_sight
 from support.wat import ECHO
 
 WATCHED: Final = ("router", "executor", "api", "worker")
@@ -82,6 +83,8 @@ def _dream(node: Node, name: str, nth: int) -> None:
 def _look(node: Node) -> Reading:
     row = node.ledger()["node"]
     pids = {kind: _oldest(node, kind) for kind in WATCHED}
+    for pid in pids.values():
+        require_sight(pid)
     sizes = {kind: anonymous_bytes(pid) for kind, pid in pids.items()}
     sizes["router"] -= min((node.home / "data" / "local.db").stat().st_size, PAGE_CACHE_BYTES)
     return Reading(

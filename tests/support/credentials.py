@@ -17,8 +17,9 @@ from support.node import Node
 
 SECRET: Final = "rQ5v0dY3m8KpXw1sTz7uBn4cGh6jLf2a"
 KEY_HEADER: Final = "X-API-Key"
-GUARDED: Final[dict[str, Any]] = {"auth_enabled": True, "jwt_secret": SECRET}
-"""`[security]` of a node that asks who is calling, and takes what is signed here."""
+GUARDED: Final[dict[str, Any]] = {"auth_enabled": True, "jwt_secret": SECRET, "unauthenticated_burst": 10_000}
+"""`[security]` of a node that asks who is calling, takes what is signed here, and lets tests fail as often as they
+have to."""
 DAY: Final = 86_400
 """A whole run of the tests is shorter, and tokens may be made when it begins."""
 ADMIN_BASE: Final = "/api/v1/admin"

@@ -10,7 +10,7 @@ from msgspec import inspect
 
 from caxton.protocol.ids import new_id
 
-FREE = {"reply_with", "in_reply_to", "protocol", "ontology", "language", "traceparent", "subject", "field"}
+FREE = {"reply_with", "in_reply_to", "protocol", "ontology", "language", "traceparent", "subject", "field", "value"}
 """Text that names nothing: it comes back wherever what was said is shown."""
 
 
@@ -40,7 +40,7 @@ class Maker:
 
     def _value(self, kind: inspect.Type, name: str) -> Any:  # one line for each kind
         if isinstance(kind, inspect.StructType):
-            return msgspec.Raw(b"null") if kind.cls is msgspec.Raw else self._fields(kind)
+            return self._fields(kind)
         if isinstance(kind, inspect.UnionType):
             return self._value(self.chance.choice(list(kind.types)), name)
         if isinstance(kind, inspect.ListType):

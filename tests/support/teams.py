@@ -7,6 +7,7 @@ that team is. `Team.names` are all names and ids by which it can be asked for.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from caxton.protocol.ids import new_id
@@ -100,7 +101,10 @@ class Team:
         self.names += [self.name("cap"), self.name("cap2"), self.name("news"), self.mark]
         until(lambda: len(self.dead()) == 2)
         for one in self.messages:
-            until(lambda one=one: client.call("message.get", Named(one))["state"] in ("done", "dead"))
+            until(partial(self._ended, one))
+
+    def _ended(self, message_id: str) -> bool:
+        return self.client.call("message.get", Named(message_id))["state"] in ("done", "dead")
 
     def dead(self) -> list[str]:
         """The team's dead letters."""
@@ -109,7 +113,8 @@ class Team:
 
     def state(self) -> dict[str, Any]:
         """Everything of the team that somebody could change, as one who reaches everything sees it."""
-        ask, found = self.client.call, {}
+        ask = self.client.call
+        found: dict[str, Any] = {}
         for name in self.agents:
             view = ask("agent.get", Named(name))
             found[name] = {key: view[key] for key in ("version", "status", "grants", "config", "capabilities")}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.node import Node, running_node
+from support.sight import require_sight
 from support.wat import ECHO
 
 WASM = "wasmtime"
@@ -61,6 +62,7 @@ def test_the_executor_has_neither_a_database_nor_a_network(node: Node, kind: str
     pids = node.pids(kind)
     assert pids
     for pid in pids:
+        require_sight(pid)
         assert SQLITE not in loaded(pid)
         assert not sockets(pid) & internet_sockets(pid)
         files = {os.readlink(f"/proc/{pid}/fd/{entry}") for entry in os.listdir(f"/proc/{pid}/fd")}

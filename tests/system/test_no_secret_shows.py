@@ -35,6 +35,11 @@ AGENTS = {
 }  # fmt: skip
 """All of them have the secret in their memory when it happens."""
 
+VERBS = (
+    "config show --origin", "doctor", "secret list", "key list", "token create --subject x --role viewer",
+    "secret set smtp", "secret remove absent", "secret rekey",
+)  # fmt: skip
+
 
 def forms(secret: str) -> set[bytes]:
     """How a secret may look where somebody has passed it on."""
@@ -95,10 +100,17 @@ class Provoked:
             ]
         )
         self.config = Path(self.node.write("node.toml", self.good))
+        self.client = httpx.Client(base_url=self.node.url + "/api/v1", timeout=30.0)
+        self.key = ""
+
+    def start(self) -> None:
+        """The node, its first key, and a client with that."""
         self.node.start("--config", str(self.config), "serve")
-        self.key = self.node.json("--config", str(self.config), "key", "create", "--subject", "tests")["key"]
+        self.key = self.node.json(
+            "--config", str(self.config), "key", "create", "--subject", "tests", "--role", "admin"
+        )["key"]
         self.node.environ["CAXTON_API_KEY"] = self.key
-        self.client = httpx.Client(base_url=self.node.url + "/api/v1", headers={"X-API-Key": self.key}, timeout=30.0)
+        self.client.headers["X-API-Key"] = self.key
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -124,6 +136,7 @@ class Provoked:
 def provoked() -> Iterator[Provoked]:
     made = Provoked()
     try:
+        made.start()
         yield made
     finally:
         made.close()
@@ -199,8 +212,7 @@ def look_everywhere(provoked: Provoked) -> None:
         provoked.witness.http(path, provoked.client.get(path))
     metrics = provoked.node.environ["CAXTON_NETWORKING__METRICS_ADDRESS"]
     provoked.witness.http("metrics", httpx.get(f"http://{metrics}/metrics"))
-    for verb in ("config show --origin", "doctor", "secret list", "key list", "token create --subject x",
-                 "secret set smtp", "secret remove absent", "secret rekey"):  # fmt: skip
+    for verb in VERBS:
         provoked.cli(*verb.split(), stdin=AGENT_SECRET if verb == "secret set smtp" else None)
     for verb in ("state", "config"):
         provoked.cli("backup", verb, "--directory", str(provoked.node.directory / "backups"))

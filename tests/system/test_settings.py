@@ -710,6 +710,19 @@ PROOFS: dict[str, Proof] = {
     "networking.tls_client_auth": (
         "api/test_client_certificates.py::test_who_shows_none_is_refused_only_where_one_is_required"
     ),
+    "networking.max_connections_per_address": (
+        "api/test_slow_clients.py::test_an_address_has_so_many_connections_and_others_do_not_notice"
+    ),
+    "security.rate_limit_enabled": "api/test_rate_limits.py::test_no_limit_where_none_is_configured",
+    "security.rate_limit_per_second": "api/test_rate_limits.py::test_whoever_waits_as_told_is_served_again",
+    "security.rate_limit_burst": "api/test_rate_limits.py::test_no_limit_where_none_is_configured",
+    "security.unauthenticated_per_second": (
+        "api/test_login_storm.py::test_new_credentials_wait_until_the_storm_is_over_and_no_longer"
+    ),
+    "security.unauthenticated_burst": "api/test_login_storm.py::test_who_shows_nothing_is_limited_too",
+    "security.cors_enabled": "api/test_cors.py::test_any_origin_without_credentials",
+    "security.cors_origins": "api/test_cors.py::test_other_origins_may_nothing",
+    "security.cors_methods": "api/test_cors.py::test_a_preflight_needs_no_credentials",
     "security.auth_enabled": auth_enabled,
     "security.jwt_secret": jwt_secret,
     "security.trusted_proxies": "api/test_proxies.py::test_a_trusted_proxy_is_believed_on_every_way",
@@ -754,13 +767,6 @@ LATER = {
     *(
         f"observability.{name}"
         for name in ("histogram_buckets", "enable_tracing", "trace_sample_rate", "otlp_endpoint", "otlp_timeout")
-    ),
-    *(
-        f"security.{name}"
-        for name in (
-            "rate_limit_enabled", "rate_limit_per_second", "rate_limit_burst", "cors_enabled", "cors_origins",
-            "cors_methods",
-        )
     ),
 }  # fmt: skip
 """Keys of parts that are not built yet: checked when read, and without effect."""

@@ -74,7 +74,10 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
     app.register_blueprint(node.blueprint, url_prefix=PREFIX)
     _probes(app)
     observe = traffic.observer(config) if config.observability.enable_metrics else None
+    if config.observability.enable_metrics:
+        app.extensions[EXTENSION].limits.count = traffic.limiter(config)
     app.before_request(_name_route)
+    app.before_request(_count_visitors)
     app.before_request(_admit)
     return Front(app, short_cut=short_cut, observe=observe)
 
@@ -117,6 +120,12 @@ def _probes(app: Flask) -> None:
 def _name_route() -> None:
     if request.url_rule is not None:
         request.environ[ENVIRON_ROUTE] = request.url_rule.rule
+
+
+def _count_visitors() -> None:
+    """What needs no credentials is paid for by the address; probes and preflights are free."""
+    if request.method != "OPTIONS" and (request.url_rule is None or request.blueprint == documents.blueprint.name):
+        gateway().limits.visited(request.environ)
 
 
 def _admit() -> None:

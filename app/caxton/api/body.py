@@ -25,6 +25,7 @@ BATCH_BYTES: Final = 64 * 1024 * 1024
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 MULTIPART: Final = "multipart/form-data"
+_PLAIN: Final = "identity"
 PARTS: Final = ("wasm", "config", "signature")
 
 
@@ -57,6 +58,8 @@ def require_type(environ: dict[str, Any], *allowed: str) -> str:
 
 def read(environ: dict[str, Any], limit: int) -> bytes:
     """The whole body, at most `limit` bytes; `PAYLOAD_TOO_LARGE` without reading on when there is more."""
+    if environ.get("HTTP_CONTENT_ENCODING", _PLAIN).strip().lower() not in ("", _PLAIN):
+        raise _compressed(environ)
     length = environ.get("CONTENT_LENGTH")
     chunked = "HTTP_TRANSFER_ENCODING" in environ
     if not length and not chunked:
@@ -134,6 +137,15 @@ def _broken(environ: dict[str, Any], code: Code, message: str) -> CaxtonError:
     """A body whose rest cannot be found: the connection must not be used again."""
     _close_after(environ)
     return CaxtonError(code, message)
+
+
+def _compressed(environ: dict[str, Any]) -> CaxtonError:
+    """Nothing is decompressed here: how large a body is has to be known before it is taken."""
+    _close_after(environ)
+    found = environ["HTTP_CONTENT_ENCODING"][:80]
+    return CaxtonError(
+        Code.UNSUPPORTED_MEDIA_TYPE, f"Content-Encoding {found!r} is not taken here", found=found, expected=_PLAIN
+    )
 
 
 def _too_large(environ: dict[str, Any], limit: int, found: int) -> CaxtonError:

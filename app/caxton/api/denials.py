@@ -13,6 +13,7 @@ import gevent
 import msgspec
 
 from caxton.api.auth import CALLER
+from caxton.api.limits.gate import LOGIN
 from caxton.api.proxies import CLIENT
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY
@@ -40,9 +41,13 @@ class Denials:
 
     def saw(self, error: Exception, environ: dict[str, Any]) -> None:
         """A request was refused with `error`; counted if that is about who may do what."""
-        if not isinstance(error, CaxtonError) or error.code not in _ACTIONS:
+        if not isinstance(error, CaxtonError):
             return
-        self._count(_note(error.code, environ))
+        # Of too many failed logins from one address the next ones are not looked at; they are no less refused.
+        code = Code.UNAUTHORIZED if error.details.get("limited_by") == LOGIN else error.code
+        if code not in _ACTIONS:
+            return
+        self._count(_note(code, environ))
         if not self._reporting:
             self._reporting = True
             gevent.spawn_later(REPORT_SECONDS, self._report)

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from flask import Flask
 
-from caxton.api import hot, problems, trace
+from caxton.api import headers, hot, problems, trace
+from caxton.api.cors import Cors
 from caxton.api.gateway import EXTENSION, Gateway
 from caxton.api.lane import Answer, Answerer, Headers
 from caxton.api.permissions import INVOKE, PREFIX, SUBMIT
 from caxton.api.plain import Environ
-from caxton.api.proxies import Proxies
+from caxton.api.proxies import SCHEME, Proxies
 from caxton.api.report import Report
 from caxton.api.router_client import ClientGoneError
 from caxton.api.traffic import UNKNOWN, Observe
@@ -43,6 +44,7 @@ class Front:
         self._gateway: Gateway = flask.extensions[EXTENSION]
         self._report = Report(observe)
         self._proxies = Proxies(self._gateway.config.security.trusted_proxies)
+        self._cors = Cors(self._gateway.config.security)
         self._short_cut = short_cut
 
     def takes(self, path: bytes) -> Answerer | None:
@@ -52,22 +54,27 @@ class Front:
         found = self._hot_view(path.decode())
         return None if found is None else lambda environ: self._answer(environ, *found)
 
+    def limited(self, reason: str) -> None:
+        """A connection was refused before it asked anything."""
+        self._gateway.limits.count(reason)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """One request."""
         if self._short_cut and environ["REQUEST_METHOD"] == "POST" and not environ["QUERY_STRING"]:
             found = self._hot_view(environ["PATH_INFO"])
             if found is not None:
-                status, headers, body = self._answer(environ, *found)
-                start_response(status, headers)
+                status, given, body = self._answer(environ, *found)
+                start_response(status, given + headers.ALWAYS)
                 return [body]
         self._proxies.apply(environ)
         made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
         began = time.monotonic()
 
-        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+        def start(status: str, given: Headers, exc_info: Any = None) -> Any:
             route = environ.get(ENVIRON_ROUTE, UNKNOWN)
             self._report.answered(environ, environ["REQUEST_METHOD"], route, status, time.monotonic() - began)
-            return start_response(status, headers + made.headers(), exc_info)
+            own = self._own(environ, made, found=status.startswith("2"))
+            return start_response(status, headers.completed(given) + own, exc_info)
 
         return self.flask.wsgi_app(environ, start)
 
@@ -80,6 +87,7 @@ class Front:
         return None
 
     def _answer(self, environ: Environ, view: View, route: str) -> Answer:
+        """Without the headers that every answer has: the lane has them ready-made."""
         began = time.monotonic()
         self._proxies.apply(environ)
         answer = self._view(environ, view)
@@ -93,16 +101,21 @@ class Front:
         except Exception as error:
             self._gateway.denials.saw(error, environ)
             refused = refuse(error, made)
-            return problems.status_line(refused.status), refused.headers + made.headers(), refused.body
-        headers = [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(text))),
-            ("X-Request-Id", made.request_id),
-            ("X-Trace-Id", made.trace_id),
-        ]
+            return problems.status_line(refused.status), refused.headers + self._own(environ, made), refused.body
+        given = [("Content-Type", "application/json"), ("Content-Length", str(len(text)))]
         if location:
-            headers.append(("Location", location))
-        return "200 OK" if status == 200 else problems.status_line(status), headers, text
+            given.append(("Location", location))
+        line = "200 OK" if status == 200 else problems.status_line(status)
+        return line, given + self._own(environ, made), text
+
+    def _own(self, environ: Environ, made: trace.Trace, *, found: bool = True) -> Headers:
+        """What an answer says whatever its view says, `headers.ALWAYS` not included."""
+        return (
+            made.headers()
+            + self._gateway.limits.headers(environ)
+            + self._cors.headers(environ, found=found)
+            + headers.by_scheme(environ.get(SCHEME, ""))
+        )
 
 
 def refuse(error: Exception, made: trace.Trace) -> problems.Rendered:

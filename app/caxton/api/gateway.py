@@ -13,10 +13,12 @@ from flask import current_app, request
 from caxton.api import permissions
 from caxton.api.auth import CALLER, Authenticator
 from caxton.api.denials import Denials
+from caxton.api.limits import Limits
 from caxton.api.router_client import RouterClient
 from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
 from caxton.protocol.access import Caller, Permission
+from caxton.protocol.errors import CaxtonError, Code
 
 EXTENSION: Final = "caxton"
 
@@ -28,17 +30,36 @@ class Gateway:
         self.config = config
         self.router = RouterClient(str(config.paths.router_socket))
         self.authenticator = Authenticator(config, self.router)
+        self.limits = Limits(config)
         self.denials = Denials(self.router)
         self.timeout = config.networking.request_timeout
         self.max_content = config.messaging.max_message_size
 
     def caller(self, environ: dict[str, Any]) -> Caller:
-        """Who calls, or `UNAUTHORIZED`."""
-        return self.authenticator.caller(environ)
+        """Who calls, who has paid for this request then; `UNAUTHORIZED` or `RATE_LIMITED`."""
+        found: Caller | None = environ.get(CALLER)
+        return self._log_in(environ) if found is None else found
+
+    def _log_in(self, environ: dict[str, Any]) -> Caller:
+        try:
+            self.limits.before_login(environ)
+            caller = self.authenticator.caller(environ)
+        except CaxtonError as error:
+            self._not_logged_in(environ, error.code)
+            raise
+        self.limits.admit(environ, caller)
+        return caller
+
+    def _not_logged_in(self, environ: dict[str, Any], code: Code) -> None:
+        """An attempt that was refused unlooked at has paid nothing, and gets nothing back."""
+        if code is Code.UNAUTHORIZED:
+            self.limits.login_failed(environ)
+        elif code is not Code.RATE_LIMITED:
+            self.limits.login_not_failed(environ)
 
     def admit(self, environ: dict[str, Any], permission: Permission) -> Caller:
-        """Who calls, if that is enough for the permission; `UNAUTHORIZED` or `FORBIDDEN`."""
-        caller = self.authenticator.caller(environ)
+        """As `caller`, if that is enough for the permission; else `FORBIDDEN`."""
+        caller = self.caller(environ)
         permissions.require(caller, permission)
         return caller
 

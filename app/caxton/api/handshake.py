@@ -14,6 +14,7 @@ import gevent
 from gunicorn.http.errors import ParseException
 
 from caxton.api.parting import linger
+from caxton.api.unreader import STRANGER_LINGER_BYTES
 
 SECONDS: Final = 10.0
 """From the connection to the end of its handshake."""
@@ -44,7 +45,8 @@ def secured(client: Any, context: ssl.SSLContext, seconds: float) -> Any:
             wrapped.do_handshake()
         except BaseException as error:
             if isinstance(error, ssl.SSLError):
-                linger(wrapped)  # the alert says why; a client of TLS 1.3 has sent its request by now
+                # the alert says why; a client of TLS 1.3 has sent its request by now
+                linger(wrapped, STRANGER_LINGER_BYTES)
             wrapped.close()
             raise
     return wrapped

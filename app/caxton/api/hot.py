@@ -89,6 +89,7 @@ def submit(here: Gateway, environ: dict[str, Any]) -> JsonAnswer:
     data = _read_messages(here, environ)
     single = not isinstance(data, list)
     texts = [data] if isinstance(data, bytes) else data
+    here.limits.more(environ, len(texts) - 1)
     accepted = _accept(here, environ, caller, texts)
     if accepted.refused is not None:
         raise _nothing_accepted(accepted, single)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from gunicorn.http.parser import RequestParser
 
+from caxton.api.headers import BLOCK, SERVER
 from caxton.api.plain import Environ, Head, path_of, read_head
 from caxton.api.unreader import DeadlineUnreader, TooSlowError
 
@@ -129,7 +130,7 @@ class _Clock:
         now = int(time.time())
         if now != self._second:
             date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now))
-            self._second, self._text = now, f"Server: gunicorn\r\nDate: {date}\r\n{_KEPT}"
+            self._second, self._text = now, f"Server: {SERVER}\r\nDate: {date}\r\n{BLOCK}{_KEPT}"
         return self._text
 
 

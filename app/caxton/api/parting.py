@@ -23,9 +23,12 @@ def say_goodbye(client: Any) -> None:
             client.unwrap()
 
 
-def linger(client: Any) -> None:
-    """Lets the client read our last answer while it still sends: closing at once would reset the connection."""
-    left, until = LINGER_BYTES, time.monotonic() + LINGER_SECONDS
+def linger(client: Any, left: int = LINGER_BYTES) -> None:
+    """Lets the client read our last answer while it still sends: closing at once would reset the connection.
+
+    `left`: how many bytes are thrown away for that at most.
+    """
+    until = time.monotonic() + LINGER_SECONDS
     try:
         client.shutdown(socket.SHUT_WR)
         while left > 0 and (seconds := until - time.monotonic()) > 0:

@@ -5,6 +5,7 @@ Owns the shape of an error's body and its headers. Must never show a traceback o
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -57,7 +58,7 @@ def render(
         error=ErrorDetail(error.code, error.message, error.details, trace_id),
     )
     body = _encoder.encode({**msgspec.structs.asdict(problem), **extra} if extra else problem)
-    headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+    headers = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(len(body)))]
     if error.code in (Code.UNAUTHORIZED, Code.FORBIDDEN):
         headers.append(("WWW-Authenticate", _challenge(error)))
     if status in (429, 503):
@@ -89,4 +90,4 @@ def _challenge(error: CaxtonError) -> str:
 
 def _retry_after(error: CaxtonError) -> int:
     asked = error.details.get("retry_after_seconds")
-    return max(1, round(asked)) if isinstance(asked, (int, float)) else _RETRY_SECONDS.get(error.code, 1)
+    return max(1, math.ceil(asked)) if isinstance(asked, (int, float)) else _RETRY_SECONDS.get(error.code, 1)

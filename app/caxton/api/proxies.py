@@ -7,7 +7,7 @@ outside of `[security] trusted_proxies`, nor refuse a request for what it says.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -32,13 +32,14 @@ class Proxies:
 
     def __init__(self, networks: Sequence[str]) -> None:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
-        self._trusts = lru_cache(_CACHED)(self._look_up)
+        self.trusts: Callable[[str], bool] = lru_cache(_CACHED)(self._look_up)
+        """Whether an address is one of theirs."""
         self._known = lru_cache(_CACHED)(self.client)
 
     def apply(self, environ: Environ) -> None:
         """Makes `REMOTE_ADDR` the client's address and `wsgi.url_scheme` its scheme; `PEER` is what it was."""
         peer = environ[PEER] = environ.get(CLIENT, "")
-        if (_FOR in environ or _PROTO in environ) and self._trusts(peer):
+        if (_FOR in environ or _PROTO in environ) and self.trusts(peer):
             if _FOR in environ:
                 forwarded = environ[_FOR]
                 client = self._known if len(forwarded) <= _CACHED_BYTES else self.client
@@ -55,7 +56,7 @@ class Proxies:
         """
         client = peer
         for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
-            if not self._trusts(client):
+            if not self.trusts(client):
                 break
             address = _address(hop.strip())
             if address is None:

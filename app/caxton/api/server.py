@@ -178,7 +178,13 @@ def _compare_sockets(arbiter: Any) -> None:
 
 
 def _worker_class(config: Config, certificates: Certificates | None) -> type[CaxtonWorker]:
-    """The worker with this configuration's deadlines and TLS: gunicorn has no setting that could carry them."""
+    """The worker with this configuration's deadlines, limits and TLS: gunicorn has no settings to carry them."""
     net = config.networking
-    carried = {"connection_seconds": net.connection_timeout, "request_seconds": net.request_timeout}
-    return type("ConfiguredWorker", (CaxtonWorker,), {**carried, "certificates": certificates})
+    values = {
+        "connection_seconds": net.connection_timeout,
+        "request_seconds": net.request_timeout,
+        "connections_per_address": -(-net.max_connections_per_address // net.workers),
+        "trusted_proxies": config.security.trusted_proxies,
+        "certificates": certificates,
+    }
+    return type("ConfiguredWorker", (CaxtonWorker,), values)

@@ -78,7 +78,6 @@ def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Res
     first = next(elements, None)
     chunks = _chunks(first, _while_allowed(elements, environ), frame, media_type, environ)
     response = Response(chunks, mimetype=media_type)
-    response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
 

@@ -1,8 +1,8 @@
 """How many requests the public API answers, and how fast: counted by each worker, summed over all at a scrape.
 
-Owns the histogram of requests. Must never grow with what clients send: routes and statuses are labels, paths
-are not. Each process counts in a file of its own (prometheus_client's multiprocess mode), which `share` has
-to be told before prometheus_client is imported.
+Owns the histogram of requests, and the count of those that were limited. Must never grow with what clients send:
+routes and statuses are labels, paths are not. Each process counts in a file of its own (prometheus_client's
+multiprocess mode), which `share` has to be told before prometheus_client is imported.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from caxton.api.limits import REASONS
 from caxton.config import Config
 
 UNKNOWN: Final = "unknown"
@@ -36,6 +37,24 @@ def share(config: Config) -> None:
     for file in place.glob("*.db"):
         file.unlink(missing_ok=True)
     os.environ[_VARIABLE] = str(place)
+
+
+def limiter(config: Config) -> Callable[[str], None]:
+    """What counts a request, or a connection, that met its limit, by the reason. As `observer`."""
+    from prometheus_client import CollectorRegistry, Counter  # as in `observer`
+
+    counter = Counter(
+        f"{config.observability.metrics_prefix}_http_limited",
+        "Requests and connections that met a limit of who asks",
+        ("reason",),
+        registry=CollectorRegistry(),
+    )
+    counts = {reason: counter.labels(reason).inc for reason in REASONS}
+
+    def count(reason: str) -> None:
+        counts[reason]()
+
+    return count
 
 
 def observer(config: Config) -> Observe:

@@ -17,12 +17,16 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.ggevent import GeventWorker
 
 from caxton.api import problems, trace
+from caxton.api.auth import CALLER
 from caxton.api.certificates import Certificates
 from caxton.api.handshake import secured
+from caxton.api.headers import BLOCK, SERVER
 from caxton.api.idle import IdleClients
 from caxton.api.lane import Lane, unread_bytes
-from caxton.api.parting import LINGER_SECONDS, linger, say_goodbye
-from caxton.api.unreader import DeadlineUnreader, TooSlowError
+from caxton.api.limits import CONNECTIONS, Connections
+from caxton.api.parting import LINGER_BYTES, LINGER_SECONDS, linger, say_goodbye
+from caxton.api.proxies import Proxies
+from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
 ENVIRON_REQUEST: Final = "caxton.request"
@@ -34,6 +38,11 @@ PARTING_SECONDS: Final = 2.0
 """How long a worker that ends waits for the next request of a connection that has been used."""
 FIRST_REQUEST_SECONDS: Final = 5.0
 """As above, of one that never was: on a busy host the first request comes long after its connection."""
+_TOO_MANY: Final = CaxtonError(
+    Code.RATE_LIMITED,
+    "this address has as many connections open as [networking] max_connections_per_address lets it have",
+    limited_by=CONNECTIONS,
+)
 
 _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
     errors.LimitRequestLine: (414, Code.HEADERS_TOO_LARGE),
@@ -49,12 +58,15 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
     connection_seconds = 30.0
     request_seconds = 60.0
+    connections_per_address = 1_000
+    trusted_proxies: tuple[str, ...] = ()
     certificates: Certificates | None = None
     """None: plain HTTP."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.idle_clients = IdleClients()
+        self.connections = Connections(self.connections_per_address, Proxies(self.trusted_proxies).trusts)
         self._ending_since: float | None = None
 
     def notify(self) -> None:
@@ -73,18 +85,30 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """One connection, encrypted first where it has to be."""
+        """One connection, if its address may have one more, encrypted first where it has to be."""
+        address = addr[0] if isinstance(addr, tuple) else ""
+        if not self.connections.enter(address):
+            self._turn_away(client)
+            return
         try:
-            connection = self._secured(client)
+            self._converse(self._secured(client), addr)
         except ParseException as error:
-            self._refuse(client, error)
+            self._refuse(client, *refusal(error))
             linger(client)
         except OSError as error:
             self.log.debug("no TLS: %s", error)
-        else:
-            self._converse(connection, addr)
         finally:
+            self.connections.leave(address)
             util.close(client)
+
+    def _turn_away(self, client: Any) -> None:
+        """In plain text: a handshake would be what the limit is there to save."""
+        front = getattr(self.wsgi, "limited", None)
+        if front is not None:
+            front(CONNECTIONS)
+        if self.certificates is None:
+            self._refuse(client, *rendered(_TOO_MANY))
+        util.close(client)
 
     def _secured(self, client: Any) -> Any:
         if self.certificates is None:
@@ -110,7 +134,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         except (StopIteration, errors.NoMoreData, ConnectionError, TimeoutError):
             pass
         except ParseException as error:
-            self._refuse(client, error)
+            self._refuse(client, *refusal(error))
         except OSError as error:
             self.log.debug("connection ended: %s", error)
         except Exception:
@@ -120,7 +144,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             unreader.close()
             say_goodbye(client)
             if request is None or request.must_close:
-                linger(client)
+                linger(client, unreader.linger_bytes)
             util.close(client)
 
     def _lane(self, client: Any, parser: RequestParser, addr: Any) -> Lane | None:
@@ -132,14 +156,19 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         return Lane(takes, client, parser, self, peer, scheme=_scheme(client))
 
     def _serve_one(self, client: Any, addr: Any, parser: RequestParser) -> bool:
+        unreader: DeadlineUnreader = parser.unreader
+        if not parser.finish_body():  # what the request before has left is no head
+            raise StopIteration
+        unreader.head_left = HEAD_BYTES
         request: Request = next(parser)
-        parser.unreader.deadline = time.monotonic() + self.request_seconds
+        unreader.head_is_here(self.request_seconds)
         client.settimeout(self.request_seconds)
         self.nr += 1
         expected, request._expected_100_continue = request._expected_100_continue, False
         # the connection's own end, not the listener's: a worker that ends has closed that
         request.scheme = _scheme(client)
         response, environ = wsgi.create(request, client, addr, client.getsockname(), self.cfg)
+        response.version = SERVER
         environ["wsgi.multithread"] = True
         environ[ENVIRON_REQUEST] = request
         environ[ENVIRON_EXPECTED] = expected
@@ -147,6 +176,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
         chunks = self.wsgi(environ, response.start_response)
+        if CALLER in environ:
+            unreader.linger_bytes = LINGER_BYTES
         try:
             if unread_bytes(request) > DRAIN_BYTES:
                 request.force_close()
@@ -158,8 +189,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
                 chunks.close()
         return not response.should_close()
 
-    def _refuse(self, client: Any, error: ParseException) -> None:
-        status, body = refusal(error)
+    def _refuse(self, client: Any, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {problems.status_line(status)}\r\nConnection: close\r\n"
         try:
             client.settimeout(LINGER_SECONDS)
@@ -170,15 +200,20 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
 def refusal(error: ParseException) -> tuple[int, bytes]:
     """Status, and the rest of the headers with the body, for a request that gunicorn cannot parse."""
-    made = trace.begin({})
     if isinstance(error, TooSlowError):
         status, code, text = 408, Code.REQUEST_TIMEOUT, "the request did not arrive in time"
     else:
         status, code = _REFUSALS.get(type(error), (400, Code.INVALID_REQUEST))
         text = f"not a valid HTTP request: {error}"[:300]
-    rendered = problems.render(CaxtonError(code, text), made.trace_id, status=status)
-    lines = [f"{name}: {value}\r\n" for name, value in [*rendered.headers, *made.headers()]]
-    return status, "".join(lines).encode() + b"\r\n" + rendered.body
+    return rendered(CaxtonError(code, text), status)
+
+
+def rendered(error: CaxtonError, status: int | None = None) -> tuple[int, bytes]:
+    """Status, and the rest of the headers with the body, for what is answered without a request."""
+    made = trace.begin({})
+    problem = problems.render(error, made.trace_id, status=status)
+    lines = [f"{name}: {value}\r\n" for name, value in [*problem.headers, *made.headers()]]
+    return problem.status, (f"Server: {SERVER}\r\n{BLOCK}" + "".join(lines)).encode() + b"\r\n" + problem.body
 
 
 def _scheme(client: Any) -> str:

@@ -76,6 +76,7 @@ class Networking:
     metrics_address: str = address("0.0.0.0:9090")
     admin_address: str = address("127.0.0.1:8081")
     max_connections: int = integer(10_000, 1, 1_000_000)
+    max_connections_per_address: int = integer(1_000, 1, 1_000_000, reload=True)
     connection_timeout: float = duration("30s", "100ms", "1h")
     request_timeout: float = duration("60s", "100ms", "1d")
     keepalive_timeout: float = duration("60s", "0s", "1h")
@@ -169,6 +170,8 @@ class Security:
     rate_limit_enabled: bool = flag(False, reload=True)
     rate_limit_per_second: float = number(100.0, 0.001, 1_000_000, reload=True)
     rate_limit_burst: int = integer(200, 1, 10_000_000, reload=True)
+    unauthenticated_per_second: float = number(10.0, 0.001, 1_000_000, reload=True)
+    unauthenticated_burst: int = integer(100, 1, 10_000_000, reload=True)
     cors_enabled: bool = flag(False, reload=True)
     cors_origins: tuple[str, ...] = words(
         (), r"\*|https?://[^\s/]+", '"*" or an origin such as "https://dashboard.example.com"', reload=True

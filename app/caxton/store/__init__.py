@@ -6,6 +6,7 @@ whole interface; nothing else of this package is imported from outside.
 
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.durable import sync_directory
+from caxton.store.extent import Extent
 from caxton.store.health import disk_free, integrity_check
 from caxton.store.namespaces import NamespaceRow
 from caxton.store.reader import Reader
@@ -33,7 +34,6 @@ from caxton.store.rows import (
     TimerRow,
 )
 from caxton.store.schema import COMPAT_VERSION, SCHEMA_VERSION, SchemaStatus, db_status, db_upgrade, schema_problem
-from caxton.store.scope import Scope
 from caxton.store.secret_rows import SecretRow
 from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, modules_needed
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
@@ -56,6 +56,7 @@ __all__ = [
     "CommitResult",
     "ConversationRow",
     "ExecutionRow",
+    "Extent",
     "FailedAttempt",
     "Held",
     "HttpCallRow",
@@ -73,7 +74,6 @@ __all__ = [
     "RolloutRow",
     "ScheduleMark",
     "SchemaStatus",
-    "Scope",
     "SecretRow",
     "Settle",
     "Sizes",

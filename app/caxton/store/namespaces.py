@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from caxton.protocol.namespaces import Quota
-from caxton.store.scope import bounds
+from caxton.store.extent import bounds
 from caxton.store.statements import insert
 
 _WRITE: Final = insert(

@@ -21,6 +21,7 @@ from caxton.store import listing
 from caxton.store import message_sql as sql
 from caxton.store.apply_rest import API_KEY_COLUMNS, EXECUTION_COLUMNS
 from caxton.store.connect import open_reader
+from caxton.store.extent import EVERYTHING, PREFIXES, Extent, bounds
 from caxton.store.health import sizes
 from caxton.store.ledger import read_counts, recount
 from caxton.store.namespaces import Namespaces
@@ -40,7 +41,6 @@ from caxton.store.rows import (
     Slice,
     TimerRow,
 )
-from caxton.store.scope import EVERYTHING, PREFIXES, Scope, bounds
 from caxton.store.secret_rows import SecretReader
 from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.supervision import SupervisionReader
@@ -130,7 +130,7 @@ class Reader(SupervisionReader, SecretReader):
         state: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
-        scope: Scope = EVERYTHING,
+        extent: Extent = EVERYTHING,
     ) -> Slice[MessageRow]:
         """A page of messages, filtered; `state` is one that is stored, so not `in_flight`."""
         given = [("receiver = ?", agent if conversation_id is not None else None), ("state = ?", state)]
@@ -138,10 +138,10 @@ class Reader(SupervisionReader, SecretReader):
         values = [value for _, value in given if value is not None]
         before = _seq(cursor)
         everywhere = conversation_id is None and agent is None
-        text, of_scope = scope.messages(by_receiver=not everywhere)
-        more, values = more + text, [*values, *of_scope]
-        if everywhere and scope.namespace is not None:
-            return self._messages_within(scope.namespace, before, more, values, limit)
+        text, of_extent = extent.messages(by_receiver=not everywhere)
+        more, values = more + text, [*values, *of_extent]
+        if everywhere and extent.namespace is not None:
+            return self._messages_within(extent.namespace, before, more, values, limit)
         if everywhere:
             return self._message_page(f"seq < ?{more}", [before, *values], limit)
         name = agent if conversation_id is None else conversation_id
@@ -171,24 +171,24 @@ class Reader(SupervisionReader, SecretReader):
         agent: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
-        scope: Scope = EVERYTHING,
+        extent: Extent = EVERYTHING,
     ) -> Slice[MessageRow]:
         """A page of dead letters."""
         where, values = "state = 'dead' AND seq < ?", [_seq(cursor)]
         if agent is not None:
             where += " AND receiver = ?"
             values.append(agent)
-        more, of_scope = scope.messages()
-        return self._message_page(where + more, [*values, *of_scope], limit, "INDEXED BY message_dead")
+        more, of_extent = extent.messages()
+        return self._message_page(where + more, [*values, *of_extent], limit, "INDEXED BY message_dead")
 
-    def dead_ids(self, agent: str | None = None, *, limit: int = 1_000, scope: Scope = EVERYTHING) -> list[str]:
+    def dead_ids(self, agent: str | None = None, *, limit: int = 1_000, extent: Extent = EVERYTHING) -> list[str]:
         """Ids of dead letters (of one agent), oldest first: for replaying or purging all of them."""
         where, values = (" AND receiver = ?", (agent,)) if agent is not None else ("", ())
-        more, of_scope = scope.messages()
+        more, of_extent = extent.messages()
         rows = self._all(
             "SELECT message_id FROM message INDEXED BY message_dead "
             f"WHERE state = 'dead'{where}{more} ORDER BY seq LIMIT ?",
-            (*values, *of_scope, limit),
+            (*values, *of_extent, limit),
         )
         return [row[0] for row in rows]
 

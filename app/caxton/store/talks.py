@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from caxton.store.apply_talks import BID_COLUMNS, CONVERSATION_COLUMNS
+from caxton.store.extent import EVERYTHING, Extent
 from caxton.store.rows import Slice
-from caxton.store.scope import EVERYTHING, Scope
 from caxton.store.talk_rows import BidRow, CapabilityRow, ConversationRow, TaskRow
 
 _CONVERSATION: Final = f"SELECT {', '.join(CONVERSATION_COLUMNS)}, seq FROM conversation"
@@ -53,7 +53,7 @@ class Talks:
         open_only: bool,
         before: int,
         limit: int,
-        scope: Scope = EVERYTHING,
+        extent: Extent = EVERYTHING,
     ) -> Slice[ConversationRow]:
         """A page of standings, filtered; `agent` is either party."""
         where = "seq < ?"
@@ -65,8 +65,8 @@ class Talks:
             where, values = f"{where} AND (initiator = ? OR participant = ?)", [*values, agent, agent]
         if open_only:
             where += " AND ended_at IS NULL"
-        more, of_scope = scope.named("initiator", "participant")
-        where, values = where + more, [*values, *of_scope]
+        more, of_extent = extent.named("initiator", "participant")
+        where, values = where + more, [*values, *of_extent]
         rows = self._ask(f"{_CONVERSATION} WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, limit + 1))
         found = [ConversationRow(*row) for row in rows[:limit]]
         return Slice(found, str(found[-1].seq) if len(rows) > limit else None)
@@ -113,7 +113,7 @@ class Talks:
         return [_decode_task(row[0]) for row in rows]
 
     def tasks(
-        self, *, state: str | None, capability: str | None, before: int, limit: int, scope: Scope = EVERYTHING
+        self, *, state: str | None, capability: str | None, before: int, limit: int, extent: Extent = EVERYTHING
     ) -> tuple[list[TaskRow], int | None]:
         """A page of tasks and where the next one begins."""
         where = "seq < ?"
@@ -121,8 +121,8 @@ class Talks:
         for condition, value in (("state = ?", state), ("capability = ?", capability)):
             if value is not None:
                 where, values = f"{where} AND {condition}", [*values, value]
-        more, of_scope = scope.named("capability")
-        where, values = where + more, [*values, *of_scope]
+        more, of_extent = extent.named("capability")
+        where, values = where + more, [*values, *of_extent]
         rows = self._ask(
             f"SELECT seq, document FROM task WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, limit + 1)
         )

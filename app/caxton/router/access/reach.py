@@ -15,7 +15,7 @@ from caxton.protocol.access import Caller, Role
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import CAPABILITY_PREFIX, CLIENT_PREFIX, TOPIC_PREFIX
 from caxton.router.agents import unknown_agent
-from caxton.store import Scope
+from caxton.store import Extent
 
 _ABOUT: Final = ("name", "agent", "sender", "winner", "initiator", "participant")
 """Where the data of an event names an agent that did something, or that it happened to."""
@@ -31,9 +31,9 @@ class Reach:
     own_only: bool = False
 
     @property
-    def scope(self) -> Scope:
+    def extent(self) -> Extent:
         """The same for queries of the store."""
-        return Scope(self.namespace, self.sender if self.own_only else None)
+        return Extent(self.namespace, self.sender if self.own_only else None)
 
     def inside(self, name: str) -> bool:
         """Whether a name lies in the caller's namespace."""

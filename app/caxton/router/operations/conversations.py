@@ -34,7 +34,7 @@ async def list_conversations(desk: Desk, args: ConversationListing, reach: Reach
         open_only=args.open,
         before=read_seq(args.cursor),
         limit=check_limit(args.limit),
-        scope=reach.scope,
+        extent=reach.extent,
     )
     return Page([talk_view(row) for row in found.rows], write_seq(found.next_cursor))
 
@@ -49,7 +49,7 @@ async def get(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> Conversat
         conversation_id=conversation_id,
         limit=check_limit(args.limit),
         cursor=args.cursor,
-        scope=reach.scope,
+        extent=reach.extent,
     )
     if not rows and not found.rows:
         raise CaxtonError(

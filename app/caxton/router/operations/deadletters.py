@@ -37,7 +37,7 @@ async def list_dead(desk: Desk, args: Listing, reach: Reach = EVERYTHING) -> Pag
         agent=args.name,
         limit=check_limit(args.limit),
         cursor=args.cursor,
-        scope=reach.scope,
+        extent=reach.extent,
     )
     ids = [row.message.message_id for row in found.rows]
     holding = {row.message_id for row in await desk.read(desk.store.reader.held_by, ids)}
@@ -125,7 +125,7 @@ async def _ids(desk: Desk, message_ids: list[str], agent: str | None, reach: Rea
             path="message_ids",
             expected="message_ids or agent",
         )
-    return await desk.read(desk.store.reader.dead_ids, agent, limit=MOST_AT_ONCE, scope=reach.scope)
+    return await desk.read(desk.store.reader.dead_ids, agent, limit=MOST_AT_ONCE, extent=reach.extent)
 
 
 async def _in_reach(desk: Desk, message_ids: list[str], reach: Reach) -> list[str]:

@@ -93,7 +93,7 @@ async def list_messages(desk: Desk, args: Listing, reach: Reach = EVERYTHING) ->
         state=on_disk,
         limit=limit,
         cursor=args.cursor,
-        scope=reach.scope,
+        extent=reach.extent,
     )
     items = [message_view(row, [], in_flight=desk.core.in_flight(row.message.message_id)) for row in found.rows]
     if state is not None:  # what is pending on disk may be in flight, and the other way round

@@ -76,7 +76,7 @@ async def list_tasks(desk: Desk, args: TaskListing, reach: Reach = EVERYTHING) -
         capability=args.capability,
         before=read_seq(args.cursor),
         limit=check_limit(args.limit),
-        scope=reach.scope,
+        extent=reach.extent,
     )
     return Page([_view(row, [], reach) for row in rows], write_seq(following))
 

@@ -13,7 +13,7 @@ PREFIXES: Final = ("", "topic:", "capability:")
 """A receiver is an agent, a topic or a capability; each belongs to the namespace before the slash."""
 
 
-class Scope(NamedTuple):
+class Extent(NamedTuple):
     """`namespace` None: all; `sender` None: everybody's."""
 
     namespace: str | None = None
@@ -34,7 +34,7 @@ class Scope(NamedTuple):
         return ("", []) if self.namespace is None else within(self.namespace, *columns)
 
 
-EVERYTHING: Final = Scope()
+EVERYTHING: Final = Extent()
 
 
 def bounds(namespace: str, prefix: str = "") -> tuple[str, str]:

@@ -1,0 +1,44 @@
+"""How many connections one address holds to this worker.
+
+Owns the count. Must never count a balancer: it holds the connections of all its clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from caxton.api.limits.networks import network_of
+
+CONNECTIONS: Final = "connections"
+
+
+class Connections:
+    """At most `most` for each address; `trusts` says whether an address is a balancer's."""
+
+    def __init__(self, most: int, trusts: Callable[[str], bool]) -> None:
+        self._most = most
+        self._trusts = trusts
+        self._open: dict[str, int] = {}
+
+    def enter(self, address: str) -> bool:
+        """Counts one more, if there may be. Every True needs a `leave`."""
+        if not address or self._trusts(address):
+            return True
+        network = network_of(address)
+        count = self._open.get(network, 0)
+        if count >= self._most:
+            return False
+        self._open[network] = count + 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """One of them has ended."""
+        if not address or self._trusts(address):
+            return
+        network = network_of(address)
+        count = self._open.get(network, 0)
+        if count > 1:
+            self._open[network] = count - 1
+        else:
+            self._open.pop(network, None)
