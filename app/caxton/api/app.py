@@ -123,8 +123,8 @@ def _name_route() -> None:
 
 
 def _count_visitors() -> None:
-    """What needs no credentials is paid for by the address; probes and preflights are free."""
-    if request.method != "OPTIONS" and (request.url_rule is None or request.blueprint == documents.blueprint.name):
+    """Paths and methods that are none need no credentials, so the address pays; preflights are free."""
+    if request.method != "OPTIONS" and request.url_rule is None:
         gateway().limits.visited(request.environ)
 
 
