@@ -127,7 +127,7 @@ def send_raw(port: int, data: bytes) -> int:
 
 class _At:
     def __init__(self, port: int) -> None:
-        self.port = port
+        self.port, self.trust = port, None
 
 
 @pytest.mark.parametrize("door", DOORS)

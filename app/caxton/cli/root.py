@@ -5,6 +5,7 @@ Owns the list of verbs. Must never do a verb's work.
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 import click
 
 from caxton import __version__
-from caxton.cli.failures import EXIT_FAILED, exit_code_of, explain
+from caxton.cli.failures import EXIT_FAILED, exit_code_of, explain, printable
 from caxton.cli.lazy import LazyGroup
 from caxton.cli.state import State, output_options
 from caxton.protocol.errors import CaxtonError
@@ -107,7 +108,9 @@ def run(arguments: list[str]) -> int:
         click.echo("interrupted", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)  # it quotes the arguments
+        click.echo(printable(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except CaxtonError as error:
         click.echo(explain(error), err=True)

@@ -72,8 +72,7 @@ def find_target(url: str | None, name: str | None, environ: Mapping[str, str], *
     """The target: `--url`, `$CAXTON_URL`, the context, the local node; `CONFIG_INVALID` when the file is wrong."""
     context = _context(name or environ.get("CAXTON_CONTEXT"), environ)
     chosen = url or environ.get("CAXTON_URL") or (context.url if context else DEFAULT_URL)
-    parts = urlsplit(chosen)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_url(chosen):
         raise _wrong(f"{chosen[:200]!r} is no address of a node", expected="http://host:port or https://host")
     headers = _credentials(context, environ)
     files = context or Context(chosen)
@@ -84,6 +83,14 @@ def find_target(url: str | None, name: str | None, environ: Mapping[str, str], *
         environ.get("CAXTON_CERT_FILE") or files.cert_file,
         environ.get("CAXTON_KEY_FILE") or files.key_file,
     )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that are no IPv6 address, a port that is none
+        return False
 
 
 def contexts_file(environ: Mapping[str, str]) -> Path:
