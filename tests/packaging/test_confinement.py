@@ -42,6 +42,18 @@ WRITES = {
     "caxton-backup.service": {"write data", "write backups"},
     "caxton-restore-drill.service": {"write backups"},
 }
+AS_ROOT = {"caxton-settings.service", "caxton-bootstrap.service"}
+"""Without any capability; what root's files and processes let root do is left."""
+PROCESSES = ("caxton.service", "caxton-admin.service", "caxton-router.service", "caxton-executor.service")
+SHOWN = (
+    *("read database", "read configuration", "read token secret", "read cached code's key", "read memory of init"),
+    *("write configuration", "write data", "write backups", "write /etc", "write /usr", "write /var"),
+    *("temporary file", "set-user-id", "connect", "connect loopback", "message bus", "router.sock"),
+    *("netlink", "raw socket", "fork", "execute", "signal init", "ptrace", "mount", "unshare", "host name"),
+    *("kernel setting", "real time", "personality", "keyring", "perf_event_open", "bpf", "io_uring", "userfaultfd"),
+    "executable memory",
+)
+BEGIN, END = "<!-- table: tests/packaging/test_confinement.py -->\n", "<!-- end of the table -->\n"
 PLACES = ("configuration", "data", "backups", "/etc", "/usr", "/var", "units")
 
 
@@ -96,8 +108,18 @@ def test_no_unit_has_any_privilege(found: dict[str, Found], unit: str) -> None:
         "ptrace",
         "raw socket",
         "personality",
+        "read cached code's key",
+        "read memory of init",
+        "keyring",
+        "perf_event_open",
+        "bpf",
+        "io_uring",
+        "userfaultfd",
     ):
         assert own[forbidden] != "done", forbidden
+    if unit not in AS_ROOT:
+        assert own["read token secret"] != "done"
+        assert own["signal init"] != "done"
     assert own["devices"] == "none"
     assert own["temporary file"] == "done"
 
@@ -138,6 +160,22 @@ def test_the_executor_sees_nothing_of_the_node(found: dict[str, Found]) -> None:
     own = found["caxton-executor.service"]
     assert own["read configuration"] != "done"
     assert own["router.sock"] != "done"
+    assert own["metadata address"] != "done"
+
+
+def test_the_document_says_what_each_process_can_do(found: dict[str, Found]) -> None:
+    text = (Path(__file__).resolve().parents[2] / "app" / "docs" / "sandbox.md").read_text()
+    assert text.partition(BEGIN)[2].partition(END)[0] == table(found)
+
+
+def table(found: dict[str, Found]) -> str:
+    """Attempts by unit: what came of each."""
+    names = [unit.removesuffix(".service") for unit in PROCESSES]
+    lines = [f"| attempt | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for attempt in SHOWN:
+        came = ["**done**" if found[unit][attempt] == "done" else "refused" for unit in PROCESSES]
+        lines.append(f"| {attempt} | {' | '.join(came)} |")
+    return "\n".join(lines) + "\n"
 
 
 def test_the_worker_of_a_running_node_is_in_the_same_walls(node: InstalledNode) -> None:

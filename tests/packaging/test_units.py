@@ -51,7 +51,7 @@ COMMON = {
     "DevicePolicy=closed",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
-    "SystemCallFilter=~@privileged @resources",
+    "SystemCallFilter=~@privileged @resources @keyring @aio",
     "SystemCallErrorNumber=EPERM",
     "LimitCORE=0",
 }
