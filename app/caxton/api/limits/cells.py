@@ -8,11 +8,11 @@ burst holds for every bucket at once. The file is a table of fixed size, eight c
 a full set takes the one that is full again first, so a flood of a million addresses, each of which asks once, pushes
 out buckets that have lost next to nothing, and never one that is empty.
 
-Why a file under a lock: taking and leaving one cost (µs of CPU, one process) 2.5 with `fcntl` ranges, 1.5 with `flock`,
-0.2 with a POSIX semaphore, beside 0.5 for the check itself; to ask the router is a round trip through its loop. A semaphore is held
-for ever by a worker that was killed inside; without a lock two workers would grant the same token twice; the kernel
-takes a `flock` away from whoever dies. One lock for the table and not one for each set: it is held for 2 µs, and both
-buckets of a request are paid, or neither, under it.
+Why a file under a lock: taking and leaving one cost (µs of CPU, one process) 2.5 with `fcntl` ranges, 1.5 with
+`flock`, 0.2 with a POSIX semaphore, beside 0.5 for the check itself; to ask the router is a round trip through its
+loop. A semaphore is held for ever by a worker that was killed inside; without a lock two workers would grant the same
+token twice; the kernel takes a `flock` away from whoever dies. One lock for the table and not one for each set: it is
+held for 2 µs, and both buckets of a request are paid, or neither, under it.
 """
 
 from __future__ import annotations
