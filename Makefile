@@ -33,10 +33,11 @@ host: ## as root: install the Debian packages that the lab, the package and the 
 	sh packaging/host.sh packaging/host-packages.txt .ci/packages.txt
 
 packages: export PIP := $(BIN)/python -m pip
-packages: $(VENV)/.installed ## the packages that tests install: this one, one to upgrade to, one to upgrade from; root
+packages: $(VENV)/.installed ## what tests install, and the image of their machines: this package, one to upgrade to, one from; root
 	test -e $(DEB) || sh packaging/build.sh $(RELEASE) $(VERSION)
 	sh packaging/build.sh $(RELEASE) $(NEXT_VERSION)
 	sh packaging/previous.sh $(RELEASE) | tail -n 1 >$(PREVIOUS)
+	$(LAB) image --release $(RELEASE)
 
 scenario-%: export PATH := $(ANSIBLE):$(PATH)
 scenario-%: export CAXTON_PACKAGE := $(DEB)

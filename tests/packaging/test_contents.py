@@ -12,6 +12,7 @@ import caxton
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = {
+    "etc/apparmor.d/caxton",
     "etc/needrestart/conf.d/caxton.conf",
     "usr/bin/caxton",
     "usr/lib/caxton/bin",
@@ -82,7 +83,7 @@ def test_the_version_is_the_programs(package: Path) -> None:
 
 def test_dpkg_will_never_ask_about_the_configuration(package: Path) -> None:
     control = subprocess.run(["dpkg-deb", "--info", package, "conffiles"], capture_output=True, text=True, check=True)
-    assert control.stdout.split() == ["/etc/needrestart/conf.d/caxton.conf"]
+    assert control.stdout.split() == ["/etc/apparmor.d/caxton", "/etc/needrestart/conf.d/caxton.conf"]
 
 
 def test_it_belongs_to_one_python_and_needs_nothing_but_debians_base(package: Path, site: Path) -> None:
