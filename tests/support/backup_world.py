@@ -52,7 +52,7 @@ def make_world(root: Path, environ: Mapping[str, str] | None = None, **sections:
     merged: dict[str, dict[str, Any]] = {
         "coordination": {"local_state_path": str(root / "data" / "local.db")},
         "messaging": {"low_disk_bytes": "1MB"},
-        "networking": {"bind_address": "127.0.0.1:8080"},
+        "networking": {"bind_address": "127.0.0.1:8080", "metrics_address": "127.0.0.1:9090"},
         "security": {"auth_enabled": False},
         "backup": {"directory": str(root / "backups")},
     }
