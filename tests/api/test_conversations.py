@@ -113,10 +113,10 @@ def test_a_registration_that_cannot_be_is_refused(http: httpx.Client, body: dict
 def test_subscribers_get_what_is_published(http: httpx.Client, deploy: Deploy) -> None:
     first, stopped = deploy(ECHO), deploy(ECHO)
     for name in (first, stopped):
-        assert http.post("/topics/api/news/subscribe", json={"agent": name}).status_code == 200
-    assert [one["agent"] for one in http.get("/topics/api/news").json()["subscribers"]] == sorted([first, stopped])
+        assert http.post("/topics/news/subscribe", json={"agent": name}).status_code == 200
+    assert [one["agent"] for one in http.get("/topics/news").json()["subscribers"]] == sorted([first, stopped])
     assert http.post(f"/agents/{stopped}/stop", json={}).status_code == 200
-    one = {"performative": "inform", "receiver": "topic:api/news", "content": 1, "message_id": new_id()}
+    one = {"performative": "inform", "receiver": "topic:news", "content": 1, "message_id": new_id()}
     answered = http.post("/messages", json=one)
     assert answered.status_code == 202
     deliveries = answered.json()["deliveries"]
@@ -127,9 +127,9 @@ def test_subscribers_get_what_is_published(http: httpx.Client, deploy: Deploy) -
     assert len(http.get(f"/agents/{first}/messages").json()["items"]) == 1
     assert http.get(f"/messages/{one['message_id']}").json()["reply"]["content"]["accepted"] == 1
     topics = {each["name"]: each["count"] for page in pages(http, "/topics", limit=1) for each in page}
-    assert topics["api/news"] == 2
-    assert http.post("/topics/api/news/unsubscribe", json={"agent": stopped}).json()["count"] == 1
-    problem(http.post("/topics/api/news/subscribe", json={"agent": "nobody-is-called-so"}), 404, "AGENT_NOT_FOUND")
+    assert topics["news"] == 2
+    assert http.post("/topics/news/unsubscribe", json={"agent": stopped}).json()["count"] == 1
+    problem(http.post("/topics/news/subscribe", json={"agent": "nobody-is-called-so"}), 404, "AGENT_NOT_FOUND")
 
 
 def test_a_task_is_done_by_the_best_bidder(http: httpx.Client, deploy: Deploy) -> None:

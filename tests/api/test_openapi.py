@@ -61,10 +61,11 @@ def test_the_page_needs_nothing_from_elsewhere(http: httpx.Client) -> None:
 @pytest.fixture
 def prey() -> Iterator[Node]:
     """A node of its own: schemathesis removes what it finds."""
-    with furnished() as made:
+    with furnished(security={"secrets_key": "sCL5vBFlaGExILgn+jl26yUaB6iucJHdoY5IqJ7QlqE="}) as made:
         yield made
 
 
+@pytest.mark.timeout(300)  # every operation, several ways
 def test_the_node_behaves_as_its_document_says(prey: Node) -> None:
     """Schemathesis in a process of its own: it brings threads and warnings that are not ours."""
     command = [
@@ -89,5 +90,5 @@ def test_the_node_behaves_as_its_document_says(prey: Node) -> None:
         "7",
     ]
     (prey.home / "schemathesis.toml").write_text(SCHEMATHESIS)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=prey.home, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=prey.home, timeout=280)
     assert done.returncode == 0, done.stdout[-6000:]

@@ -81,9 +81,10 @@ def run_in(node: InstalledNode, unit: str, probe: str) -> Found:
         ),
         f"ExecStart=/usr/lib/caxton/bin/python3 -I {probe} {node.address}",
         f"StandardOutput=truncate:/run/probe-{unit}",
+        *("[Unit]", "ConditionPathExists="),  # no router runs
     ]
     if unit in WITH_ADDRESS:  # the address is the service's alone; it would be waited for
-        lines += ["[Unit]", "Requires=", "Wants="]
+        lines += ["Requires=", "Wants="]
     node.sh(f"mkdir -p {directory}; cat >{directory}/99-probe.conf", stdin="\n".join(lines) + "\n")
     try:
         node.sh(f"systemctl daemon-reload; systemctl start {unit}")

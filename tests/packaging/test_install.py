@@ -105,6 +105,7 @@ def test_a_secret_in_the_environment_file_reaches_the_api_and_is_not_missed_by_t
     node.sh(
         f"cp -a {config}/production.toml /root/; printf '[security]\\njwt_secret = \"${{JWT_SECRET}}\"\\n'"
         f" >{config}/production.toml; printf 'JWT_SECRET={SECRET}\\n' >{config}/caxton.env"
+        f"; chown root:caxton {config}/caxton.env; chmod 640 {config}/caxton.env"  # others may not read it
     )
     try:
         node.sh("systemctl restart caxton")
@@ -143,7 +144,7 @@ def test_root_alone_reads_the_first_key_and_has_it_until_an_administrator_has_on
         assert node.sh(f"CAXTON_API_KEY={first} caxton --output json agent list").startswith("[")
     finally:
         node.make_key()
-    seen = f"CAXTON_API_KEY={first} caxton agent list 2>&1 || true"
+    seen = f"{{ CAXTON_API_KEY={first} caxton agent list 2>&1 || true; }}"
     node.sh(f"for n in $(seq 20); do {seen} | grep -q UNAUTHORIZED && exit; sleep 0.2; done; exit 1")
     node.sh(f"systemctl restart caxton; until test ! -e {file}; do sleep 0.2; done")
     node.until_ready()
