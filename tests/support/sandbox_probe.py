@@ -99,7 +99,7 @@ def probes(peer: str) -> dict[str, Callable[[], object]]:
         "read cached code's key": lambda: read("/var/cache/caxton-executor/key"),
         "read token secret": lambda: read("/etc/credstore/caxton.jwt_secret"),
         "read memory of init": lambda: read("/proc/1/mem"),
-        "signal init": lambda: os.kill(1, 0) or "done",
+        "signal init": lambda: done(lambda: os.kill(1, 0)),
         "keyring": lambda: call(250, 0, -3, 0),
         "perf_event_open": lambda: call(298, 0, 0, -1, -1, 0),
         "bpf": lambda: call(321, 0, 0, 0),
