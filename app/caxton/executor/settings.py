@@ -28,8 +28,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     scratch_directory: str
     temp_storage_limit_bytes: int
     """This worker's share of the node's limit: all its scratch directories together."""
-    pulley: bool = False
-    """Interpreted code: then no memory of this process ever becomes executable."""
+    engine: str = "native"
+    """`pulley`: interpreted code; then no memory of this process ever becomes executable."""
     reach: Reach = Reach.NOTHING
     granted_directories: list[str] = []
     """What `Reach.GRANTED` reaches besides the scratch directories."""
@@ -37,3 +37,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     """Every store takes 3 to 4 memory maps; Python itself fails at vm.max_map_count (65,530)."""
     slice_seconds: float = 0.002
     idle_timeout_seconds: float = 300.0
+
+    @property
+    def pulley(self) -> bool:
+        """Whether code is interpreted."""
+        return self.engine == "pulley"

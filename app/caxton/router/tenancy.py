@@ -35,6 +35,8 @@ from caxton.store.reader import Reader
 _PAGE: Final = 1_000
 _KILL_SECONDS: Final = 3.0  # after a cancel: one slice for the willing, a kill by the supervisor for the others
 _REMOVED: Final = "the agent was removed before the message could be handled"
+WORKER_SECONDS: Final = 10.0
+"""A worker that has to be started first is waited for at least so long."""
 
 
 class Tenancy:
@@ -79,8 +81,7 @@ class Tenancy:
     async def start_in(self, box: Box) -> Result:
         """The same for the version that a box stands for."""
         agent = box.home.agent
-        timeout = self._boxes.config.runtime.agent_startup_timeout
-        worker = await self.placed(box, timeout)
+        worker = await self.placed(box, self._boxes.config.runtime.agent_startup_timeout)
         result = await self._dispatch.start(box, worker)
         agent.incarnation = max(agent.incarnation, result.incarnation)
         self._commits.changes.incarnations[agent.name] = agent.incarnation
@@ -265,8 +266,11 @@ class Tenancy:
         self._pressures.grown(box)
 
     async def placed(self, box: Box, timeout: float) -> Worker:
-        """A worker for a box, once there is one; `NOT_READY` after `timeout` seconds."""
-        deadline = asyncio.get_running_loop().time() + timeout
+        """A worker for a box, once there is one; `NOT_READY` after `timeout` seconds, or when none can be started.
+
+        What an agent may take to start says nothing about a worker that has to be started for it.
+        """
+        deadline = asyncio.get_running_loop().time() + max(timeout, WORKER_SECONDS)
         while (worker := self._executor.place(box)) is None:
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0 or not await _within(self._changed, left):

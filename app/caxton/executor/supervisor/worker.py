@@ -186,7 +186,7 @@ def _settings_json(
         scratch_directory=str(settings.scratch),
         temp_storage_limit_bytes=settings.temp_storage_limit_bytes,
         idle_timeout_seconds=settings.idle_timeout_seconds,
-        pulley=settings.pulley,
+        engine="pulley" if settings.pulley else "native",
         reach=reach,
         granted_directories=list(settings.shareable_dirs),
     )
