@@ -88,7 +88,8 @@ class Harness:
         options = WorkerSettings(
             worker_id=1, tag="", node="node1", control_fd=control.fileno(), router_fd=router.fileno(),
             pulse_fd=self.pulse_fd, stack_bytes=STACK_BYTES, wasm_features=list(features),
-            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000, engine="pulley" if pulley else "native",
+            scratch_directory=str(self.home / "scratch"), temp_storage_limit_bytes=64_000_000,
+            engine="pulley" if pulley else "native",
             **{"reach": Reach.NOTHING, "granted_directories": [str(self.home), "/tmp"], **settings},
         )  # fmt: skip
         argument = msgspec.json.encode(options).decode()
