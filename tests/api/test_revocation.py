@@ -14,7 +14,7 @@ import pytest
 from api.checks import BASE, problem
 from api.conftest import brief_node
 
-from caxton.api import api_keys, tokens
+from caxton.api import brief
 from caxton.protocol.access import Role
 from support.credentials import ADMIN_BASE, GUARDED, KEY_HEADER, bearer, make_key, token
 from support.node import Node
@@ -72,7 +72,7 @@ def _use(clients: list[httpx.Client], stop: threading.Event) -> None:
 
 
 def test_the_memory_of_a_worker_is_shorter_than_the_promise() -> None:
-    assert max(api_keys.CACHE_SECONDS, tokens.CACHE_SECONDS) <= PROMISED_SECONDS / 2
+    assert brief.SECONDS <= PROMISED_SECONDS / 2
 
 
 def test_an_open_stream_ends_with_the_key(many: Node) -> None:

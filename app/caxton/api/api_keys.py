@@ -6,11 +6,11 @@ Owns the records of keys that this worker knows, for a moment. Must never log a 
 from __future__ import annotations
 
 import time
-from time import monotonic
 from typing import Final
 
 import msgspec
 
+from caxton.api.brief import Brief
 from caxton.api.router_client import RouterClient
 from caxton.api.tokens import RefusedError
 from caxton.config import Config
@@ -19,9 +19,6 @@ from caxton.protocol.keys import key_id_of, key_matches
 from caxton.protocol.operations import Named
 from caxton.protocol.views import KeyRecord
 
-CACHE_SECONDS: Final = 0.5
-"""How long a key may be taken without asking whether it was revoked."""
-_CACHED: Final = 10_000
 _NO_KEY: Final = KeyRecord(key_id="", subject="", salt=b"\0" * 16, digest=b"\0" * 32)
 _decode_record: Final = msgspec.json.Decoder(KeyRecord).decode
 
@@ -32,12 +29,12 @@ class ApiKeys:
     def __init__(self, config: Config, router: RouterClient) -> None:
         self._timeout = config.networking.request_timeout
         self._router = router
-        self._records: dict[str, tuple[float, KeyRecord]] = {}
+        self._records = Brief[str, KeyRecord]()
 
     def record(self, text: str) -> KeyRecord:
         """The record of the key that `text` is; `RefusedError` unless it may be used now."""
         key_id = key_id_of(text)
-        record = self._record(key_id) if key_id else _NO_KEY
+        record = self._records.of(key_id, lambda: self._ask(key_id)) if key_id else _NO_KEY
         # The digest is compared for unknown keys too, so that time does not tell which ids exist.
         matches = key_matches(text, record.salt, record.digest, record.scope)
         expired = record.expires_at is not None and record.expires_at <= time.time()
@@ -45,18 +42,10 @@ class ApiKeys:
             raise RefusedError("this API key is unknown, expired or revoked")
         return record
 
-    def _record(self, key_id: str) -> KeyRecord:
-        known = self._records.get(key_id)
-        if known is not None and known[0] >= monotonic():
-            return known[1]
-        until = monotonic() + CACHE_SECONDS  # counted from before the question: what is answered is never older
+    def _ask(self, key_id: str) -> KeyRecord:
         try:
-            record = _decode_record(self._router.call("key.lookup", Named(key_id), timeout=self._timeout))
+            return _decode_record(self._router.call("key.lookup", Named(key_id), timeout=self._timeout))
         except CaxtonError as error:
             if error.code is not Code.KEY_NOT_FOUND:
                 raise
-            record = _NO_KEY
-        if len(self._records) >= _CACHED:
-            self._records.clear()
-        self._records[key_id] = (until, record)
-        return record
+            return _NO_KEY

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from caxton.api.api_keys import ApiKeys
+from caxton.api.plain import environ_key
 from caxton.api.router_client import RouterClient
 from caxton.api.tokens import RefusedError, Tokens
 from caxton.api.trace import ENVIRON_KEY
@@ -26,22 +27,15 @@ class Authenticator:
 
     def __init__(self, config: Config, router: RouterClient) -> None:
         self.enabled = config.security.auth_enabled
-        self._header = "HTTP_" + config.security.api_key_header.upper().replace("-", "_")
+        self._header = environ_key(config.security.api_key_header)
         self._keys = ApiKeys(config, router)
         self._tokens = Tokens(config, router)
 
-    def caller(self, environ: dict[str, Any]) -> Caller:
+    def identify(self, environ: dict[str, Any]) -> Caller:
         """Who calls, or `UNAUTHORIZED`; on a node without authentication `anonymous`, who may do everything.
 
-        Asked once per request: the environ keeps the answer.
+        Of what holds now: also for whatever goes on after its request was let in.
         """
-        found: Caller | None = environ.get(CALLER)
-        if found is None:
-            found = environ[CALLER] = self.identify(environ)
-        return found
-
-    def identify(self, environ: dict[str, Any]) -> Caller:
-        """As `caller`, of what holds now: for whatever goes on after its request was let in."""
         try:
             return self._identify(environ)
         except RefusedError as refused:

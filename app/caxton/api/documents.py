@@ -25,7 +25,7 @@ _POLICY: Final = f"{POLICY}; style-src 'unsafe-inline'; script-src 'unsafe-inlin
 @operation(Operation("The description of this API", {200: dict}, errors=(Code.RATE_LIMITED,)))
 def description() -> Response:
     """OpenAPI 3.1, made of the models that validate the requests."""
-    return answer(openapi.text(current_app._get_current_object()))  # type: ignore[attr-defined]  # the proxy is no key)
+    return answer(openapi.text(current_app._get_current_object()))  # type: ignore[attr-defined]  # the proxy is no key
 
 
 @blueprint.get("/docs")

@@ -43,7 +43,7 @@ class Gateway:
     def _log_in(self, environ: dict[str, Any]) -> Caller:
         try:
             self.limits.before_login(environ)
-            caller = self.authenticator.caller(environ)
+            caller = environ[CALLER] = self.authenticator.identify(environ)
         except CaxtonError as error:
             self._not_logged_in(environ, error.code)
             raise

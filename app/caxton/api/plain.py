@@ -79,6 +79,11 @@ def read_head(data: bytes) -> Head | None:
     return Head(environ, end + 2, int(length))
 
 
+def environ_key(header: str) -> str:
+    """Where a WSGI environ has the header of this name."""
+    return f"HTTP_{header.upper().replace('-', '_')}"
+
+
 def _key(name: bytes) -> str | None:
     """The environ's key for a header; None for those that are not plain."""
     folded = name.decode().upper().replace("-", "_")

@@ -11,24 +11,21 @@ import re
 import time
 from hashlib import sha256
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, Any, Final
 
 import jwt
 import msgspec
 from msgspec import Meta
 
+from caxton.api.brief import Brief
 from caxton.api.router_client import RouterClient
 from caxton.config import Config, Security, public_key
-from caxton.protocol.access import Role, Scope
+from caxton.protocol.access import JTI, SUBJECT, Role, Scope
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Named
 from caxton.protocol.views import TokenRecord
 
 MOST_BYTES: Final = 4_096
-CACHE_SECONDS: Final = 0.5
-"""How long a token may be taken without asking whether it was revoked. Its end is looked at each time."""
-_CACHED: Final = 10_000
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+").fullmatch
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 
@@ -52,9 +49,9 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Claims(msgspec.Struct, frozen=True):
     """What a token must and may say of its bearer. A token without a role is refused: nobody gets one by silence."""
 
-    sub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")]
+    sub: Annotated[str, Meta(pattern=f"^{SUBJECT}$")]
     exp: float
-    jti: Annotated[str, Meta(pattern="^[!-~]{1,255}$")]
+    jti: Annotated[str, Meta(pattern=f"^{JTI}$")]
     role: Role
     namespace: str | None = None
     agents: tuple[str, ...] | None = None
@@ -131,26 +128,20 @@ class Tokens:
         self._leeway = config.security.jwt_leeway
         self._timeout = config.networking.request_timeout
         self._router = router
-        self._known: dict[bytes, tuple[float, Claims]] = {}
+        self._known = Brief[bytes, Claims]()
 
     def claims(self, text: str) -> Claims:
-        """What the token says; `RefusedError` unless it holds now."""
-        digest = sha256(text.encode()).digest()
-        known = self._known.get(digest)
-        if known is None or known[0] < monotonic():
-            known = self._known[digest] = self._look(text)
-        if known[1].exp + self._leeway <= time.time():
+        """What the token says; `RefusedError` unless it holds now. Its end is looked at each time."""
+        claims = self._known.of(sha256(text.encode()).digest(), lambda: self._look(text))
+        if claims.exp + self._leeway <= time.time():
             raise RefusedError("the token has expired")
-        return known[1]
+        return claims
 
-    def _look(self, text: str) -> tuple[float, Claims]:
-        until = monotonic() + CACHE_SECONDS  # counted from before the question: what is answered is never older
+    def _look(self, text: str) -> Claims:
         claims = self._verifier.claims(text)
         if _decode_record(self._router.call("token.lookup", Named(claims.jti), timeout=self._timeout)).revoked:
             raise RefusedError("the token was revoked")
-        if len(self._known) >= _CACHED:
-            self._known.clear()
-        return until, claims
+        return claims
 
 
 def _claims(found: dict[str, Any]) -> Claims:

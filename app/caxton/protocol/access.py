@@ -17,6 +17,11 @@ _MAX_NAMESPACE: Final = 64
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?").fullmatch
 _PATTERN: Final = re.compile(r"[a-z0-9._/*?-]{1,128}").fullmatch
 
+SUBJECT: Final = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}"
+"""The pattern of whoever a key or a token is for; without anchors, as the next."""
+JTI: Final = r"[!-~]{1,255}"
+"""The pattern of a token's id."""
+
 
 class Role(StrEnum):
     """What somebody is to this node; the value is what keys and tokens say."""

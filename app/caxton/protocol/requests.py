@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from caxton.protocol.access import MAX_PATTERNS, Role
+from caxton.protocol.access import MAX_PATTERNS, SUBJECT, Role
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid, new_id
@@ -113,7 +113,7 @@ class PurgeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /admin/keys. `ttl_seconds` None = no expiry; `agents`: glob patterns, for an agent-client."""
 
-    subject: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")]
+    subject: Annotated[str, Meta(pattern=f"^{SUBJECT}$")]
     role: Role
     namespace: str | None = None
     agents: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_PATTERNS)] | None = None

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from caxton.api.limits.cells import PAID, Bucket, Cells, Rate, rate
 from caxton.api.limits.networks import network_of
+from caxton.api.plain import environ_key
 from caxton.config import Config
 from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError, Code
@@ -54,7 +55,7 @@ class Limits:
         self.count = count
         self._authenticates = security.auth_enabled
         self._enabled = security.rate_limit_enabled
-        self._key_header = "HTTP_" + security.api_key_header.upper().replace("-", "_")
+        self._key_header = environ_key(security.api_key_header)
         self._rate = rate(security.rate_limit_per_second, security.rate_limit_burst)
         self._strangers = rate(security.unauthenticated_per_second, security.unauthenticated_burst)
         run: Path = config.paths.run

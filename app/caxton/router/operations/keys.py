@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from caxton.protocol.access import Scope
+from caxton.protocol.access import SUBJECT, Scope
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.keys import UNBOUND, new_key
 from caxton.protocol.operations import KeyCreate, KeyRotate, Listing, Named, Nothing
@@ -28,7 +28,7 @@ MOST_LIVE: Final = 2
 BOOTSTRAP: Final = "bootstrap"
 """Whose the first key of a node is, until there is an administrator's."""
 BOOTSTRAP_SECONDS: Final = 86_400.0
-_SUBJECT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}").fullmatch
+_SUBJECT: Final = re.compile(SUBJECT).fullmatch
 _KEYS: Final = "\0keys"
 """The lock of everything here; no agent is called so."""
 

@@ -9,6 +9,7 @@ import re
 import time
 from typing import Final
 
+from caxton.protocol.access import JTI
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing, Named, TokenRevoke
 from caxton.protocol.views import Page, TokenRecord, TokenView
@@ -17,7 +18,7 @@ from caxton.router.paging import check_limit, read_last, write_last
 from caxton.router.views import token_view
 from caxton.store import Changes, RevokedTokenRow
 
-_JTI: Final = re.compile(r"[!-~]{1,255}").fullmatch
+_JTI: Final = re.compile(JTI).fullmatch
 
 
 async def revoke(desk: Desk, args: TokenRevoke) -> TokenView:
