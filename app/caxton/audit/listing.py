@@ -15,11 +15,10 @@ from typing import Final
 from caxton.audit import files
 from caxton.audit.reading import BrokenLineError, lines
 from caxton.audit.record import read_line
-from caxton.protocol.audit import AuditListing, Phase, Record
+from caxton.protocol.audit import OK, AuditListing, Phase, Record
 from caxton.telemetry.text import timestamp
 
 FAILED: Final = "failed"
-OK: Final = "ok"
 MOST_BYTES: Final = 32_000_000
 """Of records that one page looks at; their files are about a quarter of that each."""
 _ENDED: Final = re.compile(rb'"phase":"ended","of":([0-9]+)')

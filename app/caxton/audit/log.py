@@ -17,7 +17,7 @@ from typing import Final
 from caxton.audit import files
 from caxton.audit.reading import BrokenLineError, last_record, torn_bytes
 from caxton.audit.record import GENESIS, Draft, write_line
-from caxton.protocol.audit import Actor, Head, Phase
+from caxton.protocol.audit import OK, Actor, Head, Phase
 from caxton.telemetry.text import timestamp
 
 FILE_BYTES: Final = 8_000_000
@@ -150,7 +150,7 @@ class Log:
             os.close(descriptor)
         digest = hashlib.sha256(torn).hexdigest()
         details = {"file": path.name, "torn_bytes": len(torn), "torn_sha256": digest}
-        return Draft(REPAIRED, Phase.EVENT, NOBODY, outcome="ok", details=details)
+        return Draft(REPAIRED, Phase.EVENT, NOBODY, outcome=OK, details=details)
 
     def _step_over(self, path: Path, error: BrokenLineError) -> Draft:
         """The end of the chain cannot be read: it goes on in a new file, and no check will pass over the gap."""

@@ -18,10 +18,8 @@ from caxton.audit.files import directory_of
 from caxton.audit.log import Log
 from caxton.audit.record import Draft, actor_of
 from caxton.protocol.access import local_caller
-from caxton.protocol.audit import Phase
+from caxton.protocol.audit import OK, Phase
 from caxton.protocol.errors import CaxtonError, Code
-
-OK = "ok"
 
 
 @contextmanager

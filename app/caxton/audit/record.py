@@ -25,6 +25,8 @@ _MAX_DEPTH: Final = 4
 _MAX_INTEGER: Final = 1 << 63
 _MARK: Final = b',"hash":"'
 _TAIL: Final = len(_MARK) + 64 + len(b'"}')
+_BLANK: Final = _MARK + b'"}'
+"""How a record ends that has no hash yet."""
 _decode = msgspec.json.Decoder(Record).decode
 _encoder = msgspec.json.Encoder()
 
@@ -43,23 +45,6 @@ class Draft:
     of: int | None = None
 
 
-class _Body(msgspec.Struct, frozen=True):
-    """`Record` without its hash: what is hashed."""
-
-    seq: int
-    time: str
-    node: str
-    action: str
-    phase: Phase
-    of: int | None
-    actor: Actor
-    target: str
-    outcome: str | None
-    details: dict[str, Any]
-    request_id: str
-    previous: str
-
-
 class BrokenLineError(Exception):
     """A line that is no record, or not the one that was written. `edited`: it was a record once."""
 
@@ -75,8 +60,8 @@ def actor_of(caller: Caller) -> Actor:
 
 def write_line(draft: Draft, after: Head, moment: str, node: str) -> tuple[bytes, Head]:
     """The line (with its end) that follows the record `after`, and the head that it makes."""
-    body = _encoder.encode(
-        _Body(
+    blank = _encoder.encode(
+        Record(
             seq=after.seq + 1,
             time=moment,
             node=node,
@@ -89,10 +74,12 @@ def write_line(draft: Draft, after: Head, moment: str, node: str) -> tuple[bytes
             details=bounded(draft.details),
             request_id=text(draft.request_id),
             previous=after.hash,
+            hash="",
         )
     )
-    digest = hashlib.sha256(body).hexdigest()
-    return body[:-1] + _MARK + digest.encode() + b'"}\n', Head(after.seq + 1, digest)
+    members = blank.removesuffix(_BLANK)
+    digest = hashlib.sha256(members + b"}").hexdigest()
+    return members + _MARK + digest.encode() + b'"}\n', Head(after.seq + 1, digest)
 
 
 def read_line(line: bytes) -> Record:

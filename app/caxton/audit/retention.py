@@ -15,7 +15,7 @@ from caxton.audit import files
 from caxton.audit.log import NOBODY, Log
 from caxton.audit.reading import BrokenLineError, last_record
 from caxton.audit.record import Draft
-from caxton.protocol.audit import Phase, Record
+from caxton.protocol.audit import OK, Phase, Record
 from caxton.telemetry.text import timestamp
 
 PRUNED: Final = "audit.pruned"
@@ -38,7 +38,7 @@ def prune(log: Log, days: float, most_bytes: int, clock: Callable[[], float] = t
         "last_hash": last.hash,
         "last_time": last.time,
     }
-    log.append([Draft(PRUNED, Phase.EVENT, NOBODY, outcome="ok", details=details)])
+    log.append([Draft(PRUNED, Phase.EVENT, NOBODY, outcome=OK, details=details)])
     for path in going:
         path.unlink(missing_ok=True)
     files.sync_directory(log.directory)

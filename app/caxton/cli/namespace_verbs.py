@@ -52,9 +52,7 @@ def show(state: State, name: str) -> None:
 @namespace.command("set")
 @click.argument("name")
 @click.option("--agents", type=click.IntRange(min=0), help="How many agents it may have.")
-@click.option(
-    "--messages-per-second", type=click.FloatRange(min=0, min_open=True), help="Messages accepted a second."
-)
+@click.option("--messages-per-second", type=_RATE, help="Messages accepted a second.")
 @click.option("--stored-bytes", type=Size(), help="Waiting messages, dead letters, keys, snapshots; such as 500MB.")
 @click.option("--cpu-seconds-per-minute", type=_RATE, help="CPU time of its agents.")
 @output_options

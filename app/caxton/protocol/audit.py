@@ -6,9 +6,12 @@ Owns these shapes. Must never hash or write: `caxton.audit` does.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+OK: Final = "ok"
+"""The outcome of what went well; every other is an error code, or says what is not known."""
 
 
 class Phase(StrEnum):

@@ -53,7 +53,7 @@ def refuse_new_code() -> bool:
 def confine(profile: Profile) -> None:
     """The last step: from here on every thread may make only the calls of `profile`; any other ends the process.
 
-    `UNSUPPORTED` where there is no filter for this machine or its kernel refuses one.
+    `NOT_READY` where there is no filter for this machine or its kernel refuses one.
     """
     _no_new_privileges()
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # others of this user cannot attach, nor read its memory

@@ -52,6 +52,11 @@ class Bucket:
         return max(0.0, (amount - self.level()) / self.rate)
 
 
+def unknown_namespace(name: str) -> CaxtonError:
+    """The refusal for a namespace that has neither agents nor quotas, or that the caller does not reach."""
+    return CaxtonError(Code.NOT_FOUND, f"no namespace is called {name[:64]!r}", namespace=name[:64])
+
+
 class Account:
     """One namespace's. `held`: its agents may not start anything now."""
 

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.errors import CaxtonError
 from caxton.protocol.messages import Message
 from caxton.protocol.operations import Deploy, Invoke, Named, Submit
 from caxton.protocol.secrets import SecretSet
 from caxton.protocol.views import ItemView
+from caxton.router.access.accounts import unknown_namespace
 from caxton.router.access.bounds import bounded
 from caxton.router.access.reach import Reach
 from caxton.router.secrets import unknown_secret
@@ -106,7 +107,7 @@ def _refused(message: Message, reach: Reach) -> ItemView | None:
 async def _namespace(args: Any, reach: Reach, go: Go) -> Any:
     """About one namespace: the caller's own."""
     if args.name != reach.namespace:
-        raise CaxtonError(Code.NOT_FOUND, f"no namespace is called {args.name[:64]!r}", namespace=args.name[:64])
+        raise unknown_namespace(args.name)
     return await go(args)
 
 

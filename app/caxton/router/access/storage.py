@@ -27,6 +27,7 @@ class Storage:
         self._commits = commits
         self._reader = reader
         self._asked: dict[str, float] = {}
+        self._reading: set[asyncio.Task[None]] = set()
         accounts.measure = self.wanted
 
     def load(self) -> None:
@@ -42,7 +43,9 @@ class Storage:
         now = time.monotonic()
         if now - self._asked.get(account.namespace, -PAUSE_SECONDS) >= PAUSE_SECONDS:
             self._asked[account.namespace] = now
-            asyncio.get_running_loop().create_task(self.read(account))  # nobody waits for it
+            task = asyncio.get_running_loop().create_task(self.read(account))
+            self._reading.add(task)  # nobody waits for it, and the loop alone would let it be collected
+            task.add_done_callback(self._reading.discard)
 
     async def read(self, account: Account) -> None:
         """Reads what is stored when everything accepted so far is on disk."""

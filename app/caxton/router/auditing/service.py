@@ -14,7 +14,7 @@ from typing import Any, Final
 from caxton.audit.log import NOBODY
 from caxton.audit.record import Draft, actor_of
 from caxton.protocol.access import Caller
-from caxton.protocol.audit import Actor, AuditNote, Phase
+from caxton.protocol.audit import OK, Actor, AuditNote, Phase
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.router.auditing.recorder import Recorder
 from caxton.router.auditing.storms import Storms
@@ -39,13 +39,13 @@ class Audit:
         self.storms = Storms(self._tell)
         self._watched: dict[str, tuple[str, str, Actor]] = {}
 
-    def event(self, action: str, target: str = "", outcome: str = "ok", **details: Any) -> None:
+    def event(self, action: str, target: str = "", outcome: str = OK, **details: Any) -> None:
         """Something happened to the node; recorded soon."""
         self._tell(Draft(action, Phase.EVENT, NOBODY, target, outcome, details))
 
     async def started(self, **details: Any) -> None:
         """The node starts; recorded when this returns, or owed."""
-        await self.recorder.owe(Draft("node.start", Phase.EVENT, NOBODY, outcome="ok", details=details))
+        await self.recorder.owe(Draft("node.start", Phase.EVENT, NOBODY, outcome=OK, details=details))
 
     async def close(self) -> None:
         """What was counted is recorded, then that the node stopped; nothing is recorded afterwards."""
@@ -64,7 +64,7 @@ class Audit:
         if found is None and (not job.resumed or job.kind == INVOKE):
             return
         action, target, actor = found or (f"agent.{job.kind}", "", NOBODY)
-        outcome = "ok" if code is None else code.value
+        outcome = OK if code is None else code.value
         details = {"job_id": job.job_id, "action": action}
         self._tell(Draft("job.end", Phase.EVENT, actor, target, outcome, details))
 

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from caxton.audit.record import Draft, actor_of
 from caxton.protocol.access import Caller
-from caxton.protocol.audit import Actor, Phase
+from caxton.protocol.audit import OK, Actor, Phase
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deployed
 from caxton.router.auditing.actions import Action
 from caxton.router.auditing.service import Audit
 
-OK: Final = "ok"
 ACCEPTED: Final = "accepted"
 """A job goes on; its end has a record of its own."""
 UNKNOWN: Final = "unknown"

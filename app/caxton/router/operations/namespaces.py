@@ -15,7 +15,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.namespaces import NAMESPACE_PATTERN, NamespaceSet, NamespaceView, Quota, Usage
 from caxton.protocol.operations import Affected, Listing, Named
 from caxton.protocol.views import Page
-from caxton.router.access.accounts import NO_QUOTA, Account
+from caxton.router.access.accounts import NO_QUOTA, Account, unknown_namespace
 from caxton.router.access.namespaces import agents_of
 from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.desk import Desk
@@ -93,7 +93,7 @@ def _names(desk: Desk) -> list[str]:
 
 def _require(desk: Desk, name: str) -> Account:
     if name not in _names(desk):
-        raise CaxtonError(Code.NOT_FOUND, f"no namespace is called {name[:64]!r}", namespace=name[:64])
+        raise unknown_namespace(name)
     return desk.core.accounts.named(name)
 
 

@@ -16,7 +16,7 @@ from caxton.protocol.operations import OPERATIONS, Named
 from caxton.protocol.views import AgentView
 from caxton.router import deployments, lifecycle
 from caxton.router.access.reach import reach_of
-from caxton.router.access.rules import RULES, addressed
+from caxton.router.access.rules import RULES, Go, addressed
 from caxton.router.auditing.actions import AUDITED
 from caxton.router.auditing.wrap import recorded
 from caxton.router.connection import Answered, Begin, Cancellable, Handler, Operation, Operations, Sink
@@ -147,53 +147,26 @@ def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk:
     return begun
 
 
-def _answering(name: str, answer: Answer, desk: Desk) -> Handler:
-    rule = RULES[name]
-
-    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
-        reach = reach_of(caller)
-        return answer(desk, args) if reach is None else rule(args, reach, partial(answer, desk))
-
-    return handle
-
-
-def _noting(name: str, answer: ForCaller, desk: Desk) -> Handler:
-    rule = RULES[name]
-
-    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
-        reach = reach_of(caller)
-        if reach is None:
-            return answer(desk, args, caller)
-        return rule(args, reach, lambda args: answer(desk, args, caller))
-
-    return handle
-
-
 def _handler(name: str, desk: Desk) -> Handler:
     if name in FOR_CALLER:
-        return _noting(name, FOR_CALLER[name], desk)
-    return (_recording if name in AUDITED else _answering)(name, ANSWERS[name], desk)
-
-
-def _recording(name: str, answer: Answer, desk: Desk) -> Handler:
-    """As `_answering`; what its rule lets through is in the audit before it happens."""
-    rule, action = RULES[name], AUDITED[name]
-
-    def handle(args: Any, _sink: Sink, caller: Caller) -> Awaitable[Any]:
-        reach = reach_of(caller)
-        go = recorded(action, partial(answer, desk), desk.audit, caller)
-        return go(args) if reach is None else rule(args, reach, go)
-
-    return handle
+        asked = FOR_CALLER[name]
+        return _ruled(name, lambda _sink, caller: lambda args: asked(desk, args, caller))
+    go = partial(ANSWERS[name], desk)
+    if name in AUDITED:  # what the rule lets through is in the audit before it happens
+        return _ruled(name, lambda _sink, caller: recorded(AUDITED[name], go, desk.audit, caller))
+    return _ruled(name, lambda _sink, _caller: go)
 
 
 def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:
+    return _ruled(name, lambda sink, _caller: lambda args, *more: stream(desk, args, sink, *more))
+
+
+def _ruled(name: str, make: Callable[[Sink, Caller], Go]) -> Handler:
+    """What `make` gives answers, behind the operation's rule where the caller does not reach everything."""
     rule = RULES[name]
 
     def handle(args: Any, sink: Sink, caller: Caller) -> Awaitable[Any]:
-        reach = reach_of(caller)
-        if reach is None:
-            return stream(desk, args, sink)
-        return rule(args, reach, lambda args, *more: stream(desk, args, sink, *more))
+        go, reach = make(sink, caller), reach_of(caller)
+        return go(args) if reach is None else rule(args, reach, go)
 
     return handle

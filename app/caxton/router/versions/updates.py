@@ -71,7 +71,7 @@ async def update(desk: Desk, args: Update, reach: Reach = EVERYTHING) -> Deploye
         admission.check_module_size(len(args.module))
         sha256 = await desk.modules.put(args.module)
     try:
-        _signed_by(desk, agent, sha256, args.signature, own_module=args.module is not None)
+        _signed(desk, agent, sha256, args.signature, own_module=args.module is not None)
         order = _order(agent, args, sha256, reach.namespace)
         job = await desk.jobs.create(UPDATE, order, agent.name)
     except BaseException:
@@ -126,7 +126,7 @@ async def _candidate(desk: Desk, agent: Agent, order: Order) -> Agent:
     config = bounded(order.change.applied_to(agent.config), order.within)
     limits = admission.check_config(config, desk.config)
     sha256 = order.sha256 if order.own_module else agent.module.sha256
-    signed_by = _signed_by(desk, agent, sha256, order.signature, own_module=order.own_module)
+    signed = _signed(desk, agent, sha256, order.signature, own_module=order.own_module)
     module = await desk.core.prepare(config, sha256, desk.modules.path(sha256), lambda _: None)
     admission.check_module(config, limits, module)
     if order.strategy is Strategy.CANARY:
@@ -134,18 +134,18 @@ async def _candidate(desk: Desk, agent: Agent, order: Order) -> Agent:
     same_code = module.sha256 == agent.module.sha256
     number = desk.versions.newest(agent.name) + 1
     other = candidate(agent, number, config, module, limits, isolated=agent.isolated and same_code)
-    other.signature, other.signed_by = order.signature, signed_by
-    if order.signature is None and not order.own_module:
-        other.signature = agent.signature
+    other.signature, other.signed_by = signed
     return other
 
 
-def _signed_by(desk: Desk, agent: Agent, sha256: str, signature: str | None, *, own_module: bool) -> str | None:
-    """Whose signature the version has: one that came with it, or that of the module which is there already."""
+def _signed(
+    desk: Desk, agent: Agent, sha256: str, signature: str | None, *, own_module: bool
+) -> tuple[str | None, str | None]:
+    """The version's signature, and whose it is: what came with it, or that of the module which is here already."""
     if signature is not None or own_module:
-        return provenance.require_incoming(desk, agent.name, sha256, signature)
+        return signature, provenance.require_incoming(desk, agent.name, sha256, signature)
     provenance.require_kept(desk, agent)
-    return agent.signed_by
+    return agent.signature, agent.signed_by
 
 
 async def _up(desk: Desk, agent: Agent, other: Agent, *, tested: bool = True) -> Box:
