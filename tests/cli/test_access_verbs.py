@@ -51,6 +51,7 @@ def test_nobody_gets_a_role_by_silence_or_by_mistake(
     done = guarded.cli(verb, "create", "--subject", "me", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Error: " in done.stderr
+    assert "\\t" not in done.stderr  # click's own tabs are room, not characters to be shown
 
 
 def test_a_token_says_what_its_bearer_may_do(guarded: ServedNode) -> None:

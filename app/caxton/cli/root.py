@@ -110,7 +110,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)  # it quotes the arguments
-        click.echo(printable(shown.getvalue()), err=True, nl=False)
+        click.echo(printable(shown.getvalue().expandtabs(4)), err=True, nl=False)
         return error.exit_code
     except CaxtonError as error:
         click.echo(explain(error), err=True)
