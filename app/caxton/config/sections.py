@@ -101,7 +101,11 @@ class Coordination:
     journal_mode: str = choice("WAL", "WAL", "DELETE", "TRUNCATE", "PERSIST", upper=True)
     synchronous: str = choice("FULL", "FULL", "EXTRA", "NORMAL", upper=True)
     cluster_enabled: bool = flag(False)
+    node_id: str | None = optional_text(
+        r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "the node's name: a-z 0-9 . -, as in its certificate"
+    )
     bind_addr: str = address("0.0.0.0:7946")
+    gossip_rpc_address: str = address("127.0.0.1:7373")
     advertise_addr: str = text("auto", rf"auto|{_HOST_PORT}|[0-9A-Za-z_.:-]{{1,253}}", '"auto" or an address')
     seeds: tuple[str, ...] = words((), _HOST_PORT, 'an address "host:port"')
     gossip_interval: float = duration("200ms", "1ms", "1m")

@@ -19,6 +19,7 @@ from caxton.protocol.errors import CaxtonError
 from caxton.provenance import Trust
 from caxton.router.agents import Registry
 from caxton.router.auditing.service import Audit
+from caxton.router.cluster.service import Cluster
 from caxton.router.core import Core
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
@@ -52,6 +53,8 @@ class Desk:
     node: str
     marks: Marks
     audit: Audit
+    cluster: Cluster | None = None
+    """None: this node is alone."""
     trust: Trust = field(default_factory=Trust)
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)

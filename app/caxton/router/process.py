@@ -18,6 +18,7 @@ from caxton.config import Config
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
+from caxton.router.cluster.service import Cluster
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -76,7 +77,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
-    node = socket.gethostname()
+    node = config.coordination.node_id or socket.gethostname()
     audit = Audit(config.paths.audit, node)
     return Desk(
         config=config,
@@ -89,6 +90,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         node=node,
         marks=Marks(config.paths.data),
         audit=audit,
+        cluster=Cluster(node) if config.coordination.cluster_enabled else None,
         trust=Trust.load(config.security.trusted_keys),
     )
 

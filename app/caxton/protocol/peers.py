@@ -1,0 +1,146 @@
+"""What crosses the links between nodes (spec/cluster.md): arguments of the `peer.*` operations, and registry records.
+
+Owns their shapes. Must never open a link. A node of this release talks to one of the release before: fields are only
+ever added, with defaults, and unknown ones are passed over.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from caxton.protocol.access import Caller
+from caxton.protocol.agents import ModuleInfo
+from caxton.protocol.messages import Message
+
+LINK_VERSION: Final = 1
+OLDEST_LINK_VERSION: Final = 1
+"""What this release still talks to."""
+LINK_PATH: Final = "/internal/v1/link"
+LINK_UPGRADE: Final = "caxton-link/1"
+NODE_ID: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
+"""The pattern of a node's name, without anchors: a host name, and the name in the node's certificate."""
+
+
+class NodeState(StrEnum):
+    """What a node says of itself."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    LEFT = "left"
+
+
+class PeerOpen(msgspec.Struct, frozen=True):
+    """First call on a link, by the API worker that has seen the certificate: `node_id` is its name."""
+
+    node_id: str
+    link_version: int
+    address: str = ""
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """A heartbeat, and its answer. `reaches`: whom the sender has answered heartbeats from; `at`: its clock, seconds.
+
+    `boot_id` tells one life of a router from the next; `digest` is of its registry; `link_version` what it speaks.
+    """
+
+    node_id: str
+    boot_id: str
+    at: float
+    state: NodeState = NodeState.ACTIVE
+    reaches: tuple[str, ...] = ()
+    digest: str = ""
+    software: str = ""
+    link_version: int = LINK_VERSION
+    api_address: str = ""
+
+
+class Forward(msgspec.Struct, frozen=True):
+    """Any operation, to be answered by the node that gets it. `args` as in `Call`; `hops` that it has made so far."""
+
+    op: str
+    args: bytes
+    caller: Caller
+    hops: int = 1
+    origin: str = ""
+
+
+class Relay(msgspec.Struct, frozen=True):
+    """A call for `node`, which the asker cannot reach; made once, never by way of a third."""
+
+    node: str
+    op: str
+    args: bytes
+    timeout_seconds: float = 30.0
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """A message out of an outbox. `accepted_at`: there, seconds; `delivery` as in the store."""
+
+    message: Message
+    accepted_at: float
+    delivery: str
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """Messages out of the outbox of `origin`, in order."""
+
+    origin: str
+    posted: list[Posted]
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """One entry of the registry. `hlc`: hybrid logical clock (milliseconds << 16 | counter); `writer`: node id.
+
+    `seq`: the writer's own counter, without gaps. `body` is msgpack of what `kind` says, kept as it came, so that
+    fields of a newer release survive; None for a tombstone.
+    """
+
+    kind: str
+    name: str
+    hlc: int
+    writer: str
+    seq: int
+    body: bytes | None
+
+
+class Pull(msgspec.Struct, frozen=True):
+    """Asks for what the asker lacks: `vector` says how far it has each writer's changes."""
+
+    vector: dict[str, int]
+    limit: int = 1_000
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """Records that the asker lacked, and how far it is when it has taken them all; `more`: ask again."""
+
+    records: list[Record]
+    vector: dict[str, int]
+    more: bool = False
+
+
+class AgentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a record of kind `agent`: what every node knows of an agent, wherever it runs.
+
+    `config` is the JSON of the `AgentConfig`, kept as text: one of a newer release need not be readable to be
+    forwarded to. `status`: `running` or `stopped`, what is wanted. `home` None: without durable state. `epoch` grows
+    whenever the home changes; a node that finds a higher one than its own no longer runs the agent.
+    """
+
+    name: str
+    agent_id: str
+    version: int
+    status: str
+    config: bytes
+    module: ModuleInfo
+    deployed_at: float
+    home: str | None = None
+    replicas: int | str = 1
+    node: str | None = None
+    epoch: int = 1
+    capabilities: tuple[str, ...] = ()
+    descriptor: Any = None
+    signature: str | None = None
+    signed_by: str | None = None

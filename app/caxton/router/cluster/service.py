@@ -1,0 +1,15 @@
+"""The parts of this node's membership in one place, as the desk holds them.
+
+Owns nothing itself. Must never grow logic: each part has a module of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Cluster:
+    """`node_id`: this node's name, also in its certificate."""
+
+    node_id: str
