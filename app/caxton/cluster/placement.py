@@ -63,7 +63,7 @@ def hosts(agent: Placed, active: Sequence[str]) -> list[str]:
 
 
 def decider(name: str, agent: Placed | None, active: Sequence[str], pin: str | None = None) -> str | None:
-    """The node that makes the changes to an agent, one after the other; of a new name, the one that it would live on."""
+    """The node that makes changes to an agent, one by one; of a new name, the one that it would live on."""
     if agent is not None:
         return next(iter(hosts(agent, active)), None)
     return pin if pin is not None else first(name, active)
