@@ -14,6 +14,7 @@ import msgspec
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
+from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
@@ -336,4 +337,10 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "secret.rekey": (Nothing, Rekeyed),
     "audit.list": (AuditListing, AuditPage),
     "audit.note": (AuditNotes, Affected),
+    "cluster.status": (Nothing, ClusterView),
+    "cluster.nodes": (Nothing, Page),
+    "cluster.report": (Nothing, Page),
+    "cluster.ledger": (Nothing, ClusterLedger),
+    "cluster.drain": (NodeDrain, DrainView),
+    "cluster.undrain": (Named, Nothing),
 }
