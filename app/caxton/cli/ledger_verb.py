@@ -19,9 +19,7 @@ COLUMNS = {field.upper(): field for field in LedgerRow.__struct_fields__}
 
 
 @click.command()
-@click.option(
-    "--cluster", "everybody", is_flag=True, help="The accounts of every node, and their sum."
-)
+@click.option("--cluster", "everybody", is_flag=True, help="The accounts of every node, and their sum.")
 @output_options
 @pass_state
 def ledger(state: State, everybody: bool) -> int:

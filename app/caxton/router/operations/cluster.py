@@ -25,6 +25,7 @@ from caxton.router.desk import Desk
 from caxton.router.operations import gate
 from caxton.router.operations import node as ops_node
 from caxton.router.operations.cluster_ledger import add_up
+from caxton.router.operations.cluster_verdict import problems
 from caxton.router.readiness import is_draining
 from caxton.router.timing.times import rfc3339
 
@@ -64,10 +65,8 @@ async def undrain(desk: Desk, args: Named, caller: Caller) -> Nothing:
 
 def _require_member(desk: Desk, node: str) -> None:
     if node != desk.node:
-        known = [desk.node]
-        raise CaxtonError(
-            Code.NOT_FOUND, f"no node is called {node[:64]!r}; there is {', '.join(known)}", path="node", expected=known
-        )
+        words = f"no node is called {node[:64]!r}; there is {desk.node}"
+        raise CaxtonError(Code.NOT_FOUND, words, path="node", expected=[desk.node])
 
 
 def _of_one(desk: Desk) -> ClusterView:
@@ -83,11 +82,12 @@ def _of_one(desk: Desk) -> ClusterView:
         clock_offset_seconds=0.0,
         homes=len(desk.registry),
     )
+    found = problems([itself], [], expected_nodes=1, majority=True)
     return ClusterView(
         node_id=desk.node,
         alone=True,
-        whole=True,
-        problems=[],
+        whole=not found,
+        problems=found,
         expected_nodes=1,
         majority=True,
         majority_since=rfc3339(desk.started_at),
