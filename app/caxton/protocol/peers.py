@@ -105,6 +105,14 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     body: bytes | None
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """How far a copy has one writer's changes, and the last tombstone of its that was let go there. Both `hlc`."""
+
+    writer: str
+    upto: int
+    collected: int = 0
+
+
 class Pull(msgspec.Struct, frozen=True):
     """Asks for what the asker lacks: `vector` says up to which `hlc` it has each writer's changes; empty: everything.
 
