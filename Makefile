@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run installed test test-machines test-rest lint check-dependencies format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -18,6 +18,7 @@ VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.p
 NEXT_VERSION := 9.9.9
 DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
 MACHINE_ROOMS := tests/ansible tests/infra tests/monitoring tests/packaging
+CORE_ROOMS := tests/executor tests/router tests/store
 # Holds the path of the package that an upgrade comes from.
 PREVIOUS := build/deb/$(RELEASE)/previous
 
@@ -32,12 +33,12 @@ installed: $(VENV)/.installed $(ANSIBLE_VENV)/.installed toolchains ## what runs
 test: installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
-# The two halves of `make test`, which may run side by side: each remembers by itself what failed (TESTS=--last-failed).
-test-machines: installed ## the tests in rooms that boot machines or run this host's daemons
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/machines $(MACHINE_ROOMS) $(TESTS)
-
-test-rest: installed ## all others
-	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/rest $(MACHINE_ROOMS:%=--ignore=%) $(TESTS)
+# The three parts of `make test`, which may run side by side. Each remembers by itself what failed (TESTS=--last-failed).
+test-machines: ROOMS = $(MACHINE_ROOMS)
+test-core: ROOMS = $(CORE_ROOMS)
+test-rest: ROOMS = $(addprefix --ignore=,$(MACHINE_ROOMS) $(CORE_ROOMS))
+test-machines test-core test-rest: installed ## the tests in rooms that boot machines or run daemons; of router, executor, store; all others
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(ROOMS) $(TESTS)
 
 host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need
 	sh packaging/host.sh packaging/host-packages.txt .ci/packages.txt
