@@ -34,10 +34,10 @@ test: installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
 # The three parts of `make test`, which may run side by side. Each remembers by itself what failed (TESTS=--last-failed).
-test-machines: ROOMS = $(MACHINE_ROOMS)
-test-core: ROOMS = $(CORE_ROOMS)
-test-rest: ROOMS = $(addprefix --ignore=,$(MACHINE_ROOMS) $(CORE_ROOMS))
-test-machines test-core test-rest: installed ## the tests in rooms that boot machines or run daemons; of router, executor, store; all others
+test-machines: ROOMS = $(MACHINE_ROOMS) ## a part of it: what boots machines, runs this host's daemons or Ansible
+test-core: ROOMS = $(CORE_ROOMS) ## a part of it: router, executor, store
+test-rest: ROOMS = $(addprefix --ignore=,$(MACHINE_ROOMS) $(CORE_ROOMS)) ## a part of it: every other room
+test-machines test-core test-rest: installed
 	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(ROOMS) $(TESTS)
 
 host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need
