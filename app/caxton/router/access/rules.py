@@ -201,4 +201,7 @@ RULES: Final[dict[str, Rule]] = {
     "node.probe": Rule(_node),
     "node.log_level": Rule(_node),
     "node.gc": Rule(_node),
+    "peer.open": Rule(_node),
+    "peer.beat": Rule(_node),
+    "peer.relay": Rule(_node),
 }

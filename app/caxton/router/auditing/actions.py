@@ -166,6 +166,7 @@ AUDITED: Final[dict[str, Action]] = {
 
 _MESSAGE: Final = "the path of messages: the ledger accounts for every one"
 _READ: Final = "reads only"
+_NODES: Final = "between nodes; what is asked on somebody's behalf is recorded where it is done"
 NOT_AUDITED: Final[dict[str, str]] = {
     "submit": _MESSAGE,
     "invoke": _MESSAGE,
@@ -206,6 +207,9 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "node.probe": "executes a module of the node's own, changes nothing",
     "audit.list": _READ,
     "audit.note": "is a record itself",
+    "peer.open": _NODES,
+    "peer.beat": _NODES,
+    "peer.relay": _NODES,
     "cluster.status": _READ,
     "cluster.nodes": _READ,
     "cluster.report": _READ,

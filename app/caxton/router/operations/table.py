@@ -32,6 +32,7 @@ from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import peers as ops_peers
 from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
@@ -129,10 +130,16 @@ FOR_CALLER: Final[dict[str, ForCaller]] = {
     "cluster.ledger": ops_cluster.ledger,
     "cluster.drain": ops_cluster.drain,
     "cluster.undrain": ops_cluster.undrain,
+    "peer.beat": ops_peers.beat,
+    "peer.relay": ops_peers.relay,
 }
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
-STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
+STREAMS: Final[dict[str, Stream]] = {
+    "agent.logs": ops_agents.logs,
+    "events": ops_node.events,
+    "peer.open": ops_peers.open_link,
+}
 
 
 def make_operations(desk: Desk) -> Operations:
