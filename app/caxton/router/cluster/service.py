@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from caxton.cluster.gossip import Gossip
+
 
 @dataclass(slots=True)
 class Cluster:
-    """`node_id`: this node's name, also in its certificate."""
+    """`node_id`: this node's name, also in its certificate. `gossip`: who is a member, as serf sees it."""
 
     node_id: str
+    gossip: Gossip
