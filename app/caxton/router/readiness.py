@@ -13,6 +13,7 @@ from typing import Final
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.peers import NodeState
 from caxton.protocol.views import Readiness
+from caxton.router.cluster import assembly
 from caxton.router.desk import Desk
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,13 @@ def disk_is_low(desk: Desk) -> bool:
 async def watch(desk: Desk) -> None:
     """Keeps `desk.low_disk` true to the disk, and says when the node becomes ready or stops being it.
 
-    The other nodes are told by gossip whether this one takes new work.
+    The other nodes are told whether this one takes new work.
     """
     before: Readiness | None = None
     while True:
         desk.low_disk = await asyncio.to_thread(disk_is_low, desk)
         if desk.cluster is not None:
-            desk.cluster.gossip.set_tags(state=NodeState.DRAINING if is_draining(desk) else NodeState.ACTIVE)
+            assembly.say(desk.cluster, NodeState.DRAINING if is_draining(desk) else NodeState.ACTIVE)
         now = readiness(desk)
         if now != before:
             log.info("readiness: %s", ", ".join(now.reasons) or "ready")

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caxton.cluster.gossip import Gossip
+from caxton.cluster.links import Peers
+from caxton.cluster.membership import Members
+from caxton.router.cluster.beats import Beats
 
 
 @dataclass(slots=True)
@@ -16,3 +19,10 @@ class Cluster:
 
     node_id: str
     gossip: Gossip
+    links: Peers
+    beats: Beats
+
+    @property
+    def members(self) -> Members:
+        """Who is a member, who can be reached, whether this side is the majority: now."""
+        return self.beats.members
