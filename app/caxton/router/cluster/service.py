@@ -15,7 +15,7 @@ from caxton.router.cluster.beats import Beats
 
 @dataclass(slots=True)
 class Cluster:
-    """`node_id`: this node's name, also in its certificate."""
+    """`node_id`: this node's name, also in its certificate. `gossip`: who is a member, as serf sees it."""
 
     node_id: str
     gossip: Gossip
