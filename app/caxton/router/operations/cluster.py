@@ -25,7 +25,7 @@ from caxton.router.desk import Desk
 from caxton.router.operations import gate
 from caxton.router.operations import node as ops_node
 from caxton.router.operations.cluster_ledger import add_up
-from caxton.router.operations.cluster_verdict import problems
+from caxton.router.cluster.verdict import problems
 from caxton.router.readiness import is_draining
 from caxton.router.timing.times import rfc3339
 

@@ -1,0 +1,101 @@
+"""The cluster as this node sees it, in one view.
+
+Owns how the parts' figures become one picture. Must never ask another node, nor keep a figure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+
+from caxton import __version__
+from caxton.cluster.gossip.members import GossipMember
+from caxton.protocol.cluster import ClusterView, MemberView, OutboxView, Path, RegistryView
+from caxton.protocol.peers import LINK_VERSION
+from caxton.router.cluster.service import Cluster
+from caxton.router.cluster.verdict import problems
+from caxton.router.desk import Desk
+from caxton.router.timing.times import rfc3339
+
+
+def picture(desk: Desk, cluster: Cluster) -> ClusterView:
+    """Everything that `caxton cluster status` shows."""
+    own, members = desk.config.coordination, cluster.members
+    outbox = outboxes(cluster)
+    seen = with_counts(cluster, member_views(cluster), outbox)
+    registry = RegistryView()
+    found = problems(seen, outbox, expected_nodes=own.expected_nodes, majority=members.majority)
+    return ClusterView(
+        node_id=desk.node,
+        alone=False,
+        whole=not found,
+        problems=found,
+        expected_nodes=own.expected_nodes,
+        majority=members.majority,
+        majority_since=rfc3339(cluster.healing.majority_since),
+        partition_mode=own.partition_mode,
+        members=seen,
+        outbox=outbox,
+        registry=registry,
+        handovers=[],
+    )
+
+
+def member_views(cluster: Cluster) -> list[MemberView]:
+    """This node and every other that serf still knows."""
+    known: Mapping[str, GossipMember] = cluster.gossip.members()
+    return [_member(cluster, node, known.get(node)) for node in sorted({cluster.node_id, *known})]
+
+
+def _member(cluster: Cluster, node: str, known: GossipMember | None) -> MemberView:
+    members, figures = cluster.members, cluster.links.figures_of(node)
+    state = members.states.get(node)
+    view = MemberView(
+        node_id=node,
+        address="" if known is None else known.api_address,
+        state=str(state if state is not None else members.out.get(node, "unknown")),
+        path=path_to(cluster, node),
+        software="" if known is None else known.software,
+        link_version=None if known is None else known.link_version,
+    )
+    if node == cluster.node_id:
+        itself = {"software": __version__, "link_version": LINK_VERSION, "registry_equal": True}
+        return msgspec.structs.replace(view, **itself, clock_offset_seconds=0.0)
+    beat = cluster.healing.beats.get(node)
+    return msgspec.structs.replace(
+        view,
+        last_beat_seconds=_age(None if figures is None else figures.answered_at),
+        rtt_seconds=None if figures is None else figures.rtt_seconds,
+        clock_offset_seconds=cluster.beats.clocks.ahead.get(node),
+        registry_equal=None if beat is None or not beat.digest else beat.digest == cluster.beats.digest,
+    )
+
+
+def path_to(cluster: Cluster, node: str) -> Path:
+    """How this node reaches another."""
+    members = cluster.members
+    if node == cluster.node_id:
+        return Path.ITSELF
+    if node in members.direct:
+        return Path.DIRECT
+    return Path.RELAY if node in members.reachable else Path.NONE
+
+
+def outboxes(cluster: Cluster) -> list[OutboxView]:
+    """What waits here for agents elsewhere."""
+    return []
+
+
+def with_counts(cluster: Cluster, members: list[MemberView], outbox: list[OutboxView]) -> list[MemberView]:
+    """The members with what lives there and what waits here for them."""
+    waits: Counter[str] = Counter()
+    for line in outbox:
+        waits[line.node or ""] += line.messages
+    return [msgspec.structs.replace(member, outbox=waits[member.node_id]) for member in members]
+
+
+def _age(at: float | None) -> float | None:
+    return None if at is None else max(0.0, time.time() - at)
