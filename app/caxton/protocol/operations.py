@@ -19,7 +19,7 @@ from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
-from caxton.protocol.peers import Beat, PeerOpen, Relay
+from caxton.protocol.peers import Beat, Delta, Module, ModulePart, PeerOpen, Pull, Relay
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -352,6 +352,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "peer.open": (PeerOpen, Nothing),
     "peer.beat": (Beat, Beat),
     "peer.relay": (Relay, Any),
+    "peer.pull": (Pull, Delta),
+    "peer.module": (Module, ModulePart),
     "cluster.status": (Nothing, ClusterView),
     "cluster.nodes": (Nothing, Page),
     "cluster.report": (Nothing, Page),

@@ -5,12 +5,16 @@ Owns nothing itself. Must never grow logic: each part has a module of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from caxton.cluster.gossip import Gossip
 from caxton.cluster.links import Peers
 from caxton.cluster.membership import Members
 from caxton.router.cluster.beats import Beats
+from caxton.router.cluster.modules import Fetching
+from caxton.router.cluster.pulling import Pulling
+from caxton.router.cluster.records import Records
 
 
 @dataclass(slots=True)
@@ -21,6 +25,11 @@ class Cluster:
     gossip: Gossip
     links: Peers
     beats: Beats
+    records: Records
+    pulling: Pulling
+    fetching: Fetching
+    reconciled: Counter[str]
+    """Agents that were brought up here or ended, as the registry says, and tries that failed."""
 
     @property
     def members(self) -> Members:
