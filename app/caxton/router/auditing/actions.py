@@ -216,4 +216,5 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "cluster.nodes": _READ,
     "cluster.report": _READ,
     "cluster.ledger": _READ,
+    "peer.ran": _READ,
 }

@@ -15,6 +15,7 @@ from caxton import __version__
 from caxton.cluster.gossip.members import GossipMember
 from caxton.protocol.cluster import ClusterView, MemberView, OutboxView, Path, RegistryView
 from caxton.protocol.peers import LINK_VERSION
+from caxton.router.cluster.everywhere import homes, replicas
 from caxton.router.cluster.service import Cluster
 from caxton.router.cluster.verdict import problems
 from caxton.router.desk import Desk
@@ -26,7 +27,6 @@ def picture(desk: Desk, cluster: Cluster) -> ClusterView:
     own, members = desk.config.coordination, cluster.members
     outbox = outboxes(cluster)
     seen = with_counts(cluster, member_views(cluster), outbox)
-    registry = RegistryView()
     found = problems(seen, outbox, expected_nodes=own.expected_nodes, majority=members.majority)
     return ClusterView(
         node_id=desk.node,
@@ -39,7 +39,7 @@ def picture(desk: Desk, cluster: Cluster) -> ClusterView:
         partition_mode=own.partition_mode,
         members=seen,
         outbox=outbox,
-        registry=registry,
+        registry=_registry(cluster),
         handovers=[],
     )
 
@@ -64,13 +64,12 @@ def _member(cluster: Cluster, node: str, known: GossipMember | None) -> MemberVi
     if node == cluster.node_id:
         itself = {"software": __version__, "link_version": LINK_VERSION, "registry_equal": True}
         return msgspec.structs.replace(view, **itself, clock_offset_seconds=0.0)
-    beat = cluster.healing.beats.get(node)
     return msgspec.structs.replace(
         view,
         last_beat_seconds=_age(None if figures is None else figures.answered_at),
         rtt_seconds=None if figures is None else figures.rtt_seconds,
         clock_offset_seconds=cluster.beats.clocks.ahead.get(node),
-        registry_equal=None if beat is None or not beat.digest else beat.digest == cluster.beats.digest,
+        registry_equal=cluster.likeness.equal(node),
     )
 
 
@@ -94,7 +93,18 @@ def with_counts(cluster: Cluster, members: list[MemberView], outbox: list[Outbox
     waits: Counter[str] = Counter()
     for line in outbox:
         waits[line.node or ""] += line.messages
-    return [msgspec.structs.replace(member, outbox=waits[member.node_id]) for member in members]
+    lives, runs = homes(cluster), replicas(cluster)
+    return [
+        msgspec.structs.replace(one, homes=lives[one.node_id], replicas=runs[one.node_id], outbox=waits[one.node_id])
+        for one in members
+    ]
+
+
+def _registry(cluster: Cluster) -> RegistryView:
+    copy = cluster.records.registry
+    tombstones = len(copy.tombstones())
+    differs = cluster.likeness.differs_seconds(cluster.members.reachable)
+    return RegistryView(copy.digest(), len(copy) - tombstones, tombstones, differs)
 
 
 def _age(at: float | None) -> float | None:

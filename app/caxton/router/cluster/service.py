@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from caxton.cluster.gossip import Gossip
 from caxton.cluster.links import Peers
 from caxton.cluster.membership import Members
 from caxton.router.cluster.beats import Beats
+from caxton.router.cluster.likeness import Likeness
 from caxton.router.cluster.modules import Fetching
 from caxton.router.cluster.pulling import Pulling
 from caxton.router.cluster.records import Records
+
+if TYPE_CHECKING:  # it works on the desk, and the desk names this
+    from caxton.router.cluster.healing import Healing
 
 
 @dataclass(slots=True)
@@ -30,6 +35,8 @@ class Cluster:
     fetching: Fetching
     reconciled: Counter[str]
     """Agents that were brought up here or ended, as the registry says, and tries that failed."""
+    likeness: Likeness
+    healing: Healing
 
     @property
     def members(self) -> Members:
