@@ -43,9 +43,8 @@ def cluster_metrics(prefix: str, figures: Mapping[str, Any]) -> Iterator[Metric]
             if (value := figures.get(name)) is not None:
                 yield family(f"{prefix}_cluster_{name}", words, value=float(value))
     yield _by_label(prefix, "members", "Nodes by what they are", "state", figures["members"])
-    yield _by_label(
-        prefix, "outbox_messages", "Messages that wait here for a node", "node", figures["outbox_messages"]
-    )
+    waiting = figures["outbox_messages"]
+    yield _by_label(prefix, "outbox_messages", "Messages that wait here for a node", "node", waiting)
     for name, words in _PEER_GAUGES.items():
         values = {node: peer[name] for node, peer in figures["peers"].items() if peer[name] is not None}
         yield _by_label(prefix, f"peer_{name}", words, "node", values)

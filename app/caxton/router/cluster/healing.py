@@ -1,7 +1,7 @@
 """Reports of cuts: written down as they begin and end, and made complete by what the other side says.
 
-Owns `data/cluster-reports.json`, which outlives the router. Must never act on a cut: members, forwarding and hand-overs
-do, each for itself.
+Owns `data/cluster-reports.json`, which outlives the router. Must never act on a cut: members, forwarding and
+hand-overs do, each for itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -117,7 +117,7 @@ class Healing:
         await self.keep()
 
 
-async def executions(desk: Desk, cluster: Cluster) -> Mapping[str, int]:
+async def executions(desk: Desk, cluster: Cluster) -> dict[str, int]:
     """How many messages of each agent without durable state have ended here by an execution."""
     await desk.core.write_counts()
     counted = await desk.read(desk.store.reader.ledger)
@@ -139,7 +139,7 @@ def _report(cut: Cut) -> HealReport:
 
 
 def _load(path: Path) -> list[Cut]:
-    """What an earlier life wrote; a file that cannot be read is put aside, since a report is no reason not to start."""
+    """What an earlier life wrote. A file that cannot be read begins anew: a report is no reason not to start."""
     try:
         return _decode(path.read_bytes())
     except FileNotFoundError:
