@@ -19,7 +19,7 @@ from caxton.router.cluster.records import Records
 
 @dataclass(slots=True)
 class Cluster:
-    """`node_id`: this node's name, also in its certificate."""
+    """`node_id`: this node's name, also in its certificate. `gossip`: who is a member, as serf sees it."""
 
     node_id: str
     gossip: Gossip
