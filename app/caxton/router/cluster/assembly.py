@@ -13,7 +13,6 @@ from caxton.cluster.gossip.members import Standing
 from caxton.cluster.links import Peers
 from caxton.cluster.registry import Clock, Registry
 from caxton.config import Config, link_context, split_address
-from caxton.protocol.peers import NodeState
 from caxton.router.cluster.beats import Beats
 from caxton.router.cluster.healing import Healing
 from caxton.router.cluster.install import Installing
@@ -72,12 +71,6 @@ def admits(cluster: Cluster, config: Config, node_id: str) -> bool:
     if seen is not None:
         return seen.standing is not Standing.LEFT
     return node_id in {split_address(seed)[0] for seed in config.coordination.seeds}
-
-
-def say(cluster: Cluster, state: NodeState) -> None:
-    """Tells the other nodes how this one is, by heartbeats and by gossip."""
-    cluster.beats.say(state)
-    cluster.gossip.set_tags(state=state)
 
 
 async def run(desk: Desk, cluster: Cluster) -> None:
