@@ -15,8 +15,9 @@ from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.errors import ErrorBody
-from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
+from caxton.protocol.peers import Awaited, Deliver, Forward
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -336,4 +337,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "secret.rekey": (Nothing, Rekeyed),
     "audit.list": (AuditListing, AuditPage),
     "audit.note": (AuditNotes, Affected),
+    "peer.forward": (Forward, Any),
+    "peer.deliver": (Deliver, list[ItemView]),
+    "peer.outcome": (Awaited, Outcome),
 }

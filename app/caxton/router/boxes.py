@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from caxton.config import Config
 from caxton.protocol.agents import Instance
@@ -226,6 +227,37 @@ class Box:
         return self.mailbox.count + self.reserved
 
 
+class Elsewhere(Protocol):
+    """Messages for agents that live on other nodes; `router.cluster.outbox.Outboxes` is it."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether the message is for another node to handle."""
+
+    def offer(self, message: Message, delivery: str) -> Entry:
+        """Accepts one; raises the refusal."""
+
+    def enter(self, message: Message, delivery: str) -> Entry:
+        """The same without any check."""
+
+    def let_go(self, receiver: str) -> None:
+        """The agent lives here from now on."""
+
+    def is_leaving(self, entry: Entry) -> bool:
+        """Whether another node has the message, or may have it."""
+
+    def cancel(self, entry: Entry) -> None:
+        """Ends a message that no other node can have; any other stays."""
+
+    def load(self, receiver: str) -> int | None:
+        """How many messages wait here for an agent elsewhere; None: it takes none, or is unknown."""
+
+    def offered(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Agents elsewhere, and the capabilities that they offer."""
+
+    def follow(self, message: Message) -> None:
+        """Whoever waits here for a message that another node has gets its outcome from there."""
+
+
 class Boxes:
     """Boxes by agent, live messages by id, and the sums that the node's bounds are about."""
 
@@ -244,6 +276,8 @@ class Boxes:
         self.queued_bytes = 0
         self._body_budget = body_budget_bytes
         self._bodies = 0
+        self.elsewhere: Elsewhere | None = None
+        """None: the node is alone, and every agent lives here or nowhere."""
 
     def __iter__(self) -> Iterator[Box]:
         return iter(list(self._boxes.values()))
@@ -260,6 +294,8 @@ class Boxes:
 
     def add(self, agent: Agent, spec: AgentSpec) -> Box:
         """A closed box for an agent."""
+        if self.elsewhere is not None:
+            self.elsewhere.let_go(agent.name)
         box = Box(agent, spec, 0, account=self.accounts.of(agent.name))
         box.idle.set()
         self._boxes[agent.name] = box

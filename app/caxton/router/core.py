@@ -25,6 +25,7 @@ from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
 from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
+from caxton.router.cancelling import Cancelling
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.egress import Egress
@@ -110,6 +111,7 @@ class Core:
 
     def _make_services(self, store: Store) -> None:
         addressing = self.talking.addressing
+        cancel = Cancelling(self._boxes, self._outcomes, self._dispatch).cancel
         self.snapshots = Snapshots(self._commits, store.reader, self._emit)
         self._egress = Egress(self._boxes, self._commits)
         self.secrets = Secrets(self._boxes.config.security, self._commits, store.reader)
@@ -140,9 +142,9 @@ class Core:
             store.reader,
         )
         self._calls = Calls(
-            self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, self._cancel_entry
+            self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, cancel
         )
-        self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, cancel).begin
         self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
@@ -289,6 +291,11 @@ class Core:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
 
+    def resting(self, name: str) -> Box | None:
+        """The mailbox of an agent that is here and takes nothing now: what is accepted all the same waits in it."""
+        agent = self._registry.get(name)
+        return None if agent is None else self._tenancy.box(agent)
+
     def is_open(self, name: str) -> bool:
         """Whether the agent's mailbox is open: what is in it is handled."""
         box = self._boxes.get(name)
@@ -365,18 +372,6 @@ class Core:
         message = timer_message(agent, box.agent.agent_id, timer_id)
         if message.message_id not in self._boxes.live:
             self._intake.enter(box, message, DURABLE)
-
-    def _cancel_entry(self, entry: Entry) -> None:
-        box = self._boxes.get(entry.agent)
-        if box is None or entry.place is Place.GONE:
-            return
-        if entry.place is not Place.OUT:
-            self._outcomes.cancel_waiting(box, entry)
-            return
-        entry.cancelled = True
-        flight = box.flight(entry.exec_id)
-        if flight is not None:
-            self._dispatch.cancel(flight)
 
     def _isolate(self, box: Box) -> None:
         """An agent that forced a kill runs in a worker of its own from now on."""

@@ -249,9 +249,16 @@ class Tenancy:
         after = 0
         while rows := self._reader.pending(only, after=after, limit=_PAGE):
             for row in rows:
-                if (box := boxes.get(row.message.receiver)) is not None:
+                if (box := boxes.get(row.message.receiver)) is not None and not self._leaves(row):
                     self._recover(box, row)
             after = rows[-1].seq
+
+    def _leaves(self, row: MessageRow) -> bool:
+        """Whether another node handles it, or may have it already."""
+        elsewhere = self._boxes.elsewhere
+        return elsewhere is not None and (
+            row.message.message_id in self._boxes.live or elsewhere.takes(row.message)
+        )
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)

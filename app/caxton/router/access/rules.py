@@ -195,4 +195,7 @@ RULES: Final[dict[str, Rule]] = {
     "node.probe": Rule(_node),
     "node.log_level": Rule(_node),
     "node.gc": Rule(_node),
+    "peer.forward": Rule(_node),
+    "peer.deliver": Rule(_node),
+    "peer.outcome": Rule(_node),
 }

@@ -199,4 +199,7 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "node.probe": "executes a module of the node's own, changes nothing",
     "audit.list": _READ,
     "audit.note": "is a record itself",
+    "peer.forward": "what is asked on somebody's behalf is recorded as that",
+    "peer.deliver": _MESSAGE,
+    "peer.outcome": _MESSAGE,
 }

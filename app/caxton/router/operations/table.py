@@ -26,6 +26,7 @@ from caxton.router.operations import audit as ops_audit
 from caxton.router.operations import capabilities as ops_capabilities
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
+from caxton.router.operations import forwarded as ops_forwarded
 from caxton.router.operations import gate as ops_gate
 from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
@@ -42,6 +43,8 @@ from caxton.router.versions import rollouts, updates
 Answer = Callable[..., Awaitable[Any]]
 """Of desk and arguments, and (where its rule says so) of the caller's reach."""
 ForCaller = Callable[[Desk, Any, Caller], Awaitable[Any]]
+Wrap = Callable[[str, Go, Caller, Sink], Go]
+"""What stands between an operation's rule and its answer."""
 Stream = Callable[..., Awaitable[Any]]
 """The same, with the sink behind the arguments."""
 
@@ -120,23 +123,46 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.rekey": ops_secrets.rekey,
     "audit.list": ops_audit.list_records,
 }
-FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
+FOR_CALLER: Final[dict[str, ForCaller]] = {
+    "audit.note": ops_audit.note,
+    "peer.deliver": ops_forwarded.deliver,
+    "peer.outcome": ops_forwarded.outcome,
+}
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
-STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
+STREAMS: Final[dict[str, Stream]] = {
+    "agent.logs": ops_agents.logs,
+    "events": ops_node.events,
+    "peer.forward": ops_forwarded.forward,
+}
 
 
 def make_operations(desk: Desk) -> Operations:
-    """Every operation of the protocol, bound to `desk`, behind the rule of how far its caller must reach."""
+    """Every operation of the protocol, bound to `desk`, behind the rule of how far its caller must reach.
+
+    In a cluster other nodes answer some of them; what those pass on to this one is answered by a table of its own.
+    """
+    if desk.cluster is None:
+        return _table(desk, _as_it_is)
+    forwarding = desk.cluster.forwarding
+    forwarding.arrived = _table(desk, forwarding.arriving)
+    return _table(desk, forwarding.entering)
+
+
+def _table(desk: Desk, wrap: Wrap) -> dict[str, Operation]:
     table: dict[str, Operation] = {}
     for name, (arguments, _result) in OPERATIONS.items():
         decode = msgspec.msgpack.Decoder(arguments).decode
         if name in STREAMS:
-            table[name] = Operation(decode, _streaming(name, STREAMS[name], desk))
+            table[name] = Operation(decode, _streaming(name, STREAMS[name], desk, wrap))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
-            table[name] = Operation(decode, _handler(name, desk), begin)
+            table[name] = Operation(decode, _handler(name, desk, wrap), begin)
     return table
+
+
+def _as_it_is(_op: str, go: Go, _caller: Caller, _sink: Sink) -> Go:
+    return go
 
 
 def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk: Desk) -> Begin:
@@ -147,18 +173,22 @@ def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk:
     return begun
 
 
-def _handler(name: str, desk: Desk) -> Handler:
+def _handler(name: str, desk: Desk, wrap: Wrap) -> Handler:
     if name in FOR_CALLER:
         asked = FOR_CALLER[name]
         return _ruled(name, lambda _sink, caller: lambda args: asked(desk, args, caller))
     go = partial(ANSWERS[name], desk)
-    if name in AUDITED:  # what the rule lets through is in the audit before it happens
-        return _ruled(name, lambda _sink, caller: recorded(AUDITED[name], go, desk.audit, caller))
-    return _ruled(name, lambda _sink, _caller: go)
+    if name not in AUDITED:
+        return _ruled(name, lambda sink, caller: wrap(name, go, caller, sink))
+    action = AUDITED[name]  # what the rule lets through is in the audit before it happens
+    return _ruled(name, lambda sink, caller: wrap(name, recorded(action, go, desk.audit, caller), caller, sink))
 
 
-def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:
-    return _ruled(name, lambda sink, _caller: lambda args, *more: stream(desk, args, sink, *more))
+def _streaming(name: str, stream: Stream, desk: Desk, wrap: Wrap) -> Handler:
+    def make(sink: Sink, caller: Caller) -> Go:
+        return wrap(name, lambda args, *more: stream(desk, args, sink, *more), caller, sink)
+
+    return _ruled(name, make)
 
 
 def _ruled(name: str, make: Callable[[Sink, Caller], Go]) -> Handler:

@@ -1,0 +1,39 @@
+"""How forwarding is put together over the parts of a router.
+
+Owns their wiring. Must never be called on a node that is alone.
+"""
+
+from __future__ import annotations
+
+from caxton.router.cluster.arrivals import Arrivals
+from caxton.router.cluster.forwarding import Forwarding
+from caxton.router.cluster.forwarding_messages import Passing
+from caxton.router.cluster.outbox import Outboxes
+from caxton.router.cluster.places import Places
+from caxton.router.cluster.records import record_of, records_of, was_removed
+from caxton.router.cluster.service import Cluster
+from caxton.router.desk import Desk
+
+
+def furnish(desk: Desk, cluster: Cluster) -> None:
+    """Gives the desk's cluster its forwarding; from now on messages for agents elsewhere have a place to go."""
+    talking = desk.core.talking
+    places = Places(
+        cluster.node_id,
+        members=lambda: cluster.members,
+        record=lambda name: record_of(desk, name),
+        hosted=lambda name: desk.registry.get(name) is not None,
+        records=lambda: records_of(desk),
+        is_removed=lambda name: was_removed(desk, name),
+    )
+    outboxes = Outboxes(talking.boxes, talking.outcomes, places, cluster.links, desk.spawn)
+    talking.boxes.elsewhere = outboxes
+    forwarding = Forwarding(places, cluster.links)
+    cluster.places = places
+    cluster.outboxes = outboxes
+    cluster.forwarding = forwarding
+    cluster.passing = forwarding.passing = Passing(
+        outboxes, talking.intake, talking.capabilities, forwarding
+    )
+    cluster.arrivals = Arrivals(talking.boxes, talking.intake, talking.outcomes, places, desk.core.resting)
+    cluster.beats.watch(lambda _before, _after: outboxes.changed())
