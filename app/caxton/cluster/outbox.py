@@ -3,9 +3,9 @@
 Owns the order, the windows and the pauses between attempts. Pure: it reads no clock and sends nothing, so that the
 simulation runs it as it is.
 
-For one receiver and one node there is at most one batch under way. An agent without durable state has several nodes: a
-conversation of which something is under way waits for that, should its owner be another node meanwhile; so the order
-within a conversation holds whatever the members do.
+For one receiver and one node there is at most one batch under way. An agent without durable state has several nodes:
+a conversation of which something is under way waits for that, should its owner be another node meanwhile; so the
+order within a conversation holds whatever the members do.
 """
 
 from __future__ import annotations
@@ -186,9 +186,7 @@ class Outbox(Generic[One]):
             sizes[batch.node] = sizes.get(batch.node, 0) + item.size
         return [self._begin(queue, batch) for batch in made.values() if batch.items]
 
-    def _open(
-        self, receiver: str, queue: _Queue[One], made: dict[str, Batch[One]], node: str
-    ) -> Batch[One] | None:
+    def _open(self, receiver: str, queue: _Queue[One], made: dict[str, Batch[One]], node: str) -> Batch[One] | None:
         if node in queue.under_way:
             return None
         if node not in made:

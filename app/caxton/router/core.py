@@ -36,7 +36,7 @@ from caxton.router.followers import Followers
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE
 from caxton.router.invocations import Invocations
-from caxton.router.mailbox import Entry, Place
+from caxton.router.mailbox import Place
 from caxton.router.meters import Meters
 from caxton.router.pressure import Pressures
 from caxton.router.probe import Probe
@@ -141,9 +141,7 @@ class Core:
             self._commits,
             store.reader,
         )
-        self._calls = Calls(
-            self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, cancel
-        )
+        self._calls = Calls(self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, cancel)
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, cancel).begin
         self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(

@@ -1,8 +1,8 @@
 """Messages out of other nodes' outboxes, and the outcomes that those ask for.
 
-Owns their acceptance here: the checks of acceptance were made there, so what is left is who lives here, room, and the
-id, by which a message that came before is not taken twice. Must never pass one on: a node that is not the agent's says
-so.
+Owns their acceptance here: the checks of acceptance were made there, so what is left is who lives here, room, and
+the id, by which a message that came before is not taken twice. Must never pass one on: a node that is not the agent's
+says so.
 """
 
 from __future__ import annotations
@@ -147,4 +147,3 @@ class Arrivals:
 def _settled(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
     if not future.done():
         future.set_result(outcome)
-

@@ -1,8 +1,8 @@
 """Operations that another node answers: passed on once, or answered here.
 
-Owns the step between an operation's rule and its handler, on the node that is asked and on the one that answers. What
-came from another node is answered here or refused (`not_here`), never passed on again, so nothing goes in circles. The
-caller travels along: the answering node applies its reach again, and its audit names it.
+Owns the step between an operation's rule and its handler, on the node that is asked and on the one that answers.
+What came from another node is answered here or refused (`not_here`), never passed on again, so nothing goes in
+circles. The caller travels along: the answering node applies its reach again, and its audit names it.
 """
 
 from __future__ import annotations
@@ -249,4 +249,3 @@ def _is_forwarded(found: msgspec.Raw) -> bool:
         return msgspec.json.decode(found, type=_State).state == State.FORWARDED
     except msgspec.MsgspecError:
         return False
-

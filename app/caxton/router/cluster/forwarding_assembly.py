@@ -32,8 +32,6 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     cluster.places = places
     cluster.outboxes = outboxes
     cluster.forwarding = forwarding
-    cluster.passing = forwarding.passing = Passing(
-        outboxes, talking.intake, talking.capabilities, forwarding
-    )
+    cluster.passing = forwarding.passing = Passing(outboxes, talking.intake, talking.capabilities, forwarding)
     cluster.arrivals = Arrivals(talking.boxes, talking.intake, talking.outcomes, places, desk.core.resting)
     cluster.beats.watch(lambda _before, _after: outboxes.changed())

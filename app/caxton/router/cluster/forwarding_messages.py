@@ -1,8 +1,8 @@
 """Messages of clients for agents on other nodes: passed on at once while that is possible, else through the outbox.
 
-Owns that choice. A message that may have been passed on when its link broke goes through the outbox under the same id,
-and is dropped at the other end if it is there: never lost, never doubled. Must never pass a message by one that waits
-in the outbox.
+Owns that choice. A message that may have been passed on when its link broke goes through the outbox under the same
+id, and is dropped at the other end if it is there: never lost, never doubled. Must never pass a message by one that
+waits in the outbox.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Passing:
         with self._outboxes.kept_here([one.message_id for one in mine]):
             rest = iter(await here(Submit(mine)) if mine else [])
         return [
-            ItemView(one.message_id, error=refused[one.message_id].body()) if one.message_id in refused else next(rest)
+            ItemView(one.message_id, error=refused[one.message_id].body())
+            if one.message_id in refused
+            else next(rest)
             for one in args.messages
         ]
 
@@ -181,4 +183,3 @@ def _may_wait(error: CaxtonError) -> bool:
 
 def _is_stranger(item: ItemView) -> bool:
     return item.error is not None and is_not_here(CaxtonError.from_body(item.error))
-

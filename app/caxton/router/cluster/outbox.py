@@ -1,9 +1,9 @@
 """The durable outbox: messages that this node has accepted for agents that live elsewhere.
 
 Owns them from their acceptance until another node has them durably (`forwarded`), or they end here. They are pending
-rows like any other, so a crash loses none; a resend is dropped at the other end by its id. A `request` of a guest stays
-until its outcome is there, as the guest's waiter gets that. Must never run anything, nor pass a message on that is not
-durable here.
+rows like any other, so a crash loses none; a resend is dropped at the other end by its id. A `request` of a guest
+stays until its outcome is there, as the guest's waiter gets that. Must never run anything, nor pass a message on that
+is not durable here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -23,10 +23,11 @@ from caxton.cluster.outbox import Batch, Outbox
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.messages import Message, Outcome, State
 from caxton.protocol.names import TASK_PREFIX, TASKS
-from caxton.protocol.peers import Awaited, Deliver, Posted
+from caxton.protocol.peers import Deliver, Posted
 from caxton.protocol.views import ItemView
 from caxton.router.agents import unknown_agent
 from caxton.router.boxes import Boxes
+from caxton.router.cluster.outbox_outcomes import Abroad, Calls, ForgottenError
 from caxton.router.cluster.places import STOPPED, Places, unreachable
 from caxton.router.intake import EPHEMERAL, REQUEST, digest_of, full, new_entry, require_size
 from caxton.router.mailbox import Entry, Place
@@ -35,28 +36,16 @@ from caxton.router.replies import answer, failure_content
 from caxton.store import Accept, CommitResult, MessageRow, Settle
 
 DELIVER: Final = "peer.deliver"
-OUTCOME: Final = "peer.outcome"
 DELIVER_SECONDS: Final = 15.0
-LOOK_SECONDS: Final = 60.0
-"""How long one question for an outcome lasts; then it is asked again."""
 _AGAIN: Final = frozenset(
     {Code.MAILBOX_FULL, Code.STORAGE_FULL, Code.NOT_READY, Code.DRAINING, Code.RATE_LIMITED, Code.INTERNAL_ERROR}
 )
 """Refusals of a moment; every other one ends the message."""
-_PAUSE: Final = 0.2
 _PAGE: Final = 1_000
 _FORWARDED: Final = Outcome(State.FORWARDED)
 _items: Final = msgspec.json.Decoder(list[ItemView]).decode
-_outcome: Final = msgspec.json.Decoder(Outcome).decode
 
 log = logging.getLogger(__name__)
-
-
-class Calls(Protocol):
-    """The links to other nodes."""
-
-    async def call(self, node: str, op: str, args: Any, *, timeout: float) -> bytes:
-        """The JSON of the answer; raises its refusal, or `NOT_READY` where the node cannot be reached."""
 
 
 class Outboxes:
@@ -72,6 +61,7 @@ class Outboxes:
         self.places = places
         self._peers = peers
         self._spawn = spawn
+        self._abroad = Abroad(places, peers, self._aftermath.waiters, spawn)
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox[Entry] = Outbox()
         self._asked: dict[str, Entry] = {}
@@ -317,26 +307,19 @@ class Outboxes:
 
     def follow(self, message: Message) -> None:
         """Whoever waits here for a message that another node has gets its outcome from there."""
-        self._spawn(self._follow(message))
-
-    async def _follow(self, message: Message) -> None:
-        waiters = self._aftermath.waiters
-        while waiters.waits(message.message_id) and not self._stopped:
-            outcome = await self._look(message)
-            if outcome is not None:
-                waiters.settle(message.message_id, outcome)
+        self._abroad.follow(message)
 
     async def _ask(self, entry: Entry) -> None:
         """Waits for the outcome of a guest's request."""
         message = self._outcomes.message_of(entry)
-        while entry.place is not Place.GONE and not self._stopped:
+        while entry.message_id in self._asked and not self._stopped:
             try:
-                outcome = await self._look(message)
-            except _Forgotten:
+                outcome = await self._abroad.look(message)
+            except ForgottenError:
                 del self._asked[entry.message_id]
                 self._put(entry)  # that node has lost what it had: it gets it once more
                 return
-            if outcome is not None and entry.place is not Place.GONE:
+            if outcome is not None:
                 self._came_back(entry, message, outcome)
                 return
 
@@ -348,22 +331,6 @@ class Outboxes:
             self._outcomes.follow_step(reply)
         self._settle(entry, outcome)
         self._aftermath.call(partial(self._aftermath.tell, entry, outcome))
-
-    async def _look(self, message: Message) -> Outcome | None:
-        """The outcome where the message is now; None: not yet, or nobody can say now."""
-        node = self.places.of_message(message.receiver, message.conversation_id)
-        if node is None or node == self.places.node_id or not self.places.reaches(node):
-            await asyncio.sleep(_PAUSE)
-            return None
-        args = Awaited(message.message_id, LOOK_SECONDS)
-        try:
-            return _outcome(await self._peers.call(node, OUTCOME, args, timeout=LOOK_SECONDS + DELIVER_SECONDS))
-        except CaxtonError as error:
-            if error.code is Code.MESSAGE_NOT_FOUND:
-                raise _Forgotten from error
-            if error.code is not Code.EXECUTION_TIMEOUT:
-                await asyncio.sleep(_PAUSE)
-            return None
 
     def _refused(self, entry: Entry, error: ErrorBody) -> None:
         """The node where the agent lives will never take it: a dead letter here, and its sender is told."""
