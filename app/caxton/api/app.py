@@ -33,6 +33,7 @@ from caxton.api import (
 from caxton.api.converters import AgentName, MessageId, TopicName
 from caxton.api.front import ENVIRON_ROUTE, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, gateway, trace
+from caxton.api.link import Links
 from caxton.api.permissions import PREFIX, required
 from caxton.api.problems import render
 from caxton.config import Config
@@ -79,7 +80,7 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
     app.before_request(_name_route)
     app.before_request(_count_visitors)
     app.before_request(_admit)
-    return Front(app, short_cut=short_cut, observe=observe)
+    return Front(app, short_cut=short_cut, observe=observe, links=Links(app.extensions[EXTENSION]))
 
 
 def create_admin_app(config: Config) -> Front:

@@ -3,6 +3,7 @@
 Owns the table of operations: name, argument struct, result type. Must never carry HTTP.
 Many calls are in flight on one connection; answers come in any order. A stream (`events`, `agent.logs`
 with `follow`) is many `Item` frames and then a `Reply`; `Hangup` ends it.
+`peer.*` is what nodes ask of each other: after `peer.open` a connection takes nothing else, before it none of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
-from caxton.protocol.peers import Awaited, Deliver, Forward
+from caxton.protocol.peers import Awaited, Beat, Deliver, Forward, PeerOpen, Relay
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -93,8 +94,18 @@ class Item(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     item: bytes
 
 
+class Farewell(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """Router → another node: no further call is taken on this link, `last` was the last one.
+
+    What was taken is answered before the link ends; what was sent behind it never began, and is to be sent again.
+    """
+
+    last: int
+
+
 ToRouter = Call | Hangup
 FromRouter = Reply | Fail | Item
+FromPeer = Reply | Fail | Item | Farewell
 
 # ---- arguments -------------------------------------------------------------------------------------
 
@@ -340,4 +351,10 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "peer.forward": (Forward, Any),
     "peer.deliver": (Deliver, list[ItemView]),
     "peer.outcome": (Awaited, Outcome),
+    "peer.open": (PeerOpen, Nothing),
+    "peer.beat": (Beat, Beat),
+    "peer.relay": (Relay, Any),
 }
+
+LINK_OPERATIONS: Final = frozenset(name for name in OPERATIONS if name.startswith("peer.") and name != "peer.open")
+"""What nodes ask of each other, over their links; nobody asks it on another connection, and nothing else there."""

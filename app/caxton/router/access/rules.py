@@ -198,4 +198,7 @@ RULES: Final[dict[str, Rule]] = {
     "peer.forward": Rule(_node),
     "peer.deliver": Rule(_node),
     "peer.outcome": Rule(_node),
+    "peer.open": Rule(_node),
+    "peer.beat": Rule(_node),
+    "peer.relay": Rule(_node),
 }

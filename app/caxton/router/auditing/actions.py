@@ -159,6 +159,7 @@ AUDITED: Final[dict[str, Action]] = {
 
 _MESSAGE: Final = "the path of messages: the ledger accounts for every one"
 _READ: Final = "reads only"
+_NODES: Final = "between nodes; what is asked on somebody's behalf is recorded where it is done"
 NOT_AUDITED: Final[dict[str, str]] = {
     "submit": _MESSAGE,
     "invoke": _MESSAGE,
@@ -202,4 +203,7 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "peer.forward": "what is asked on somebody's behalf is recorded as that",
     "peer.deliver": _MESSAGE,
     "peer.outcome": _MESSAGE,
+    "peer.open": _NODES,
+    "peer.beat": _NODES,
+    "peer.relay": _NODES,
 }

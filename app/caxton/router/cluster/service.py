@@ -5,11 +5,33 @@ Owns nothing itself. Must never grow logic: each part has a module of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from caxton.cluster.gossip import Gossip
+from caxton.cluster.links import Peers
+from caxton.cluster.membership import Members
+from caxton.router.cluster.beats import Beats
+
+if TYPE_CHECKING:  # they work on the desk's parts, and the desk names this
+    from caxton.router.cluster.arrivals import Arrivals
+    from caxton.router.cluster.forwarding import Forwarding
+    from caxton.router.cluster.outbox import Outboxes
 
 
 @dataclass(slots=True)
 class Cluster:
-    """`node_id`: this node's name, also in its certificate."""
+    """`node_id`: this node's name, also in its certificate. What `furnish` gives is there once the desk is."""
 
     node_id: str
+    gossip: Gossip
+    links: Peers
+    beats: Beats
+    forwarding: Forwarding = field(init=False)
+    outboxes: Outboxes = field(init=False)
+    arrivals: Arrivals = field(init=False)
+
+    @property
+    def members(self) -> Members:
+        """Who is a member, who can be reached, whether this side is the majority: now."""
+        return self.beats.members

@@ -32,6 +32,7 @@ from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import peers as ops_peers
 from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
@@ -127,6 +128,8 @@ FOR_CALLER: Final[dict[str, ForCaller]] = {
     "audit.note": ops_audit.note,
     "peer.deliver": ops_forwarded.deliver,
     "peer.outcome": ops_forwarded.outcome,
+    "peer.beat": ops_peers.beat,
+    "peer.relay": ops_peers.relay,
 }
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
@@ -134,6 +137,7 @@ STREAMS: Final[dict[str, Stream]] = {
     "agent.logs": ops_agents.logs,
     "events": ops_node.events,
     "peer.forward": ops_forwarded.forward,
+    "peer.open": ops_peers.open_link,
 }
 
 
