@@ -23,7 +23,7 @@ from caxton.router.agents import Agent, exchange_versions
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
 from caxton.router.versions.gauge import Gauge
-from caxton.store import ExecutionRow
+from caxton.store import ExecutionRow, MessageRow
 
 FOLLOWERS = 7
 """Messages that may wait in the worker behind the one that a quick agent handles: they cross over together."""
@@ -238,6 +238,9 @@ class Elsewhere(Protocol):
 
     def enter(self, message: Message, delivery: str) -> Entry:
         """The same without any check."""
+
+    def take_up(self, row: MessageRow) -> None:
+        """A pending message of which only the row is left."""
 
     def let_go(self, receiver: str) -> None:
         """The agent lives here from now on."""

@@ -29,9 +29,8 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     outboxes = Outboxes(talking.boxes, talking.outcomes, places, cluster.links, desk.spawn)
     talking.boxes.elsewhere = outboxes
     forwarding = Forwarding(places, cluster.links)
-    cluster.places = places
     cluster.outboxes = outboxes
     cluster.forwarding = forwarding
-    cluster.passing = forwarding.passing = Passing(outboxes, talking.intake, talking.capabilities, forwarding)
+    forwarding.passing = Passing(outboxes, talking.intake, talking.capabilities, forwarding)
     cluster.arrivals = Arrivals(talking.boxes, talking.intake, talking.outcomes, places, desk.core.resting)
     cluster.beats.watch(lambda _before, _after: outboxes.changed())

@@ -100,7 +100,7 @@ async def _parts(
 ) -> tuple[dict[str, _Part], list[str]]:
     async def one(node: str) -> _Part | None:
         try:
-            return _part(await ask(node, msgspec.structs.replace(args, cursor=before.get(node))))
+            return _part(await ask(node, msgspec.structs.replace(args, cursor=before.get(node) or None)))
         except CaxtonError as error:
             if is_unreachable(error):
                 return None

@@ -148,8 +148,8 @@ class Passing:
             try:
                 answer = msgspec.Raw(await self._ask.call(node, "invoke", order, caller))
             except CaxtonError as error:
-                if not _may_wait(error) or not self._may_go_again(args, error):
-                    raise
+                if not _may_wait(error) or (args.delivery is Delivery.EPHEMERAL and is_unreachable(error)):
+                    raise  # an ephemeral message is its caller's to send again: it may have run
             else:
                 self._keep(args.message, chosen)
                 return answer
@@ -161,11 +161,6 @@ class Passing:
         """Whether something for the agent is on its way already: what comes later goes behind it, durably."""
         node = self._places.of_message(message.receiver, message.conversation_id, message.message_id)
         return node is not None and self._places.reaches(node) and bool(self._outboxes.count(message.receiver))
-
-    def _may_go_again(self, args: Invoke, error: CaxtonError) -> bool:
-        """An ephemeral message that may have run leaves no trace by which a second run could be told."""
-        not_run = not is_unreachable(error) or error.details.get("not_sent") is True
-        return args.delivery is not Delivery.EPHEMERAL or args.idempotent or not_run
 
     def _chosen(self, message: Message) -> Message:
         if message.receiver.startswith(CAPABILITY_PREFIX):
