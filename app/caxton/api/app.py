@@ -15,6 +15,7 @@ from caxton.api import (
     agents,
     audit,
     capabilities,
+    cluster,
     conversations,
     dead_letters,
     deployments,
@@ -54,6 +55,7 @@ _PUBLIC: Final = (
     audit,
     namespaces,
     secrets,
+    cluster,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

@@ -15,6 +15,7 @@ import msgspec
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
+from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
@@ -354,6 +355,12 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "peer.open": (PeerOpen, Nothing),
     "peer.beat": (Beat, Beat),
     "peer.relay": (Relay, Any),
+    "cluster.status": (Nothing, ClusterView),
+    "cluster.nodes": (Nothing, Page),
+    "cluster.report": (Nothing, Page),
+    "cluster.ledger": (Nothing, ClusterLedger),
+    "cluster.drain": (NodeDrain, DrainView),
+    "cluster.undrain": (Named, Nothing),
 }
 
 LINK_OPERATIONS: Final = frozenset(name for name in OPERATIONS if name.startswith("peer.") and name != "peer.open")

@@ -153,6 +153,13 @@ AUDITED: Final[dict[str, Action]] = {
     "node.resume": Action("node.resume", _node),
     "node.drain": Action("node.drain", _node, picked("wait_seconds"), lambda answer: {"drained": answer.drained}),
     "node.undrain": Action("node.undrain", _node),
+    "cluster.drain": Action(
+        "cluster.drain",
+        lambda args: str(args.node),
+        picked("wait_seconds"),
+        lambda answer: {"drained": answer.drained},
+    ),
+    "cluster.undrain": Action("cluster.undrain"),
     "node.log_level": Action("node.log_level", _node, picked("level")),
     "node.gc": Action("node.gc", _node, result=_count),
 }
@@ -206,4 +213,8 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "peer.open": _NODES,
     "peer.beat": _NODES,
     "peer.relay": _NODES,
+    "cluster.status": _READ,
+    "cluster.nodes": _READ,
+    "cluster.report": _READ,
+    "cluster.ledger": _READ,
 }

@@ -24,6 +24,7 @@ from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
 from caxton.router.operations import audit as ops_audit
 from caxton.router.operations import capabilities as ops_capabilities
+from caxton.router.operations import cluster as ops_cluster
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
 from caxton.router.operations import forwarded as ops_forwarded
@@ -123,11 +124,17 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
     "audit.list": ops_audit.list_records,
+    "cluster.status": ops_cluster.status,
+    "cluster.nodes": ops_cluster.nodes,
+    "cluster.report": ops_cluster.report,
 }
 FOR_CALLER: Final[dict[str, ForCaller]] = {
     "audit.note": ops_audit.note,
     "peer.deliver": ops_forwarded.deliver,
     "peer.outcome": ops_forwarded.outcome,
+    "cluster.ledger": ops_cluster.ledger,
+    "cluster.drain": ops_cluster.drain,
+    "cluster.undrain": ops_cluster.undrain,
     "peer.beat": ops_peers.beat,
     "peer.relay": ops_peers.relay,
 }
@@ -178,14 +185,19 @@ def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk:
 
 
 def _handler(name: str, desk: Desk, wrap: Wrap) -> Handler:
-    if name in FOR_CALLER:
-        asked = FOR_CALLER[name]
-        return _ruled(name, lambda _sink, caller: lambda args: asked(desk, args, caller))
-    go = partial(ANSWERS[name], desk)
+    go = _for_caller(FOR_CALLER[name], desk) if name in FOR_CALLER else _for_all(partial(ANSWERS[name], desk))
     if name not in AUDITED:
-        return _ruled(name, lambda sink, caller: wrap(name, go, caller, sink))
+        return _ruled(name, lambda sink, caller: wrap(name, go(caller), caller, sink))
     action = AUDITED[name]  # what the rule lets through is in the audit before it happens
-    return _ruled(name, lambda sink, caller: wrap(name, recorded(action, go, desk.audit, caller), caller, sink))
+    return _ruled(name, lambda sink, caller: wrap(name, recorded(action, go(caller), desk.audit, caller), caller, sink))
+
+
+def _for_caller(asked: ForCaller, desk: Desk) -> Callable[[Caller], Go]:
+    return lambda caller: lambda args: asked(desk, args, caller)
+
+
+def _for_all(answer: Answer) -> Callable[[Caller], Go]:
+    return lambda _caller: answer
 
 
 def _streaming(name: str, stream: Stream, desk: Desk, wrap: Wrap) -> Handler:
