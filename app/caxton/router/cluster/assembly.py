@@ -11,6 +11,7 @@ from caxton.cluster.gossip import Gossip
 from caxton.cluster.gossip.members import Standing
 from caxton.cluster.links import Peers
 from caxton.config import Config, link_context, split_address
+from caxton.protocol.peers import NodeState
 from caxton.router.cluster.beats import Beats, Publish
 from caxton.router.cluster.service import Cluster
 
@@ -30,6 +31,12 @@ def admits(cluster: Cluster, config: Config, node_id: str) -> bool:
     if seen is not None:
         return seen.standing is not Standing.LEFT
     return node_id in {split_address(seed)[0] for seed in config.coordination.seeds}
+
+
+def say(cluster: Cluster, state: NodeState) -> None:
+    """Tells the other nodes how this one is, by heartbeats and by gossip."""
+    cluster.beats.say(state)
+    cluster.gossip.set_tags(state=state)
 
 
 async def run(cluster: Cluster) -> None:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:  # they work on the desk's parts, and the desk names this
 
 @dataclass(slots=True)
 class Cluster:
-    """`node_id`: this node's name, also in its certificate. What `furnish` gives is there once the desk is."""
+    """`node_id`: this node's name, also in its certificate. `gossip`: who is a member, as serf sees it.
+
+    What `furnish` gives is there once the desk is.
+    """
 
     node_id: str
     gossip: Gossip
