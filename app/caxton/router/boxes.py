@@ -146,6 +146,8 @@ class Box:
     """Measures this version while it is compared with another."""
     account: Account | None = None
     """Its namespace's."""
+    adrift: bool = False
+    """It waits for the end of a partition: the other side may run it."""
 
     @property
     def home(self) -> Box:
@@ -160,7 +162,11 @@ class Box:
     @property
     def can_run(self) -> bool:
         """Whether an execution of this agent may start now."""
-        if not (self.open and self.mailbox.ready_in(self.lane)) or (self.account is not None and self.account.held):
+        if (
+            not (self.open and self.mailbox.ready_in(self.lane))
+            or self.home.adrift
+            or (self.account is not None and self.account.held)
+        ):
             return False
         if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False

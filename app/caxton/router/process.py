@@ -19,7 +19,7 @@ from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
 from caxton.router.cluster import assembly
-from caxton.router.cluster.forwarding_assembly import furnish
+from caxton.router.cluster.forwarding_assembly import furnish, recover
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -57,7 +57,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         ops_gate.apply_marks(desk)
         await desk.core.start()
         if desk.cluster is not None:
-            desk.cluster.outboxes.recover()
+            recover(desk.cluster)
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)

@@ -9,6 +9,7 @@ from caxton.router.cluster.arrivals import Arrivals
 from caxton.router.cluster.forwarding import Forwarding
 from caxton.router.cluster.forwarding_messages import Passing
 from caxton.router.cluster.outbox import Outboxes
+from caxton.router.cluster.partition import Partition
 from caxton.router.cluster.places import Places
 from caxton.router.cluster.records import record_of, records_of, was_removed
 from caxton.router.cluster.service import Cluster
@@ -33,4 +34,17 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     cluster.forwarding = forwarding
     forwarding.passing = Passing(outboxes, talking.intake, talking.capabilities, forwarding)
     cluster.arrivals = Arrivals(talking.boxes, talking.intake, talking.outcomes, places, desk.core.resting)
-    cluster.beats.watch(lambda _before, _after: outboxes.changed())
+    partition = Partition(talking.boxes, places, talking.outcomes.wake)
+
+    def changed() -> None:
+        partition.look()
+        outboxes.changed()
+
+    cluster.changed = changed
+    cluster.beats.watch(lambda _before, _after: changed())
+
+
+def recover(cluster: Cluster) -> None:
+    """Once the agents that live here have their mailboxes: what is pending for others is in the outbox."""
+    cluster.outboxes.recover()
+    cluster.changed()

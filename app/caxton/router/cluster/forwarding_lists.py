@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.messages import State
 from caxton.protocol.views import Page
 from caxton.router.cluster.places import is_unreachable
 
@@ -73,26 +74,41 @@ class _Line:
     identity: str
     forwarded: bool
     raw: msgspec.Raw
+    shown: bool = True
 
 
 async def gather(op: str, args: Any, nodes: list[str], ask: Ask) -> Page | GatheredPage:
     """The next `limit` items of all nodes' lists. A node that does not answer is named, and asked with the next page.
 
-    The cursor is None once every node's list has ended.
+    What one node has forwarded is shown as the other has it. The cursor is None once every node's list has ended.
     """
     order = ORDERS[op]
     before = _read(args.cursor, order, nodes)
-    asked = [node for node in nodes if node not in before or before[node] is not None or args.cursor is None]
+    asked = [node for node in nodes if args.cursor is None or before.get(node, "") is not None]
     parts, lost = await _parts(args, asked, before, ask)
-    lines = _merged(order, {node: part for node, part in parts.items() if part.items})
-    shown = lines[: args.limit]
+    hide = not lost and getattr(args, "state", None) != State.FORWARDED
+    lines = _merged(order, {node: part for node, part in parts.items() if part.items}, hide=hide)
+    passed, shown = _page(lines, args.limit)
     if order.everywhere:
-        more = len(lines) > len(shown) or any(part.next_cursor for part in parts.values())
+        more = len(lines) > len(passed) or any(part.next_cursor for part in parts.values())
         cursor = _name_cursor(shown) if more and shown else None
     else:
-        cursor = await _cursor(order, args, before, parts, lost, shown, ask)
+        cursor = await _cursor(order, args, before, parts, lost, passed, ask)
     items = [line.raw for line in shown]
     return GatheredPage(items, cursor, lost) if lost else Page(items, cursor)
+
+
+def _page(lines: list[_Line], limit: int) -> tuple[list[_Line], list[_Line]]:
+    """Those that the page goes past, and of them those that it shows."""
+    passed: list[_Line] = []
+    shown: list[_Line] = []
+    for line in lines:
+        if len(shown) == limit:
+            break
+        passed.append(line)
+        if line.shown:
+            shown.append(line)
+    return passed, shown
 
 
 async def _parts(
@@ -111,8 +127,8 @@ async def _parts(
     return {node: part for node, part in found.items() if part is not None}, lost
 
 
-def _merged(order: Order, parts: dict[str, _Part]) -> list[_Line]:
-    """Each thing once: where a message has gone on to, not where it was forwarded; an agent where it comes first."""
+def _merged(order: Order, parts: dict[str, _Part], *, hide: bool) -> list[_Line]:
+    """Each thing is shown once: where a message has gone on to, not where it was forwarded; an agent where first."""
     rows = (_lines(order, node, part) for node, part in parts.items())
     lines = list(merge(*rows, key=lambda line: line.rank, reverse=order.descending))
     best: dict[str, _Line] = {}
@@ -120,7 +136,9 @@ def _merged(order: Order, parts: dict[str, _Part]) -> list[_Line]:
         known = best.get(line.identity)
         if known is None or (known.forwarded and not line.forwarded):
             best[line.identity] = line
-    return [line for line in lines if best[line.identity] is line]
+    for line in lines:
+        line.shown = best[line.identity] is line and not (hide and line.forwarded)
+    return lines
 
 
 def _lines(order: Order, node: str, part: _Part) -> list[_Line]:
@@ -130,7 +148,7 @@ def _lines(order: Order, node: str, part: _Part) -> list[_Line]:
         identity = str(item[order.identity])
         if "initiator" in item:
             identity += f" {item['initiator']} {item['participant']}"
-        forwarded = item.get("state") == "forwarded"
+        forwarded = item.get("state") == State.FORWARDED
         found.append(_Line(node, place, item[order.key], identity, forwarded, raw))
     return found
 
@@ -141,11 +159,11 @@ async def _cursor(
     before: dict[str, str | None],
     parts: dict[str, _Part],
     lost: list[str],
-    shown: list[_Line],
+    passed: list[_Line],
     ask: Ask,
 ) -> str | None:
     """How far each node's list was shown: where that is inside of a page, the node says what its cursor would be."""
-    last = {line.node: line for line in shown}
+    last = {line.node: line for line in passed}
     after: dict[str, str | None] = {node: before.get(node, "") for node in lost}
     for node, part in parts.items():
         rest = len(part.items) - (last[node].place + 1 if node in last else 0)

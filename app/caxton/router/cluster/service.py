@@ -5,6 +5,7 @@ Owns nothing itself. Must never grow logic: each part has a module of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ class Cluster:
     forwarding: Forwarding = field(init=False)
     outboxes: Outboxes = field(init=False)
     arrivals: Arrivals = field(init=False)
+    changed: Callable[[], None] = field(init=False)
+    """To be called when records have changed: what was decided by them is looked at again."""
 
     @property
     def members(self) -> Members:

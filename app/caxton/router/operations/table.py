@@ -188,8 +188,12 @@ def _handler(name: str, desk: Desk, wrap: Wrap) -> Handler:
     go = _for_caller(FOR_CALLER[name], desk) if name in FOR_CALLER else _for_all(partial(ANSWERS[name], desk))
     if name not in AUDITED:
         return _ruled(name, lambda sink, caller: wrap(name, go(caller), caller, sink))
-    action = AUDITED[name]  # what the rule lets through is in the audit before it happens
-    return _ruled(name, lambda sink, caller: wrap(name, recorded(action, go(caller), desk.audit, caller), caller, sink))
+
+    def make(sink: Sink, caller: Caller) -> Go:
+        """What the rule lets through is in the audit before it happens."""
+        return wrap(name, recorded(AUDITED[name], go(caller), desk.audit, caller), caller, sink)
+
+    return _ruled(name, make)
 
 
 def _for_caller(asked: ForCaller, desk: Desk) -> Callable[[Caller], Go]:
