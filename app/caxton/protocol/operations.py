@@ -19,7 +19,7 @@ from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
-from caxton.protocol.peers import Awaited, Beat, Deliver, Forward, PeerOpen, Relay
+from caxton.protocol.peers import Awaited, Beat, Deliver, Delta, Forward, Module, ModulePart, PeerOpen, Pull, Relay
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -355,6 +355,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "peer.open": (PeerOpen, Nothing),
     "peer.beat": (Beat, Beat),
     "peer.relay": (Relay, Any),
+    "peer.pull": (Pull, Delta),
+    "peer.module": (Module, ModulePart),
     "cluster.status": (Nothing, ClusterView),
     "cluster.nodes": (Nothing, Page),
     "cluster.report": (Nothing, Page),

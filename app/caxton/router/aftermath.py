@@ -83,6 +83,8 @@ class Aftermath:
             box.reserved -= 1
             if entry.message_id in duplicates or boxes.get(entry.agent) is not box:
                 boxes.forget(entry)
+                if entry.message_id not in duplicates and boxes.elsewhere is not None:
+                    boxes.elsewhere.take_over(entry)  # its agent went meanwhile
                 continue
             box.mailbox.put(entry)
             self._wake(box)

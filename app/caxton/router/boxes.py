@@ -239,6 +239,12 @@ class Elsewhere(Protocol):
     def takes(self, message: Message) -> bool:
         """Whether the message is for another node to handle."""
 
+    def claims(self, message: Message) -> bool:
+        """Whether a pending message of an agent that is here is another node's all the same."""
+
+    def take_over(self, entry: Entry) -> None:
+        """A message that has left a mailbox here, because its agent lives elsewhere now."""
+
     def offer(self, message: Message, delivery: str) -> Entry:
         """Accepts one; raises the refusal."""
 
@@ -247,6 +253,9 @@ class Elsewhere(Protocol):
 
     def take_up(self, row: MessageRow) -> None:
         """A pending message of which only the row is left."""
+
+    def recover(self, receiver: str | None = None) -> None:
+        """Takes up pending messages (of one receiver) that no agent here handles."""
 
     def let_go(self, receiver: str) -> None:
         """The agent lives here from now on."""

@@ -77,7 +77,7 @@ class Core:
         self.accounts = self._boxes.accounts
         self.followers = Followers()
         self._waiters = Waiters()
-        self._commits = Commits(store.writer, self._store_failed)
+        self.commits = self._commits = Commits(store.writer, self._store_failed)
         self._meters = Meters(config.observability.histogram_buckets)
         self._executor = Executor(
             config,
@@ -268,10 +268,13 @@ class Core:
         """Lets the agent's executions end, cancels those that take longer, and ends its instance."""
         await self._tenancy.drain(agent, grace_seconds)
 
-    def detach(self, agent: Agent) -> None:
-        """Forgets the agent."""
+    def detach(self, agent: Agent, *, elsewhere: bool = False) -> None:
+        """Forgets the agent; one that goes on `elsewhere` has its subscriptions still, and gets what is pending."""
         self._tenancy.detach(agent)
-        self.talking.addressing.topics.forget(agent.name)
+        if elsewhere and self._boxes.elsewhere is not None:
+            self._boxes.elsewhere.recover(agent.name)
+        if not elsewhere:
+            self.talking.addressing.topics.forget(agent.name)
 
     async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
         """Puts dead letters back into their mailboxes, with other content if it is given; gives how many."""

@@ -65,7 +65,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         if desk.cluster is not None:
-            desk.spawn(assembly.run(desk.cluster))
+            desk.spawn(assembly.run(desk, desk.cluster))
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
         log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
@@ -95,10 +95,10 @@ def make_desk(config: Config, store: Store) -> Desk:
         node=node,
         marks=Marks(config.paths.data),
         audit=audit,
-        cluster=assembly.make_cluster(config, node, events.publish) if config.coordination.cluster_enabled else None,
         trust=Trust.load(config.security.trusted_keys),
     )
-    if desk.cluster is not None:
+    if config.coordination.cluster_enabled:
+        desk.cluster = assembly.make_cluster(desk)
         furnish(desk, desk.cluster)
     return desk
 

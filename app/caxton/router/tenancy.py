@@ -267,7 +267,7 @@ class Tenancy:
     def _leaves(self, row: MessageRow) -> bool:
         """Whether another node handles it, or may have it already."""
         elsewhere = self._boxes.elsewhere
-        return elsewhere is not None and (row.message.message_id in self._boxes.live or elsewhere.takes(row.message))
+        return elsewhere is not None and (row.message.message_id in self._boxes.live or elsewhere.claims(row.message))
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)

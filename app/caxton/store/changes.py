@@ -95,7 +95,7 @@ class Changes:
     secrets: list[SecretRow]
     secrets_removed: list[str]
     registry: list[Record]
-    """Each is later than the one that it replaces."""
+    """One that is earlier than what is there is passed over."""
     registry_removed: list[tuple[str, str]]
     """Kind and name: tombstones that nobody needs any more."""
     registry_seen: list[Seen]

@@ -207,4 +207,6 @@ RULES: Final[dict[str, Rule]] = {
     "peer.open": Rule(_node),
     "peer.beat": Rule(_node),
     "peer.relay": Rule(_node),
+    "peer.pull": Rule(_node),
+    "peer.module": Rule(_node),
 }

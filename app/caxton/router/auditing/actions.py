@@ -213,6 +213,8 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "peer.open": _NODES,
     "peer.beat": _NODES,
     "peer.relay": _NODES,
+    "peer.pull": _NODES,
+    "peer.module": _NODES,
     "cluster.status": _READ,
     "cluster.nodes": _READ,
     "cluster.report": _READ,

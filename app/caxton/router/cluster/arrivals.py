@@ -139,7 +139,7 @@ class Arrivals:
 
     def _nobody(self, receiver: str) -> CaxtonError:
         record = self._places.record(receiver)
-        if record is None and self._places.is_removed(receiver):
+        if record is None and self._places.records.is_removed(receiver):
             return unknown_agent(receiver)
         return not_here(receiver, 0 if record is None else record.epoch)
 

@@ -11,7 +11,6 @@ from caxton.router.cluster.forwarding_messages import Passing
 from caxton.router.cluster.outbox import Outboxes
 from caxton.router.cluster.partition import Partition
 from caxton.router.cluster.places import Places
-from caxton.router.cluster.records import record_of, records_of, was_removed
 from caxton.router.cluster.service import Cluster
 from caxton.router.desk import Desk
 
@@ -22,10 +21,9 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     places = Places(
         cluster.node_id,
         members=lambda: cluster.members,
-        record=lambda name: record_of(desk, name),
+        records=cluster.records,
         hosted=lambda name: desk.registry.get(name) is not None,
-        records=lambda: records_of(desk),
-        is_removed=lambda name: was_removed(desk, name),
+        serves=desk.core.is_open,
     )
     outboxes = Outboxes(talking.boxes, talking.outcomes, places, cluster.links, desk.spawn)
     talking.boxes.elsewhere = outboxes
@@ -42,6 +40,7 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
 
     cluster.changed = changed
     cluster.beats.watch(lambda _before, _after: changed())
+    cluster.records.watch(lambda _records: changed())
 
 
 def recover(cluster: Cluster) -> None:

@@ -92,17 +92,28 @@ class Outboxes:
         return dict(Counter(self._outbox.receivers()) + self._reserved)
 
     def takes(self, message: Message) -> bool:
-        """Whether the message is for another node to handle.
+        """Whether the message is for another node to handle, or for an agent that is on its way to this one.
 
         What follows a message that waits here, as another node was away when that came, stays here too.
         """
+        if message.message_id in self._kept:
+            return False
         place = self.places.of_message(message.receiver, message.conversation_id, message.message_id)
-        if place == self.places.node_id or message.message_id in self._kept:
+        record = self.places.record(message.receiver)
+        if record is not None and record.home is not None:
+            return place != self.places.node_id or not self.places.hosted(message.receiver)
+        if place == self.places.node_id:
             return False
         box = self._boxes.get(message.receiver)
-        record = self.places.record(message.receiver)
-        durable = record is not None and record.home is not None
-        return durable or box is None or box.mailbox.head(message.conversation_id) is None
+        return box is None or box.mailbox.head(message.conversation_id) is None
+
+    def claims(self, message: Message) -> bool:
+        """Whether a message that is pending on disk is another node's, which may have it already.
+
+        The agent is on this node; it need not take messages yet.
+        """
+        place = self.places.of_message(message.receiver, message.conversation_id, here=True)
+        return place != self.places.node_id
 
     @contextmanager
     def kept_here(self, message_ids: list[str]) -> Iterator[None]:
@@ -120,7 +131,9 @@ class Outboxes:
 
     def offered(self) -> Iterable[tuple[str, tuple[str, ...]]]:
         """Agents elsewhere, and the capabilities that they offer."""
-        return [(one.name, one.capabilities) for one in self.places.records() if not self.places.hosted(one.name)]
+        return [
+            (one.name, one.capabilities) for one in self.places.records.agents() if not self.places.hosted(one.name)
+        ]
 
     # ---- entering ----------------------------------------------------------------------------------
 
@@ -168,10 +181,10 @@ class Outboxes:
         self._outbox.put(entry)
         self.plan()
 
-    def recover(self) -> None:
-        """Takes up what an earlier life left: pending messages that no agent here handles."""
+    def recover(self, receiver: str | None = None) -> None:
+        """Takes up pending messages (of one receiver) that no agent here handles: an earlier life's, or one's that went."""
         after = 0
-        while rows := self._outcomes.reader.pending(after=after, limit=_PAGE):
+        while rows := self._outcomes.reader.pending(receiver, after=after, limit=_PAGE):
             for row in rows:
                 if row.message.message_id not in self._boxes.live and self._is_mine(row.message):
                     self.take_up(row)
@@ -186,18 +199,19 @@ class Outboxes:
 
     def take_over(self, entry: Entry) -> None:
         """A message that has left a mailbox here, because its agent lives elsewhere now."""
+        self._boxes.remember(entry)
         self._put(entry)
 
     def let_go(self, receiver: str) -> None:
         """The agent lives here from now on: what is pending on disk is its mailbox. What is under way is awaited."""
         for entry in self._outbox.take_all(receiver):
-            if self.takes(self._outcomes.message_of(entry)):
+            if self.claims(self._outcomes.message_of(entry)):
                 self._outbox.put(entry)  # another replica's conversation
             else:
                 self._boxes.forget(entry)
 
     def _is_mine(self, message: Message) -> bool:
-        return not self.places.hosted(message.receiver) or self.takes(message)
+        return not self.places.hosted(message.receiver) or self.claims(message)
 
     # ---- sending -----------------------------------------------------------------------------------
 

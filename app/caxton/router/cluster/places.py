@@ -33,29 +33,44 @@ class Seen(Protocol):
         """Whether this side may change things."""
 
 
+class Records(Protocol):
+    """What is asked of the registry; `router.cluster.records.Records` is one."""
+
+    def agent(self, name: str) -> AgentRecord | None:
+        """What every node knows of an agent."""
+
+    def agents(self) -> Iterable[AgentRecord]:
+        """All of them."""
+
+    def is_removed(self, name: str) -> bool:
+        """Whether an agent of this name is known to be gone."""
+
+
 class Places:
-    """`hosted(name)`: whether an agent lives on this node; `is_removed(name)`: whether it is known to be gone."""
+    """`hosted(name)`: whether an agent is on this node; `serves(name)`: whether it takes messages here now."""
 
     def __init__(
         self,
         node_id: str,
         members: Callable[[], Seen],
-        record: Callable[[str], AgentRecord | None],
+        records: Records,
         hosted: Callable[[str], bool],
-        records: Callable[[], Iterable[AgentRecord]] = tuple,
-        is_removed: Callable[[str], bool] = lambda _: True,
+        serves: Callable[[str], bool],
     ) -> None:
         self.node_id = node_id
         self.members = members
-        self.record = record
         self.records = records
+        self.record = records.agent
         self.hosted = hosted
-        self.is_removed = is_removed
+        self.serves = serves
 
-    def of_message(self, receiver: str, conversation_id: str, message_id: str = "") -> str | None:
+    def of_message(
+        self, receiver: str, conversation_id: str, message_id: str = "", *, here: bool | None = None
+    ) -> str | None:
         """The node that handles it; None: nobody does now. A name that nobody knows is this node's to refuse.
 
-        A conversation that the node made up belongs to nobody yet: a replica here takes it.
+        A conversation that the node made up belongs to nobody yet: a replica here takes it. `here`: whether there is
+        one, as far as the caller is concerned.
         """
         if receiver.startswith(TASK_PREFIX):
             return self.node_id if receiver == TASKS else receiver.removeprefix(TASK_PREFIX)
@@ -65,7 +80,8 @@ class Places:
         if record.home is not None:
             return record.home
         active = self.members().active
-        here = self.hosted(receiver)
+        if here is None:
+            here = self.serves(receiver)
         if here and (message_id == conversation_id or not active):
             return self.node_id
         place = placement.owner(record, conversation_id, active)

@@ -5,6 +5,7 @@ Owns nothing itself. Must never grow logic: each part has a module of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from caxton.cluster.gossip import Gossip
 from caxton.cluster.links import Peers
 from caxton.cluster.membership import Members
 from caxton.router.cluster.beats import Beats
+from caxton.router.cluster.modules import Fetching
+from caxton.router.cluster.pulling import Pulling
+from caxton.router.cluster.records import Records
 
 if TYPE_CHECKING:  # they work on the desk's parts, and the desk names this
     from caxton.router.cluster.arrivals import Arrivals
@@ -31,6 +35,11 @@ class Cluster:
     gossip: Gossip
     links: Peers
     beats: Beats
+    records: Records
+    pulling: Pulling
+    fetching: Fetching
+    reconciled: Counter[str]
+    """Agents that were brought up here or ended, as the registry says, and tries that failed."""
     forwarding: Forwarding = field(init=False)
     outboxes: Outboxes = field(init=False)
     arrivals: Arrivals = field(init=False)

@@ -34,6 +34,7 @@ from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
 from caxton.router.operations import peers as ops_peers
+from caxton.router.operations import registry as ops_registry
 from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
@@ -125,6 +126,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.rekey": ops_secrets.rekey,
     "audit.list": ops_audit.list_records,
     "cluster.status": ops_cluster.status,
+    "peer.pull": ops_registry.pull,
     "cluster.nodes": ops_cluster.nodes,
     "cluster.report": ops_cluster.report,
 }
@@ -145,6 +147,7 @@ STREAMS: Final[dict[str, Stream]] = {
     "events": ops_node.events,
     "peer.forward": ops_forwarded.forward,
     "peer.open": ops_peers.open_link,
+    "peer.module": ops_registry.module,
 }
 
 

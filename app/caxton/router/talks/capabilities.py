@@ -82,6 +82,10 @@ class Capabilities:
     def register(self, row: CapabilityRow) -> None:
         """Replaces what is registered, with this turn's commit; an empty row forgets it."""
         self._commits.changes.capabilities.append(row)
+        self.learn(row)
+
+    def learn(self, row: CapabilityRow) -> None:
+        """What is registered from now on; whoever says so has it written."""
         if row.strategy or row.providers:
             self._registered[row.name] = row
         else:
