@@ -19,6 +19,7 @@ from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
 from caxton.router.cluster import assembly
+from caxton.router.cluster.forwarding_assembly import furnish, recover
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -55,6 +56,8 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
         await desk.core.start()
+        if desk.cluster is not None:
+            recover(desk.cluster)
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
@@ -96,6 +99,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     )
     if config.coordination.cluster_enabled:
         desk.cluster = assembly.make_cluster(desk)
+        furnish(desk, desk.cluster)
     return desk
 
 
