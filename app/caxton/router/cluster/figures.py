@@ -31,6 +31,8 @@ def figures(desk: Desk, cluster: Cluster) -> dict[str, Any]:
         "outbox_oldest_seconds": max((line.oldest_seconds for line in view.outbox), default=0.0),
         "homes_unreachable": homes_out_of_reach(cluster),
         "handovers": len(view.handovers),
+        "forwarded": cluster.outboxes.forwarded,
+        "suppressed": cluster.arrivals.duplicates,
         "relayed": sum(link.relayed for link in cluster.links.figures().values()),
         "pull_bytes": cluster.pulling.counts["bytes_in"],
     }

@@ -84,8 +84,15 @@ def path_to(cluster: Cluster, node: str) -> Path:
 
 
 def outboxes(cluster: Cluster) -> list[OutboxView]:
-    """What waits here for agents elsewhere."""
-    return []
+    """What waits here for agents elsewhere, the longest first."""
+    waiting, now = cluster.outboxes, time.time()
+    lines = [
+        OutboxView(
+            agent, cluster.forwarding.places.of_agent(agent), count, max(0.0, now - (waiting.oldest(agent) or now))
+        )
+        for agent, count in waiting.receivers().items()
+    ]
+    return sorted(lines, key=lambda line: -line.oldest_seconds)
 
 
 def with_counts(cluster: Cluster, members: list[MemberView], outbox: list[OutboxView]) -> list[MemberView]:
