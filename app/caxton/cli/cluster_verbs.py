@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from caxton.cli.client import TIMEOUT_SECONDS, connect, segment
-from caxton.cli.cluster_show import MEMBERS, REPORTS, show_status
+from caxton.cli.cluster_show import REPORTS, show_members, show_status
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.local import ask_router
 from caxton.cli.render import emit_json, emit_page, note
@@ -40,7 +40,7 @@ def cluster() -> None:
 def members(state: State, here: bool) -> None:
     """List the nodes, as the one that is asked sees them."""
     with _asking(state, here, "cluster.nodes", "/cluster/nodes") as ask:
-        emit_page(state, ask(), MEMBERS)
+        show_members(state, ask())
 
 
 cluster.add_command(members, "nodes")

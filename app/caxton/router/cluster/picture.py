@@ -69,7 +69,7 @@ def _member(cluster: Cluster, node: str, known: GossipMember | None) -> MemberVi
         last_beat_seconds=_age(None if figures is None else figures.answered_at),
         rtt_seconds=None if figures is None else figures.rtt_seconds,
         clock_offset_seconds=cluster.beats.clocks.ahead.get(node),
-        registry_equal=cluster.likeness.equal(node),
+        registry_equal=cluster.likeness.equal(node) if view.reachable else None,
     )
 
 
