@@ -57,7 +57,7 @@ lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, band
 	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
-	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p lab
+	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p chaos -p lab
 	$(BIN)/bandit --quiet --configfile app/pyproject.toml --recursive app/caxton packaging
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
