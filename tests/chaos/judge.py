@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that some node accepted: its words are unique; `turn` is its place among those of its conversation."""
+    """A message that a node accepted: its words are unique; `turn` is its place in its conversation."""
 
     words: str
     agent: str
