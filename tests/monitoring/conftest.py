@@ -1,4 +1,4 @@
-"""One monitored node for all tests here: a prefix of its own, traffic of every kind, a backup and a drill."""
+"""One monitored node for all tests here: a prefix of its own, TLS, traffic of every kind, a backup and a drill."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from support.authority import Authority
 from support.monitoring_stack import PREFIX, TOKEN, Receiver, Stack, TlsAnswer, with_low_disk
 from support.served_node import ECHO, TRAP, ServedNode
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[ServedNode]:
-    served = ServedNode(CAXTON_OBSERVABILITY__METRICS_PREFIX=PREFIX)
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    pair = authority.issue("node1")
+    served = ServedNode(
+        CAXTON_OBSERVABILITY__METRICS_PREFIX=PREFIX,
+        CAXTON_NETWORKING__TLS_ENABLED="true",
+        CAXTON_NETWORKING__TLS_CERT_PATH=str(pair.certificate),
+        CAXTON_NETWORKING__TLS_KEY_PATH=str(pair.key),
+    )
+    served.environ["CAXTON_URL"] = served.url.replace("http://", "https://")
+    served.environ["CAXTON_CA_FILE"] = str(authority.certificate)
     served.environ["CAXTON_BACKUP__DIRECTORY"] = str(served.directory / "backups")
     served.write("node.toml", with_low_disk("1MB"))
     served.start("--config", str(served.directory / "node.toml"), "serve")

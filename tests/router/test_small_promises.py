@@ -89,9 +89,10 @@ def test_an_agent_with_granted_directories_has_a_worker_of_its_own() -> None:
             for name in ("plain", "files"):
                 invoke(client, name)
             tags = {worker["tag"]: worker["pid"] for worker in client.call("stats")["core"]["workers"]}
-            assert set(tags) == {"", "files"}
-            os.kill(tags["files"], signal.SIGKILL)
-            until(lambda: {w["pid"] for w in client.call("stats")["core"]["workers"]}.isdisjoint({tags["files"]}))
+            own = "files+dirs"
+            assert set(tags) == {"", own}
+            os.kill(tags[own], signal.SIGKILL)
+            until(lambda: {w["pid"] for w in client.call("stats")["core"]["workers"]}.isdisjoint({tags[own]}))
             for name, incarnation in (("plain", 1), ("files", 2)):  # only the one that lived there lost its instance
                 invoke(client, name)
                 assert client.call("agent.get", Named(name))["resources"]["incarnation"] == incarnation

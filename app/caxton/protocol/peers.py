@@ -94,31 +94,56 @@ class Deliver(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """One entry of the registry. `hlc`: hybrid logical clock (milliseconds << 16 | counter); `writer`: node id.
 
-    `seq`: the writer's own counter, without gaps. `body` is msgpack of what `kind` says, kept as it came, so that
-    fields of a newer release survive; None for a tombstone.
+    A writer never gives one `hlc` twice and never goes back, so it numbers the writer's changes too. `body` is
+    msgpack of what `kind` says, kept as it came, so that fields of a newer release survive; None for a tombstone.
     """
 
     kind: str
     name: str
     hlc: int
     writer: str
-    seq: int
     body: bytes | None
 
 
 class Pull(msgspec.Struct, frozen=True):
-    """Asks for what the asker lacks: `vector` says how far it has each writer's changes."""
+    """Asks for what the asker lacks: `vector` says up to which `hlc` it has each writer's changes; empty: everything.
+
+    `cursor`: of the page before; `asker`: its node id.
+    """
 
     vector: dict[str, int]
     limit: int = 1_000
+    cursor: str = ""
+    asker: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """Records that the asker lacked, and how far it is when it has taken them all; `more`: ask again."""
+    """Records that the asker lacked. With `more` it asks again, with `cursor`; only the last page has a `vector`.
+
+    `vector`: how far it is when it has taken all pages; `missed`: writers whose tombstones it never saw and nobody
+    has any more, with the last of them; `digest`: of the answerer's registry.
+    """
 
     records: list[Record]
     vector: dict[str, int]
     more: bool = False
+    cursor: str = ""
+    missed: dict[str, int] = {}
+    digest: str = ""
+
+
+class Module(msgspec.Struct, frozen=True):
+    """Asks for the bytes of a module from `offset` on, as a stream of `ModulePart`."""
+
+    sha256: str
+    offset: int = 0
+
+
+class ModulePart(msgspec.Struct, frozen=True):
+    """The next bytes of a module that has `size_bytes` in all."""
+
+    size_bytes: int
+    data: bytes
 
 
 class AgentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
