@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from caxton.cluster.registry import Clock, Exchange, Registry, Seen
-from caxton.protocol.peers import Record
+from caxton.cluster.registry import Clock, Exchange, Registry
+from caxton.protocol.peers import Record, Seen
 
 DAY = 86_400.0
 

@@ -18,6 +18,7 @@ from caxton.store import (
     apply_versions,
     listing,
     namespaces,
+    registry_rows,
     secret_rows,
 )
 from caxton.store.changes import Changes, CommitResult
@@ -45,6 +46,7 @@ _ODD: Final = frozenset(
     }
     | apply_supervision.FIELDS
     | secret_rows.FIELDS
+    | registry_rows.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
 """What depends on what came before it in other ways than message by message."""
@@ -145,6 +147,8 @@ class Applier:
         namespaces.write(connection, used.get("namespaces", []))
         if not secret_rows.FIELDS.isdisjoint(used):
             secret_rows.write(connection, used)
+        if not registry_rows.FIELDS.isdisjoint(used):
+            registry_rows.write(connection, used)
         return missed
 
     def _write_state(self, group: list[Used]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
+from caxton.protocol.peers import Record, Seen
 from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
@@ -93,6 +94,11 @@ class Changes:
     """One without quotas is forgotten."""
     secrets: list[SecretRow]
     secrets_removed: list[str]
+    registry: list[Record]
+    """Each is later than the one that it replaces."""
+    registry_removed: list[tuple[str, str]]
+    """Kind and name: tombstones that nobody needs any more."""
+    registry_seen: list[Seen]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -168,6 +174,9 @@ class Given(TypedDict, total=False):
     namespaces: list[NamespaceRow]
     secrets: list[SecretRow]
     secrets_removed: list[str]
+    registry: list[Record]
+    registry_removed: list[tuple[str, str]]
+    registry_seen: list[Seen]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -11,6 +11,7 @@ import peewee as pw
 
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
+from caxton.store.registry_rows import Registry, RegistryWriter
 from caxton.store.secret_rows import Secret
 from caxton.store.talk_models import TALK_MODELS
 
@@ -346,4 +347,5 @@ MODELS = [
     Namespace,
     *TALK_MODELS,
     Secret,
+    Registry, RegistryWriter,
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from caxton.store.extent import EVERYTHING, PREFIXES, Extent, bounds
 from caxton.store.health import sizes
 from caxton.store.ledger import read_counts, recount
 from caxton.store.namespaces import Namespaces
+from caxton.store.registry_rows import RegistryReader
 from caxton.store.rows import (
     AgentRow,
     ApiKeyRow,
@@ -52,7 +53,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader(SupervisionReader, SecretReader):
+class Reader(SupervisionReader, SecretReader, RegistryReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:

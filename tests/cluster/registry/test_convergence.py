@@ -51,9 +51,10 @@ def test_copies_become_equal_to_what_was_written_last(steps: list[tuple[Any, ...
     assert all(node.registry.vector() == nodes[0].registry.vector() for node in nodes)
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.sampled_from("xy"), st.booleans())), st.data()
-)
+WRITTEN = st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.sampled_from("xy"), st.booleans())
+
+
+@given(st.lists(WRITTEN), st.data())
 def test_merging_is_idempotent_and_knows_no_order(found: list[tuple[str, int, str, bool]], data: Any) -> None:
     records = [
         Record("k", name, (hlc << 1) + alive + 1, writer, f"{name}{hlc}{writer}".encode() if alive else None)

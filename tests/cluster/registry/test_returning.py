@@ -1,4 +1,4 @@
-"""Copies that were away: for a week with what the others removed, or put back from a backup; and clocks that are wrong."""
+"""Copies that were away for a week with what the others removed, or were put back from a backup; wrong clocks."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_name_that_was_removed_can_be_given_again() -> None:
 
 def test_a_node_put_back_from_a_backup_gets_its_own_changes_again() -> None:
     time, nodes = cluster(3)
-    one, two, three = nodes
+    one, two = nodes[:2]
     one.registry.put("agent", "old", b"")
     converge(nodes)
     backup = one.backup()
@@ -121,8 +121,7 @@ def test_also_when_it_writes_before_anybody_told_it_of_them() -> None:
 
 
 def test_a_clock_that_was_put_back_numbers_behind_what_the_others_have_seen() -> None:
-    time, nodes = cluster(2)
-    one, two = nodes
+    _, (one, two) = cluster(2)
     backup = one.backup()
     last = one.registry.put("agent", "x", b"")
     two.pull(one)

@@ -5,7 +5,7 @@ simulation runs these very modules with a clock and a network of its own.
 """
 
 from caxton.cluster.registry.clock import Clock
-from caxton.cluster.registry.copy import KEEP_SECONDS, Registry, Seen
+from caxton.cluster.registry.copy import KEEP_SECONDS, Registry
 from caxton.cluster.registry.exchange import Exchange, Taken
 
-__all__ = ["KEEP_SECONDS", "Clock", "Exchange", "Registry", "Seen", "Taken"]
+__all__ = ["KEEP_SECONDS", "Clock", "Exchange", "Registry", "Taken"]

@@ -1,14 +1,13 @@
 """One node's copy of the registry: the latest record of everything, and how far it has seen each writer's changes.
 
 Owns the rule by which copies become equal: of two records the later one (by `hlc`, then writer) stays. For every
-writer `w` with `vector()[w] = h` this copy has each change of `w` up to `h`, or what replaced it; so copies with equal
+writer `w` with `vector()[w] = h` this copy has each change of `w` up to `h`, or what replaced it: copies with equal
 vectors are equal. Must never look at a body, and never advance the vector by a part of an answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import count
@@ -16,21 +15,12 @@ from typing import Final
 
 from caxton.cluster.registry.clock import Clock
 from caxton.cluster.registry.index import Key, WriterIndex
-from caxton.protocol.peers import Delta, Record
+from caxton.protocol.peers import Delta, Record, Seen
 
 KEEP_SECONDS: Final = 7 * 86_400.0
 """How old a tombstone is at least before it is let go."""
 PAGE_BYTES: Final = 1_000_000
 """Bodies of one page; a record that is larger comes alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """How far one writer's changes are known here, and the last tombstone of its that was let go. Both `hlc`."""
-
-    writer: str
-    upto: int
-    collected: int = 0
 
 
 class Registry:
