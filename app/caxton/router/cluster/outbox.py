@@ -182,7 +182,7 @@ class Outboxes:
         self.plan()
 
     def recover(self, receiver: str | None = None) -> None:
-        """Takes up pending messages (of one receiver) that no agent here handles: an earlier life's, or one's that went."""
+        """Takes up pending messages (of one receiver) that no agent here handles."""
         after = 0
         while rows := self._outcomes.reader.pending(receiver, after=after, limit=_PAGE):
             for row in rows:
