@@ -80,7 +80,9 @@ def get(node: ServedNode, context: ssl.SSLContext, path: str, method: str = "GET
         return client.request(method, path, **more)
 
 
-def refusal(node: ServedNode, context: ssl.SSLContext, path: str = LINK_PATH, method: str = "POST") -> tuple[int, str]:
+def refusal(
+    node: ServedNode, context: ssl.SSLContext, path: str = LINK_PATH, method: str = "POST"
+) -> tuple[int, str]:
     """Status and code of an upgrade that must not succeed."""
     answer = get(node, context, path, method, headers=UPGRADE)
     return answer.status_code, answer.json()["error"]["code"]
