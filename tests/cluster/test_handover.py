@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from caxton.cluster.handover import ADOPTION, Next, Place, Receiver, heard, next_attempt, place
-from caxton.protocol.handover import HandoverCall, HandoverRow, Side, Step, Verdict
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from caxton.cluster.handover import ADOPTION, Next, Place, Receiver, heard, next_attempt, place
+from caxton.protocol.handover import HandoverCall, HandoverRow, Side, Step, Verdict
 
 NODES = ("x", "y", "z")
 AGENT = "r"
@@ -84,13 +85,22 @@ class Handing(RuleBasedStateMachine):
     def mail(self, at: str, what: str) -> None:
         {"accept": self.accept, "handle": self.handle, "forward": self.forward}[what](at)
 
-    @rule(at=node, to=node, what=st.sampled_from(["crash", "boot", "boot", "give_up", "lose", "majority", "gossip", "gossip"]))
+    @rule(
+        at=node,
+        to=node,
+        what=st.sampled_from(["crash", "boot", "boot", "give_up", "lose", "majority", "gossip", "gossip"]),
+    )
     def trouble(self, at: str, to: str, what: str) -> None:
         if what == "gossip":
             self.gossip(at, to)
         else:
-            {"crash": self.crash, "boot": self.boot, "give_up": self.give_up, "lose": self.lose,
-             "majority": self.majority}[what](at)
+            {
+                "crash": self.crash,
+                "boot": self.boot,
+                "give_up": self.give_up,
+                "lose": self.lose,
+                "majority": self.majority,
+            }[what](at)
 
     def accept(self, at: str) -> None:
         if self.memories[at].up:

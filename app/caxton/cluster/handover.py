@@ -1,8 +1,8 @@
 """How a home moves from one node to another, as pure functions of what each has on disk and of what it is asked.
 
-Owns every decision of the protocol: never two homes, never none for good, whatever is lost, repeated, late or out of
-order, and wherever either end dies. Must never send, write or wait: `router.cluster.handover*` does, and writes what is
-decided here before it answers.
+Owns every decision of the protocol: never two homes, never none for good, whatever is lost, repeated, late or out
+of order, and wherever either end dies. Must never send, write or wait: `router.cluster.handover*` does, and writes
+what is decided here before it answers.
 
 The old home X and the new home Y, one attempt:
 
@@ -10,9 +10,9 @@ The old home X and the new home Y, one attempt:
     X: HANDED, runs it no more    commit                →   Y: COMMITTED, the home, with the next epoch
     X: GIVEN, forwards its mail   emptied               →   Y runs it
 
-Only X decides: Y never commits unasked. X asks only after it has stopped for good (HANDED), and goes on only when Y has
-said, durably, that this attempt will never be (REFUSED). Attempts are numbered; a late call of an earlier one changes
-nothing.
+Only X decides: Y never commits unasked. X asks only after it has stopped for good (HANDED), and goes on only when Y
+has said, durably, that this attempt will never be (REFUSED). Attempts are numbered; a late call of an earlier one
+changes nothing.
 """
 
 from __future__ import annotations

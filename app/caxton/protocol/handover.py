@@ -88,7 +88,7 @@ class HandoverPage(msgspec.Struct, frozen=True):
 
 
 class HandoverKnown(msgspec.Struct, frozen=True):
-    """Messages that have ended at the old home, without their content: so that they are known here when they come again."""
+    """Messages that have ended at the old home, without their content: they are known here when they come again."""
 
     agent: str
     columns: list[str]
