@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint check-dependencies format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -17,6 +17,8 @@ RELEASE ?= bookworm
 VERSION ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/caxton/__init__.py)
 NEXT_VERSION := 9.9.9
 DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
+MACHINE_ROOMS := tests/ansible tests/infra tests/monitoring tests/packaging
+CORE_ROOMS := tests/executor tests/router tests/store
 # Holds the path of the package that an upgrade comes from.
 PREVIOUS := build/deb/$(RELEASE)/previous
 
@@ -26,8 +28,17 @@ help: ## this list
 run: $(VENV)/.installed ## start a node on 127.0.0.1:8080, deploy the examples, show an exchange, stay up
 	@$(BIN)/python app/examples/run.py
 
-test: $(VENV)/.installed $(ANSIBLE_VENV)/.installed toolchains ## every test (or some: make test TESTS=tests/store)
+installed: $(VENV)/.installed $(ANSIBLE_VENV)/.installed toolchains ## what runs, tests and builds: app/.venv, .venv-ansible, compilers
+
+test: installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
+
+# The three parts of `make test`, which may run side by side. Each remembers by itself what failed (TESTS=--last-failed).
+test-machines: ROOMS = $(MACHINE_ROOMS) ## a part of it: what boots machines, runs this host's daemons or Ansible
+test-core: ROOMS = $(CORE_ROOMS) ## a part of it: router, executor, store
+test-rest: ROOMS = $(addprefix --ignore=,$(MACHINE_ROOMS) $(CORE_ROOMS)) ## a part of it: every other room
+test-machines test-core test-rest: installed
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(ROOMS) $(TESTS)
 
 host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need
 	sh packaging/host.sh packaging/host-packages.txt .ci/packages.txt

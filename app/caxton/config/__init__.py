@@ -3,7 +3,14 @@
 Owns every key of production.toml. Must never import another Caxton package, `caxton.protocol.errors` excepted.
 """
 
-from caxton.config.certificates import Certificate, read_certificate, server_context, unreadable, why_unusable
+from caxton.config.certificates import (
+    Certificate,
+    link_context,
+    read_certificate,
+    server_context,
+    unreadable,
+    why_unusable,
+)
 from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
@@ -53,6 +60,7 @@ __all__ = [
     "format_duration",
     "format_size",
     "is_loopback",
+    "link_context",
     "load",
     "parse_duration",
     "parse_size",

@@ -3,6 +3,7 @@
 Owns the table of operations: name, argument struct, result type. Must never carry HTTP.
 Many calls are in flight on one connection; answers come in any order. A stream (`events`, `agent.logs`
 with `follow`) is many `Item` frames and then a `Reply`; `Hangup` ends it.
+`peer.*` is what nodes ask of each other: after `peer.open` a connection takes nothing else, before it none of them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import msgspec
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
+from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
+from caxton.protocol.peers import Beat, PeerOpen, Relay
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -92,8 +95,18 @@ class Item(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     item: bytes
 
 
+class Farewell(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """Router → another node: no further call is taken on this link, `last` was the last one.
+
+    What was taken is answered before the link ends; what was sent behind it never began, and is to be sent again.
+    """
+
+    last: int
+
+
 ToRouter = Call | Hangup
 FromRouter = Reply | Fail | Item
+FromPeer = Reply | Fail | Item | Farewell
 
 # ---- arguments -------------------------------------------------------------------------------------
 
@@ -336,4 +349,16 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "secret.rekey": (Nothing, Rekeyed),
     "audit.list": (AuditListing, AuditPage),
     "audit.note": (AuditNotes, Affected),
+    "peer.open": (PeerOpen, Nothing),
+    "peer.beat": (Beat, Beat),
+    "peer.relay": (Relay, Any),
+    "cluster.status": (Nothing, ClusterView),
+    "cluster.nodes": (Nothing, Page),
+    "cluster.report": (Nothing, Page),
+    "cluster.ledger": (Nothing, ClusterLedger),
+    "cluster.drain": (NodeDrain, DrainView),
+    "cluster.undrain": (Named, Nothing),
 }
+
+LINK_OPERATIONS: Final = frozenset(name for name in OPERATIONS if name.startswith("peer.") and name != "peer.open")
+"""What nodes ask of each other, over their links; nobody asks it on another connection, and nothing else there."""

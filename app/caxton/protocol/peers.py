@@ -6,6 +6,8 @@ ever added, with defaults, and unknown ones are passed over.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -22,6 +24,20 @@ LINK_PATH: Final = "/internal/v1/link"
 LINK_UPGRADE: Final = "caxton-link/1"
 NODE_ID: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 """The pattern of a node's name, without anchors: a host name, and the name in the node's certificate."""
+_node_id: Final = re.compile(NODE_ID).fullmatch
+
+
+def certificate_name(shown: Mapping[str, Any] | None) -> str | None:
+    """The node whose certificate this is (as `ssl.SSLSocket.getpeercert` gives it, verified); None: no node's.
+
+    Its common name, which has to be among its DNS names too: all of those but this one may be shared by many nodes.
+    """
+    shown = shown or {}
+    common = [value for part in shown.get("subject", ()) for key, value in part if key == "commonName"]
+    names = {value for kind, value in shown.get("subjectAltName", ()) if kind == "DNS"}
+    if len(common) != 1 or common[0] not in names or not _node_id(common[0]):
+        return None
+    return str(common[0])
 
 
 class NodeState(StrEnum):
@@ -41,8 +57,10 @@ class PeerOpen(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """A heartbeat, and its answer. `reaches`: whom the sender has answered heartbeats from; `at`: its clock, seconds.
+    """A heartbeat, and its answer. `at`: the sender's clock, seconds.
 
+    `missing`: the members that it has had no sign of life from for `detection_timeout`; whom it knows and does not
+    name, it reaches. Almost always nobody: a thousand nodes could not tell each other every second whom they reach.
     `boot_id` tells one life of a router from the next; `digest` is of its registry; `link_version` what it speaks.
     """
 
@@ -50,7 +68,7 @@ class Beat(msgspec.Struct, frozen=True):
     boot_id: str
     at: float
     state: NodeState = NodeState.ACTIVE
-    reaches: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     digest: str = ""
     software: str = ""
     link_version: int = LINK_VERSION
@@ -94,31 +112,64 @@ class Deliver(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """One entry of the registry. `hlc`: hybrid logical clock (milliseconds << 16 | counter); `writer`: node id.
 
-    `seq`: the writer's own counter, without gaps. `body` is msgpack of what `kind` says, kept as it came, so that
-    fields of a newer release survive; None for a tombstone.
+    A writer never gives one `hlc` twice and never goes back, so it numbers the writer's changes too. `body` is
+    msgpack of what `kind` says, kept as it came, so that fields of a newer release survive; None for a tombstone.
     """
 
     kind: str
     name: str
     hlc: int
     writer: str
-    seq: int
     body: bytes | None
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """How far a copy has one writer's changes, and the last tombstone of its that was let go there. Both `hlc`."""
+
+    writer: str
+    upto: int
+    collected: int = 0
+
+
 class Pull(msgspec.Struct, frozen=True):
-    """Asks for what the asker lacks: `vector` says how far it has each writer's changes."""
+    """Asks for what the asker lacks: `vector` says up to which `hlc` it has each writer's changes; empty: everything.
+
+    `cursor`: of the page before; `asker`: its node id.
+    """
 
     vector: dict[str, int]
     limit: int = 1_000
+    cursor: str = ""
+    asker: str = ""
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """Records that the asker lacked, and how far it is when it has taken them all; `more`: ask again."""
+    """Records that the asker lacked. With `more` it asks again, with `cursor`; only the last page has a `vector`.
+
+    `vector`: how far it is when it has taken all pages; `missed`: writers whose tombstones it never saw and nobody
+    has any more, with the last of them; `digest`: of the answerer's registry.
+    """
 
     records: list[Record]
     vector: dict[str, int]
     more: bool = False
+    cursor: str = ""
+    missed: dict[str, int] = {}
+    digest: str = ""
+
+
+class Module(msgspec.Struct, frozen=True):
+    """Asks for the bytes of a module from `offset` on, as a stream of `ModulePart`."""
+
+    sha256: str
+    offset: int = 0
+
+
+class ModulePart(msgspec.Struct, frozen=True):
+    """The next bytes of a module that has `size_bytes` in all."""
+
+    size_bytes: int
+    data: bytes
 
 
 class AgentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,7 +18,7 @@ from caxton.config import Config
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
-from caxton.router.cluster.service import Cluster
+from caxton.router.cluster import assembly
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -61,6 +61,8 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         desk.spawn(desk.audit.tidy(lambda: retention.of_audit(desk)))
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
+        if desk.cluster is not None:
+            desk.spawn(assembly.run(desk.cluster))
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
         log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
@@ -90,7 +92,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         node=node,
         marks=Marks(config.paths.data),
         audit=audit,
-        cluster=Cluster(node) if config.coordination.cluster_enabled else None,
+        cluster=assembly.make_cluster(config, node, events.publish) if config.coordination.cluster_enabled else None,
         trust=Trust.load(config.security.trusted_keys),
     )
 

@@ -19,6 +19,7 @@ from caxton.store import (
     apply_versions,
     listing,
     namespaces,
+    registry_rows,
     secret_rows,
 )
 from caxton.store.changes import Changes, CommitResult
@@ -47,6 +48,7 @@ _ODD: Final = frozenset(
     | apply_supervision.FIELDS
     | secret_rows.FIELDS
     | apply_handover.FIELDS
+    | registry_rows.FIELDS
 )
 _ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"}) | apply_handover.FIELDS
 """What depends on what came before it in other ways than message by message."""
@@ -150,6 +152,8 @@ class Applier:
         if not apply_handover.FIELDS.isdisjoint(used):
             logs = apply_handover.write(connection, self.pending, ledger, used)
             self._write_logs(logs)
+        if not registry_rows.FIELDS.isdisjoint(used):
+            registry_rows.write(connection, used)
         return missed
 
     def _write_state(self, group: list[Used]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
 from caxton.protocol.handover import HandoverKnown, HandoverPage, HandoverRow, Side
+from caxton.protocol.peers import Record, Seen
 from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
@@ -107,6 +108,11 @@ class Changes:
     """Known from now on, and counted where they ended."""
     departed: list[str]
     """Agents that live on another node now: their rows go, their dead letters count as forwarded."""
+    registry: list[Record]
+    """Each is later than the one that it replaces."""
+    registry_removed: list[tuple[str, str]]
+    """Kind and name: tombstones that nobody needs any more."""
+    registry_seen: list[Seen]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -190,6 +196,9 @@ class Given(TypedDict, total=False):
     unpacked: list[tuple[str, int]]
     ended_elsewhere: list[HandoverKnown]
     departed: list[str]
+    registry: list[Record]
+    registry_removed: list[tuple[str, str]]
+    registry_seen: list[Seen]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -12,6 +12,7 @@ import peewee as pw
 from caxton.store.handover_rows import Handover, HandoverPageTable
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
+from caxton.store.registry_rows import Registry, RegistryWriter
 from caxton.store.secret_rows import Secret
 from caxton.store.talk_models import TALK_MODELS
 
@@ -348,4 +349,5 @@ MODELS = [
     *TALK_MODELS,
     Secret,
     Handover, HandoverPageTable,
+    Registry, RegistryWriter,
 ]  # fmt: skip

@@ -27,6 +27,7 @@ from caxton.store.handover_rows import HandoverReader
 from caxton.store.health import sizes
 from caxton.store.ledger import read_counts, recount
 from caxton.store.namespaces import Namespaces
+from caxton.store.registry_rows import RegistryReader
 from caxton.store.rows import (
     AgentRow,
     ApiKeyRow,
@@ -54,7 +55,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader(SupervisionReader, SecretReader, HandoverReader):
+class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:

@@ -188,6 +188,12 @@ RULES: Final[dict[str, Rule]] = {
     "secret.rekey": Rule(_node),
     "audit.list": Rule(_node),
     "audit.note": Rule(_node),
+    "cluster.status": Rule(_node),
+    "cluster.nodes": Rule(_node),
+    "cluster.report": Rule(_node),
+    "cluster.ledger": Rule(_anybody),  # each node applies the caller's reach to its own
+    "cluster.drain": Rule(_node),
+    "cluster.undrain": Rule(_node),
     "node.pause": Rule(_node),
     "node.resume": Rule(_node),
     "node.drain": Rule(_node),
@@ -195,4 +201,7 @@ RULES: Final[dict[str, Rule]] = {
     "node.probe": Rule(_node),
     "node.log_level": Rule(_node),
     "node.gc": Rule(_node),
+    "peer.open": Rule(_node),
+    "peer.beat": Rule(_node),
+    "peer.relay": Rule(_node),
 }

@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from caxton.cluster.gossip import Gossip
+from caxton.cluster.links import Peers
+from caxton.cluster.membership import Members
+from caxton.router.cluster.beats import Beats
+
 
 @dataclass(slots=True)
 class Cluster:
-    """`node_id`: this node's name, also in its certificate."""
+    """`node_id`: this node's name, also in its certificate. `gossip`: who is a member, as serf sees it."""
 
     node_id: str
+    gossip: Gossip
+    links: Peers
+    beats: Beats
+
+    @property
+    def members(self) -> Members:
+        """Who is a member, who can be reached, whether this side is the majority: now."""
+        return self.beats.members

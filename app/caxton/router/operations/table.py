@@ -24,6 +24,7 @@ from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
 from caxton.router.operations import audit as ops_audit
 from caxton.router.operations import capabilities as ops_capabilities
+from caxton.router.operations import cluster as ops_cluster
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
 from caxton.router.operations import gate as ops_gate
@@ -31,6 +32,7 @@ from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import peers as ops_peers
 from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
@@ -119,11 +121,25 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
     "audit.list": ops_audit.list_records,
+    "cluster.status": ops_cluster.status,
+    "cluster.nodes": ops_cluster.nodes,
+    "cluster.report": ops_cluster.report,
 }
-FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
+FOR_CALLER: Final[dict[str, ForCaller]] = {
+    "audit.note": ops_audit.note,
+    "cluster.ledger": ops_cluster.ledger,
+    "cluster.drain": ops_cluster.drain,
+    "cluster.undrain": ops_cluster.undrain,
+    "peer.beat": ops_peers.beat,
+    "peer.relay": ops_peers.relay,
+}
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
-STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
+STREAMS: Final[dict[str, Stream]] = {
+    "agent.logs": ops_agents.logs,
+    "events": ops_node.events,
+    "peer.open": ops_peers.open_link,
+}
 
 
 def make_operations(desk: Desk) -> Operations:
@@ -148,13 +164,18 @@ def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk:
 
 
 def _handler(name: str, desk: Desk) -> Handler:
-    if name in FOR_CALLER:
-        asked = FOR_CALLER[name]
-        return _ruled(name, lambda _sink, caller: lambda args: asked(desk, args, caller))
-    go = partial(ANSWERS[name], desk)
+    go = _for_caller(FOR_CALLER[name], desk) if name in FOR_CALLER else _for_all(partial(ANSWERS[name], desk))
     if name in AUDITED:  # what the rule lets through is in the audit before it happens
-        return _ruled(name, lambda _sink, caller: recorded(AUDITED[name], go, desk.audit, caller))
-    return _ruled(name, lambda _sink, _caller: go)
+        return _ruled(name, lambda _sink, caller: recorded(AUDITED[name], go(caller), desk.audit, caller))
+    return _ruled(name, lambda _sink, caller: go(caller))
+
+
+def _for_caller(asked: ForCaller, desk: Desk) -> Callable[[Caller], Go]:
+    return lambda caller: lambda args: asked(desk, args, caller)
+
+
+def _for_all(answer: Answer) -> Callable[[Caller], Go]:
+    return lambda _caller: answer
 
 
 def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:

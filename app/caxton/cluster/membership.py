@@ -1,0 +1,251 @@
+"""Who is a member, who can be reached, and whether this side is the majority (spec/cluster.md, "Engine").
+
+Owns these decisions, out of what serf says, which heartbeats were answered, and whom the others miss. Does nothing
+and asks nobody: whoever calls brings the time, of a clock that only goes forward. Must never believe what is older
+than `detection`: a process that slept knows nothing until it has asked again.
+
+- A peer is *reached* for `detection` after the sending of a heartbeat that it answered; once lost, after two of them.
+- This side is the *majority* when it reaches, itself included, more than half of all nodes: of two halves neither is.
+  Nodes are those that are expected, and more if more are known. It is lost at once, and regained after `settle`.
+- A peer is *missed* by a node that had no sign of life of it for `detection`, until there were some in a row;
+  heartbeats that it sends are signs too. It is out when serf says so, or when more than half of all nodes miss it; to
+  a minority, when that itself misses it. Who counts on an answer of ours for its majority has asked us not long
+  before: so no majority holds somebody for out who is the majority in its own eyes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from caxton.cluster.gossip.members import GossipMember, Standing
+from caxton.protocol.peers import Beat, NodeState
+
+SETTLE_BEATS: Final = 3
+SIGNS: Final = 4
+"""Of a peer that was missed, until it is not any more."""
+_NEVER: Final = float("-inf")
+_INFINITE: Final = float("inf")
+
+
+class Out(StrEnum):
+    """Why a node is no member now."""
+
+    LEFT = "left"
+    FAILED = "failed"
+    """serf says so."""
+    MISSING = "missing"
+    """Its heartbeats are missing."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`detection`, `settle`: seconds."""
+
+    expected_nodes: int
+    detection: float
+    settle: float
+
+    @classmethod
+    def of(cls, expected_nodes: int, detection: float, interval: float) -> Rules:
+        """As configured: `interval` between heartbeats."""
+        return cls(expected_nodes, detection, min(detection, SETTLE_BEATS * interval))
+
+
+@dataclass(frozen=True)
+class Members:
+    """What this node holds true now; a new one after each change.
+
+    `active`: members that take work, in order of their names. `states` of all that are in, this node included, `out`
+    of all others that serf still knows. `direct`: reached over their own link; `reachable`: also by way of another,
+    this node included. `relays`: for each that is reached so only, by whom.
+    """
+
+    node_id: str
+    active: tuple[str, ...] = ()
+    reachable: frozenset[str] = frozenset()
+    direct: frozenset[str] = frozenset()
+    majority: bool = False
+    states: Mapping[str, NodeState] = field(default_factory=lambda: MappingProxyType({}))
+    out: Mapping[str, Out] = field(default_factory=lambda: MappingProxyType({}))
+    relays: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(slots=True)
+class _Peer:
+    """`answered`: when the newest heartbeat of ours that it answered was sent; `heard`: when it last sent one.
+
+    `signs`: how many of either since it was missed.
+    """
+
+    known: float
+    answered: float = _NEVER
+    heard: float = _NEVER
+    streak: int = 0
+    reached: bool = False
+    was_reached: bool = False
+    missed: bool = False
+    signs: int = 0
+    missing: frozenset[str] = frozenset()
+    state: NodeState | None = None
+
+
+class Membership:
+    """One node's. Times in seconds of one monotonic clock."""
+
+    def __init__(self, node_id: str, rules: Rules, now: float) -> None:
+        self.node_id = node_id
+        self.state = NodeState.ACTIVE
+        """What this node says of itself."""
+        self._rules = rules
+        self._peers: dict[str, _Peer] = {}
+        self._sightings: Mapping[str, GossipMember] = {}
+        self._looked = self.awake = now
+        self.holds_until = _INFINITE
+        """When what `look` found may be true no longer, if nothing new happens."""
+        self._majority = False
+        self._enough_since: float | None = None
+
+    # ---- what happened -----------------------------------------------------------------------------
+
+    def sighted(self, sightings: Mapping[str, GossipMember], now: float) -> None:
+        """serf's members changed."""
+        self._sightings = sightings
+        others = sightings.keys() - {self.node_id}
+        for node in self._peers.keys() - others:
+            del self._peers[node]
+        for node in others - self._peers.keys():
+            self._peers[node] = _Peer(known=now)
+
+    def answered(self, beat: Beat, sent: float, now: float) -> None:
+        """A peer has answered the heartbeat that was sent at `sent`."""
+        peer = self._peers.get(beat.node_id)
+        if peer is None or sent < peer.answered:
+            return
+        if now - sent > self._rules.detection:
+            peer.streak = 0  # it says nothing about now
+            return
+        peer.answered, peer.streak, peer.signs = sent, peer.streak + 1, peer.signs + 1
+        peer.missing, peer.state = frozenset(beat.missing), beat.state
+
+    def heard(self, beat: Beat, now: float) -> None:
+        """A peer has sent a heartbeat of its own."""
+        peer = self._peers.get(beat.node_id)
+        if peer is not None:
+            peer.heard, peer.state, peer.signs = now, beat.state, peer.signs + 1
+
+    # ---- what follows ------------------------------------------------------------------------------
+
+    def look(self, now: float) -> Members:
+        """What holds now. To be called at least twice within `detection`: who does not has slept."""
+        if now - self._looked > self._rules.detection / 2:
+            self.awake = now
+        self._looked = now
+        nodes = {node for node, seen in self._sightings.items() if seen.standing is not Standing.LEFT} | {
+            self.node_id
+        }
+        for peer in self._peers.values():
+            self._reach(peer, now)
+            self._miss(peer, now)
+        direct = frozenset(node for node, peer in self._peers.items() if peer.reached and node in nodes)
+        total = max(self._rules.expected_nodes, len(nodes))
+        self._count(2 * (1 + len(direct)) > total, now)
+        answered = [self._peers[node].answered for node in direct]
+        self.holds_until = min(answered, default=_INFINITE) + self._rules.detection
+        votes = Counter(self.missing)
+        for node in direct:
+            votes.update(self._peers[node].missing - {node})
+        out = {node: why for node in self._peers if (why := self._why_out(node, 2 * votes[node] > total))}
+        return self._members(direct, out, now)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The nodes that this one misses, as its heartbeats tell it to others."""
+        return tuple(sorted(node for node, peer in self._peers.items() if peer.missed))
+
+    def _miss(self, peer: _Peer, now: float) -> None:
+        if max(peer.answered, peer.heard, peer.known, self.awake) < now - self._rules.detection:
+            peer.missed, peer.signs = True, 0
+        elif peer.missed and peer.signs >= SIGNS:
+            peer.missed = False
+
+    def _reach(self, peer: _Peer, now: float) -> None:
+        fresh = now - peer.answered <= self._rules.detection
+        if not fresh:
+            peer.reached, peer.streak = False, 0
+        elif not peer.reached:
+            peer.reached = peer.streak >= (2 if peer.was_reached else 1)
+            peer.was_reached = peer.was_reached or peer.reached
+
+    def _count(self, enough: bool, now: float) -> None:
+        if not enough:
+            self._majority, self._enough_since = False, None
+            return
+        if self._enough_since is None:
+            self._enough_since = now
+        self._majority = self._majority or now - self._enough_since >= self._rules.settle or self._is_alone
+
+    @property
+    def _is_alone(self) -> bool:
+        return self._rules.expected_nodes == 1 and not self._peers
+
+    def _why_out(self, node: str, outvoted: bool) -> Out | None:
+        standing = self._sightings[node].standing
+        if standing is not Standing.ALIVE:
+            return Out.LEFT if standing is Standing.LEFT else Out.FAILED
+        is_out = outvoted if self._majority else self._peers[node].missed
+        return Out.MISSING if is_out else None
+
+    def _members(self, direct: frozenset[str], out: Mapping[str, Out], now: float) -> Members:
+        states = {
+            node: self._state_of(node, now) for node in sorted(self._peers.keys() - out.keys() | {self.node_id})
+        }
+        relays = {
+            node: between
+            for node in states
+            if node not in direct and node != self.node_id and (between := self._relays(node, direct))
+        }
+        return Members(
+            node_id=self.node_id,
+            active=tuple(node for node, state in states.items() if state is NodeState.ACTIVE),
+            reachable=direct | relays.keys() | {self.node_id},
+            direct=direct,
+            majority=self._majority,
+            states=MappingProxyType(states),
+            out=MappingProxyType(dict(sorted(out.items()))),
+            relays=MappingProxyType(relays),
+        )
+
+    def _state_of(self, node: str, now: float) -> NodeState:
+        """What it said last: its heartbeats are faster than serf, while they come."""
+        if node == self.node_id:
+            return self.state
+        peer = self._peers[node]
+        beating = max(peer.answered, peer.heard) >= now - self._rules.detection
+        return peer.state if beating and peer.state is not None else self._sightings[node].state
+
+    def _relays(self, node: str, direct: frozenset[str]) -> tuple[str, ...]:
+        return tuple(sorted(peer for peer in direct if node not in self._peers[peer].missing))
+
+
+def changes(before: Members, after: Members) -> list[tuple[str, dict[str, Any]]]:
+    """What happened between the two, as events: name and data."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for node in sorted(after.states.keys() - before.states.keys()):
+        if node != after.node_id:
+            found.append(("node.joined", {"node": node}))
+    for node in sorted(before.states.keys() - after.states.keys()):
+        why = after.out.get(node, Out.LEFT)
+        if why is Out.LEFT:
+            found.append(("node.left", {"node": node}))
+        else:
+            found.append(("node.lost", {"node": node, "reason": why.value}))
+    if before.majority != after.majority:
+        name = "node.majority_regained" if after.majority else "node.majority_lost"
+        reached = sorted(after.direct | {after.node_id})
+        found.append((name, {"node": after.node_id, "reaches": reached}))
+    return found
