@@ -20,6 +20,7 @@ from caxton.protocol.handover import HandoverCall, HandoverRow, Side, Step, Verd
 NODES = ("x", "y", "z")
 AGENT = "r"
 node = st.sampled_from(NODES)
+TROUBLE = ("crash", "boot", "boot", "give_up", "lose", "majority", "gossip", "gossip")
 
 
 @dataclass
@@ -32,7 +33,6 @@ class Disk:
     inward: HandoverRow | None = None
     waiting: list[str] = field(default_factory=list)
     """Messages for the agent: its mailbox while it is at home here, else the outbox."""
-    seen: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     """The agent's state: what it has handled, as its keys would tell."""
     arrived: list[str] | None = None
@@ -71,6 +71,7 @@ class Handing(RuleBasedStateMachine):
         self.wire: list[Sent] = []
         self.accepted: dict[str, list[str]] = {name: [] for name in NODES}
         self.handled: list[str] = []
+        self.orders: dict[str, dict[str, int]] = {name: {} for name in NODES}
         self.clock = 0
         self.adopted = False
 
@@ -107,7 +108,7 @@ class Handing(RuleBasedStateMachine):
             message = f"{at}{len(self.accepted[at])}"
             self.accepted[at].append(message)
             self.disks[at].waiting.append(message)
-            self.disks[at].seen.add(message)
+            self._rank(at, message)
 
     def handle(self, at: str) -> None:
         disk, memory = self.disks[at], self.memories[at]
@@ -132,6 +133,7 @@ class Handing(RuleBasedStateMachine):
         message = disk.waiting.pop(0)
         if message not in there.done and message not in there.waiting:
             there.waiting.append(message)
+        there.waiting.sort(key=lambda one: self._rank(home, one))
 
     @rule(at=st.just("x") | node, to=node)
     def hand_over(self, at: str, to: str) -> None:
@@ -266,6 +268,11 @@ class Handing(RuleBasedStateMachine):
                 agent=AGENT, side=Side.OUT, peer=to, epoch=call.epoch, attempt=attempt, step=Step.HANDED, at=0.0
             )
             memory.moving = None
+
+    def _rank(self, at: str, message: str) -> int:
+        """What `at` had accepted itself goes on in its old place in the database; the rest comes in as it comes."""
+        order = self.orders[at]
+        return order.setdefault(message, len(order))
 
     def _home(self, epoch: int) -> str | None:
         return next((disk.home for disk in self.disks.values() if disk.epoch == epoch), None)
