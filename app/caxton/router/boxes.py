@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from caxton.config import Config
 from caxton.protocol.agents import Instance
@@ -22,7 +23,7 @@ from caxton.router.agents import Agent, exchange_versions
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
 from caxton.router.versions.gauge import Gauge
-from caxton.store import ExecutionRow
+from caxton.store import ExecutionRow, MessageRow
 
 FOLLOWERS = 7
 """Messages that may wait in the worker behind the one that a quick agent handles: they cross over together."""
@@ -145,6 +146,8 @@ class Box:
     """Measures this version while it is compared with another."""
     account: Account | None = None
     """Its namespace's."""
+    adrift: bool = False
+    """It waits for the end of a partition: the other side may run it."""
 
     @property
     def home(self) -> Box:
@@ -159,7 +162,11 @@ class Box:
     @property
     def can_run(self) -> bool:
         """Whether an execution of this agent may start now."""
-        if not (self.open and self.mailbox.ready_in(self.lane)) or (self.account is not None and self.account.held):
+        if (
+            not (self.open and self.mailbox.ready_in(self.lane))
+            or self.home.adrift
+            or (self.account is not None and self.account.held)
+        ):
             return False
         if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False
@@ -226,6 +233,49 @@ class Box:
         return self.mailbox.count + self.reserved
 
 
+class Elsewhere(Protocol):
+    """Messages for agents that live on other nodes; `router.cluster.outbox.Outboxes` is it."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether the message is for another node to handle."""
+
+    def claims(self, message: Message) -> bool:
+        """Whether a pending message of an agent that is here is another node's all the same."""
+
+    def take_over(self, entry: Entry) -> None:
+        """A message that has left a mailbox here, because its agent lives elsewhere now."""
+
+    def offer(self, message: Message, delivery: str) -> Entry:
+        """Accepts one; raises the refusal."""
+
+    def enter(self, message: Message, delivery: str) -> Entry:
+        """The same without any check."""
+
+    def take_up(self, row: MessageRow) -> None:
+        """A pending message of which only the row is left."""
+
+    def recover(self, receiver: str | None = None) -> None:
+        """Takes up pending messages (of one receiver) that no agent here handles."""
+
+    def let_go(self, receiver: str) -> None:
+        """The agent lives here from now on."""
+
+    def is_leaving(self, entry: Entry) -> bool:
+        """Whether another node has the message, or may have it."""
+
+    def cancel(self, entry: Entry) -> None:
+        """Ends a message that no other node can have; any other stays."""
+
+    def load(self, receiver: str) -> int | None:
+        """How many messages wait here for an agent elsewhere; None: it takes none, or is unknown."""
+
+    def offered(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Agents elsewhere, and the capabilities that they offer."""
+
+    def follow(self, message: Message) -> None:
+        """Whoever waits here for a message that another node has gets its outcome from there."""
+
+
 class Boxes:
     """Boxes by agent, live messages by id, and the sums that the node's bounds are about."""
 
@@ -244,6 +294,8 @@ class Boxes:
         self.queued_bytes = 0
         self._body_budget = body_budget_bytes
         self._bodies = 0
+        self.elsewhere: Elsewhere | None = None
+        """None: the node is alone, and every agent lives here or nowhere."""
 
     def __iter__(self) -> Iterator[Box]:
         return iter(list(self._boxes.values()))
@@ -260,6 +312,8 @@ class Boxes:
 
     def add(self, agent: Agent, spec: AgentSpec) -> Box:
         """A closed box for an agent."""
+        if self.elsewhere is not None:
+            self.elsewhere.let_go(agent.name)
         box = Box(agent, spec, 0, account=self.accounts.of(agent.name))
         box.idle.set()
         self._boxes[agent.name] = box

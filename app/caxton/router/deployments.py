@@ -208,7 +208,8 @@ def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
 
 
 def _require_free(desk: Desk, name: str) -> None:
-    if desk.registry.get(name) is not None:
+    elsewhere = desk.cluster is not None and desk.cluster.records.agent(name) is not None
+    if elsewhere or desk.registry.get(name) is not None:
         raise CaxtonError(Code.AGENT_ALREADY_EXISTS, f"an agent called {name!r} is already deployed", name=name)
 
 
@@ -237,8 +238,9 @@ def let_go(desk: Desk, sha256: str) -> None:
 
 
 def needed_modules(desk: Desk) -> set[str]:
-    """The modules that deployed agents and their kept versions are made of."""
-    return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules()
+    """The modules that deployed agents and their kept versions are made of; in a cluster agents anywhere."""
+    anywhere = desk.cluster.records.modules() if desk.cluster is not None else set()
+    return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules() | anywhere
 
 
 def discard_modules(desk: Desk, modules: set[str]) -> None:

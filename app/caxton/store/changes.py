@@ -109,7 +109,7 @@ class Changes:
     departed: list[str]
     """Agents that live on another node now: their rows go, their dead letters count as forwarded."""
     registry: list[Record]
-    """Each is later than the one that it replaces."""
+    """One that is earlier than what is there is passed over."""
     registry_removed: list[tuple[str, str]]
     """Kind and name: tombstones that nobody needs any more."""
     registry_seen: list[Seen]

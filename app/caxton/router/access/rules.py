@@ -201,7 +201,12 @@ RULES: Final[dict[str, Rule]] = {
     "node.probe": Rule(_node),
     "node.log_level": Rule(_node),
     "node.gc": Rule(_node),
+    "peer.forward": Rule(_node),
+    "peer.deliver": Rule(_node),
+    "peer.outcome": Rule(_node),
     "peer.open": Rule(_node),
     "peer.beat": Rule(_node),
     "peer.relay": Rule(_node),
+    "peer.pull": Rule(_node),
+    "peer.module": Rule(_node),
 }

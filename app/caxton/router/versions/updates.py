@@ -237,6 +237,12 @@ async def _rollback(desk: Desk, args: Rollback, reach: Reach) -> AgentView:
 
 async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     before = agent.version
+    await take_version(desk, agent, row)
+    desk.events.publish("agent.rolled_back", {"name": agent.name, "from_version": before, "version": agent.version})
+
+
+async def take_version(desk: Desk, agent: Agent, row: VersionRow) -> None:
+    """The agent becomes a version that was tested when it was new; to be called with the agent's lock."""
     other = agent_of_version(agent, row, desk.config)
     provenance.require_kept(desk, other)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
@@ -245,7 +251,6 @@ async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     discard_modules(desk, _switch(desk, agent, side, changes))
     await desk.core.commit(changes)
     await _let_the_old_end(desk, agent, side)
-    desk.events.publish("agent.rolled_back", {"name": agent.name, "from_version": before, "version": agent.version})
 
 
 def _chosen(rows: list[VersionRow], agent: Agent, number: int | None) -> VersionRow:
