@@ -51,7 +51,6 @@ class OperatedCluster:
                 "CAXTON_NETWORKING__TLS_CA_PATH": str(authority.certificate),
                 "CAXTON_COORDINATION__CLUSTER_ENABLED": "true",
                 "CAXTON_COORDINATION__NODE_ID": name,
-                "CAXTON_COORDINATION__EXPECTED_NODES": str(count),
                 "CAXTON_COORDINATION__SEEDS": f"127.0.0.1:{gossip[0]}",
                 "CAXTON_COORDINATION__BIND_ADDR": f"127.0.0.1:{gossip[number]}",
                 "CAXTON_COORDINATION__GOSSIP_RPC_ADDRESS": f"127.0.0.1:{rpc[number]}",
@@ -59,6 +58,7 @@ class OperatedCluster:
                 "CAXTON_COORDINATION__ENCRYPT_KEY": key,
             }
             self.nodes[name] = node
+            self._write(name, count)
 
     def __getitem__(self, name: str) -> ServedNode:
         return self.nodes[name]
@@ -69,11 +69,31 @@ class OperatedCluster:
 
     def start(self) -> OperatedCluster:
         """Starts all; returns when each calls the cluster whole."""
-        for node in self.nodes.values():
-            node.launch()
+        for name in self.nodes:
+            self.launch(name)
         for name in self.nodes:
             until(lambda name=name: self.is_whole(name), f"{name} sees a whole cluster", 90)
         return self
+
+    def launch(self, name: str) -> None:
+        """Starts one, and does not wait."""
+        self[name].launch("--config", str(self._file(name)), "serve")
+
+    def expect(self, name: str, count: int) -> None:
+        """Another number of expected nodes, by a reload."""
+        self._write(name, count)
+        process = self[name].process
+        assert process is not None
+        process.send_signal(signal.SIGHUP)
+
+    def _file(self, name: str) -> Path:
+        return self.home / f"{name}.toml"
+
+    def _write(self, name: str, count: int) -> None:
+        backups = self[name].directory / "backups"
+        self._file(name).write_text(
+            f'coordination.expected_nodes = {count}\nsecurity.auth_enabled = false\nbackup.directory = "{backups}"\n'
+        )
 
     def is_whole(self, name: str, *more: str) -> bool:
         """The verdict of one node."""

@@ -24,7 +24,11 @@ def cluster() -> Iterator[OperatedCluster]:
         with made.client("n1") as client:
             for name in AGENTS:
                 body = {"name": name, "wat": ECHO, "instance": "persistent"}
-                assert client.post("/agents", json=body).status_code == 201
+                assert client.post("/agents", json=body).status_code in {201, 202}
+            for name in AGENTS:
+                until(
+                    lambda name=name: client.get(f"/agents/{name}").json().get("status") == "running", f"{name} runs"
+                )
         for name in made.nodes:
             until(lambda name=name: made.is_whole(name), f"{name} has every record")
         yield made
@@ -123,9 +127,23 @@ def test_a_node_that_hangs_is_named_missed_in_the_ledger_and_reported(cluster: O
     until(lambda: ledger(cluster, "n2")[0] == 0, "nobody is missing in the ledger")
 
 
+def test_fewer_are_expected_and_a_node_that_is_gone_is_forgotten(cluster: OperatedCluster) -> None:
+    """What remove_node.yml does with a machine that is gone."""
+    assert cluster["n1"].cli("cluster", "forget", "n3").returncode == 1  # it is there
+    cluster.signal("n3", signal.SIGKILL)
+    for name in ("n1", "n2"):
+        cluster.expect(name, 2)
+    assert cluster["n1"].cli("cluster", "forget", "n3", "--wait", "40s").returncode == 0
+    for name in ("n1", "n2"):
+        until(lambda name=name: cluster.is_whole(name), f"{name} is content with two")
+        assert cluster.view(name)["expected_nodes"] == 2
+    status, books = ledger(cluster, "n1")
+    assert (status, [one["node"] for one in books["nodes"]]) == (0, ["n1", "n2"])
+
+
 def test_reports_outlive_a_restart(cluster: OperatedCluster) -> None:
     before = cluster["n1"].json("cluster", "report")
     cluster["n1"].stop()
-    cluster["n1"].launch()
+    cluster.launch("n1")
     until(lambda: cluster["n1"].cli("cluster", "status", "--here").returncode in {0, 1}, "n1 answers", 60)
     assert cluster["n1"].json("cluster", "report", "--here")[-len(before) :] == before

@@ -160,6 +160,7 @@ AUDITED: Final[dict[str, Action]] = {
         lambda answer: {"drained": answer.drained},
     ),
     "cluster.undrain": Action("cluster.undrain"),
+    "cluster.forget": Action("cluster.forget"),
     "node.log_level": Action("node.log_level", _node, picked("level")),
     "node.gc": Action("node.gc", _node, result=_count),
 }

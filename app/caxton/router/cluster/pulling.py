@@ -73,6 +73,10 @@ class Pulling:
         """This node's copy."""
         return self._records.registry
 
+    def expect(self, nodes: int) -> None:
+        """So many nodes are expected from now on."""
+        self._expected = nodes
+
     def heard(self, node: str, digest: str) -> None:
         """A heartbeat of another node."""
         self._hints.heard(node, digest)
