@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
 
 from caxton.config import Config
 from caxton.protocol.agents import Instance
@@ -20,10 +19,11 @@ from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
 from caxton.router.access.accounts import Account, Accounts
 from caxton.router.agents import Agent, exchange_versions
+from caxton.router.elsewhere import Elsewhere
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
 from caxton.router.versions.gauge import Gauge
-from caxton.store import ExecutionRow, MessageRow
+from caxton.store import ExecutionRow
 
 FOLLOWERS = 7
 """Messages that may wait in the worker behind the one that a quick agent handles: they cross over together."""
@@ -148,6 +148,8 @@ class Box:
     """Its namespace's."""
     adrift: bool = False
     """It waits for the end of a partition: the other side may run it."""
+    held: bool = False
+    """Its home moves, or may have moved: it takes messages and runs none."""
 
     @property
     def home(self) -> Box:
@@ -165,6 +167,7 @@ class Box:
         if (
             not (self.open and self.mailbox.ready_in(self.lane))
             or self.home.adrift
+            or self.home.held
             or (self.account is not None and self.account.held)
         ):
             return False
@@ -231,49 +234,6 @@ class Box:
     def load(self) -> int:
         """Messages that count against the mailbox's bound."""
         return self.mailbox.count + self.reserved
-
-
-class Elsewhere(Protocol):
-    """Messages for agents that live on other nodes; `router.cluster.outbox.Outboxes` is it."""
-
-    def takes(self, message: Message) -> bool:
-        """Whether the message is for another node to handle."""
-
-    def claims(self, message: Message) -> bool:
-        """Whether a pending message of an agent that is here is another node's all the same."""
-
-    def take_over(self, entry: Entry) -> None:
-        """A message that has left a mailbox here, because its agent lives elsewhere now."""
-
-    def offer(self, message: Message, delivery: str) -> Entry:
-        """Accepts one; raises the refusal."""
-
-    def enter(self, message: Message, delivery: str) -> Entry:
-        """The same without any check."""
-
-    def take_up(self, row: MessageRow) -> None:
-        """A pending message of which only the row is left."""
-
-    def recover(self, receiver: str | None = None) -> None:
-        """Takes up pending messages (of one receiver) that no agent here handles."""
-
-    def let_go(self, receiver: str) -> None:
-        """The agent lives here from now on."""
-
-    def is_leaving(self, entry: Entry) -> bool:
-        """Whether another node has the message, or may have it."""
-
-    def cancel(self, entry: Entry) -> None:
-        """Ends a message that no other node can have; any other stays."""
-
-    def load(self, receiver: str) -> int | None:
-        """How many messages wait here for an agent elsewhere; None: it takes none, or is unknown."""
-
-    def offered(self) -> Iterable[tuple[str, tuple[str, ...]]]:
-        """Agents elsewhere, and the capabilities that they offer."""
-
-    def follow(self, message: Message) -> None:
-        """Whoever waits here for a message that another node has gets its outcome from there."""
 
 
 class Boxes:
