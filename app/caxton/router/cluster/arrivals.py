@@ -47,9 +47,15 @@ class Arrivals:
         self._rest = rest
         self.duplicates = 0
         """Messages that had come before."""
+        self._watchers: list[Callable[[str, list[str]], None]] = []
 
-    async def deliver(self, posted: list[Posted]) -> list[ItemView]:
+    def watch(self, callback: Callable[[str, list[str]], None]) -> None:
+        """Calls `callback` with a node and the ids of what came from there although it had come before."""
+        self._watchers.append(callback)
+
+    async def deliver(self, posted: list[Posted], origin: str) -> list[ItemView]:
         """Takes each, in order; durable when answered. Behind one that has to come later, all do."""
+        known = [one.message.message_id for one in posted if one.message.message_id in self._boxes.live]
         answers: list[ItemView] = []
         later: ErrorBody | None = None
         for one in posted:
@@ -58,15 +64,21 @@ class Arrivals:
             answers.append(item)
         if any(one.error is None for one in answers):
             result = await self._outcomes.commits.written()
+            known += [one.message_id for one in answers if one.message_id in result.duplicates]
             answers = self._seen_before(posted, answers, result)
+        self._suppressed(origin, known)
         return answers
+
+    def _suppressed(self, origin: str, message_ids: list[str]) -> None:
+        self.duplicates += len(message_ids)
+        for callback in self._watchers if message_ids else ():
+            callback(origin, message_ids)
 
     def _seen_before(self, posted: list[Posted], answers: list[ItemView], result: CommitResult) -> list[ItemView]:
         """An id that came before is not taken twice; `CONFLICT` where it came with something else."""
         duplicates = [one.message_id for one in answers if one.message_id in result.duplicates]
         if not duplicates:
             return answers
-        self.duplicates += len(duplicates)
         known = self._outcomes.reader.known(duplicates)
         digests = {one.message.message_id: digest_of(self._addressed(one.message)) for one in posted}
         return [
@@ -112,7 +124,6 @@ class Arrivals:
         message = self._addressed(one.message)
         live = self._boxes.live.get(message.message_id)
         if live is not None:
-            self.duplicates += 1
             same = digest_of_entry(live) == digest_of(message)
             error = None if same else conflict(message.message_id).body()
             return ItemView(message.message_id, State.PENDING if same else None, error)

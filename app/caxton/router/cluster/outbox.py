@@ -88,6 +88,11 @@ class Outboxes:
         """The same, for all of them."""
         return dict(Counter(self._outbox.receivers()) + self._reserved)
 
+    def oldest(self, receiver: str) -> float | None:
+        """When the first message that waits for this receiver was accepted, seconds; None: none does."""
+        first = next(self._outbox.items(receiver), None)
+        return None if first is None else first.accepted_at
+
     def takes(self, message: Message) -> bool:
         """Whether the message is for another node to handle, or for an agent that is on its way to this one.
 
