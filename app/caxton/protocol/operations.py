@@ -15,7 +15,7 @@ import msgspec
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
-from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
+from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
@@ -363,6 +363,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "cluster.ledger": (Nothing, ClusterLedger),
     "cluster.drain": (NodeDrain, DrainView),
     "cluster.undrain": (Named, Nothing),
+    "peer.ran": (Named, Ran),
 }
 
 LINK_OPERATIONS: Final = frozenset(name for name in OPERATIONS if name.startswith("peer.") and name != "peer.open")

@@ -55,6 +55,7 @@ async def deploy(desk: Desk, args: Deploy) -> Deployed:
     require_disk(desk)
     admission.check_config(args.config, desk.config)
     admission.check_module_size(len(args.module))
+    require_member(desk, args.config.node)
     _require_free(desk, args.config.name)
     _require_room(desk, args.config.name)
     sha256 = await desk.modules.put(args.module)
@@ -205,6 +206,21 @@ def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
         deployed_at=time.time(),
         isolated=bool(config.grants.dirs),
     )
+
+
+def require_member(desk: Desk, node: str | None) -> None:
+    """`INVALID_REQUEST` for an agent that is pinned to a node which the cluster does not know."""
+    if desk.cluster is None or node is None:
+        return
+    known = {*desk.cluster.members.states, *desk.cluster.members.out}
+    if node not in known:
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            f"node: no member of the cluster is called {node[:64]!r}",
+            path="node",
+            found=node[:64],
+            expected=sorted(known),
+        )
 
 
 def _require_free(desk: Desk, name: str) -> None:

@@ -1,6 +1,6 @@
-"""Messages for agents that live on other nodes, as the hot half sees them.
+"""The place of messages that another node handles, as the hot half sees it.
 
-Owns that one interface. Must never know how a message gets there.
+Owns this shape. Must never know of nodes or links.
 """
 
 from __future__ import annotations

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton import __version__
-from caxton.config import Config
+from caxton.config import Config, node_name
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
@@ -82,7 +81,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
-    node = config.coordination.node_id or socket.gethostname()
+    node = node_name(config)
     audit = Audit(config.paths.audit, node)
     desk = Desk(
         config=config,

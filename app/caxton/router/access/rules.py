@@ -194,6 +194,7 @@ RULES: Final[dict[str, Rule]] = {
     "cluster.ledger": Rule(_anybody),  # each node applies the caller's reach to its own
     "cluster.drain": Rule(_node),
     "cluster.undrain": Rule(_node),
+    "peer.ran": Rule(_node),
     "node.pause": Rule(_node),
     "node.resume": Rule(_node),
     "node.drain": Rule(_node),

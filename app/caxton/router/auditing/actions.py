@@ -219,4 +219,5 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "cluster.nodes": _READ,
     "cluster.report": _READ,
     "cluster.ledger": _READ,
+    "peer.ran": _READ,
 }

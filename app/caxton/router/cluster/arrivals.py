@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.messages import Message, Outcome, State
 from caxton.protocol.names import TASK_PREFIX, TASKS
 from caxton.protocol.peers import Awaited, Posted
@@ -22,10 +22,14 @@ from caxton.protocol.views import ItemView
 from caxton.router.agents import unknown_agent
 from caxton.router.boxes import Box, Boxes
 from caxton.router.cluster.places import Places, not_here
-from caxton.router.intake import Intake, conflict, digest_of, digest_of_entry
+from caxton.router.intake import Intake, conflict, digest_of, digest_of_entry, full
 from caxton.router.outcomes import Outcomes
 from caxton.store import CommitResult
 
+LATER: Final = frozenset(
+    {Code.MAILBOX_FULL, Code.STORAGE_FULL, Code.NOT_READY, Code.DRAINING, Code.RATE_LIMITED, Code.INTERNAL_ERROR}
+)
+"""Refusals of a moment; every other one ends the message."""
 LONGEST_LOOK_SECONDS: Final = 120.0
 
 Rest = Callable[[str], Box | None]
@@ -43,21 +47,38 @@ class Arrivals:
         self._rest = rest
         self.duplicates = 0
         """Messages that had come before."""
+        self._watchers: list[Callable[[str, list[str]], None]] = []
 
-    async def deliver(self, posted: list[Posted]) -> list[ItemView]:
-        """Takes each on its own, in order; durable when answered."""
-        answers = [self._take(one) for one in posted]
+    def watch(self, callback: Callable[[str, list[str]], None]) -> None:
+        """Calls `callback` with a node and the ids of what came from there although it had come before."""
+        self._watchers.append(callback)
+
+    async def deliver(self, posted: list[Posted], origin: str) -> list[ItemView]:
+        """Takes each, in order; durable when answered. Behind one that has to come later, all do."""
+        known = [one.message.message_id for one in posted if one.message.message_id in self._boxes.live]
+        answers: list[ItemView] = []
+        later: ErrorBody | None = None
+        for one in posted:
+            item = self._take(one) if later is None else ItemView(one.message.message_id, error=later)
+            later = item.error if item.error is not None and item.error.code in LATER else None
+            answers.append(item)
         if any(one.error is None for one in answers):
             result = await self._outcomes.commits.written()
+            known += [one.message_id for one in answers if one.message_id in result.duplicates]
             answers = self._seen_before(posted, answers, result)
+        self._suppressed(origin, known)
         return answers
+
+    def _suppressed(self, origin: str, message_ids: list[str]) -> None:
+        self.duplicates += len(message_ids)
+        for callback in self._watchers if message_ids else ():
+            callback(origin, message_ids)
 
     def _seen_before(self, posted: list[Posted], answers: list[ItemView], result: CommitResult) -> list[ItemView]:
         """An id that came before is not taken twice; `CONFLICT` where it came with something else."""
         duplicates = [one.message_id for one in answers if one.message_id in result.duplicates]
         if not duplicates:
             return answers
-        self.duplicates += len(duplicates)
         known = self._outcomes.reader.known(duplicates)
         digests = {one.message.message_id: digest_of(self._addressed(one.message)) for one in posted}
         return [
@@ -103,7 +124,6 @@ class Arrivals:
         message = self._addressed(one.message)
         live = self._boxes.live.get(message.message_id)
         if live is not None:
-            self.duplicates += 1
             same = digest_of_entry(live) == digest_of(message)
             error = None if same else conflict(message.message_id).body()
             return ItemView(message.message_id, State.PENDING if same else None, error)
@@ -126,7 +146,9 @@ class Arrivals:
         box = self._boxes.get(message.receiver) or self._rest(message.receiver)
         if box is None or not self._is_home(message.receiver):
             raise self._nobody(message.receiver)
-        self._intake.require_queue()
+        if not self._intake.has_room(box):
+            self._intake.require_queue()
+            raise full(f"the mailbox of {message.receiver!r}", self._intake.config.messaging.mailbox_size)
         if ":" not in message.sender or message.sender.startswith(TASK_PREFIX):
             self._outcomes.follow_step(message)
         elif message.protocol is not None:

@@ -8,7 +8,8 @@ circles. The caller travels along: the answering node applies its reach again, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -43,7 +44,7 @@ class Links(Protocol):
     async def call(self, node: str, op: str, args: Any, *, timeout: float) -> bytes:
         """The JSON of the answer; raises its refusal, or `NOT_READY` where the node cannot be reached."""
 
-    def stream(self, node: str, op: str, args: Any) -> AsyncIterator[bytes]:
+    def stream(self, node: str, op: str, args: Any) -> AsyncGenerator[bytes, None]:
         """The JSON of each item."""
 
 
@@ -157,8 +158,10 @@ class Forwarding:
 
     async def _pass_on(self, node: str, asked: _Asked) -> msgspec.Raw:
         if asked.is_stream:
-            async for item in self._links.stream(node, FORWARD, _forward(asked.op, asked.args, asked.caller)):
-                await asked.sink.put(msgspec.Raw(item))
+            forward = _forward(asked.op, asked.args, asked.caller)
+            async with aclosing(self._links.stream(node, FORWARD, forward)) as items:
+                async for item in items:
+                    await asked.sink.put(msgspec.Raw(item))
             return msgspec.Raw(b"{}")
         return msgspec.Raw(await self.call(node, asked.op, asked.args, asked.caller))
 

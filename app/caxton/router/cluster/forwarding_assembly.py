@@ -32,6 +32,7 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     cluster.forwarding = forwarding
     forwarding.passing = Passing(outboxes, talking.intake, talking.capabilities, forwarding)
     cluster.arrivals = Arrivals(talking.boxes, talking.intake, talking.outcomes, places, desk.core.resting)
+    cluster.arrivals.watch(cluster.healing.suppressed)
     partition = Partition(talking.boxes, places, talking.outcomes.wake)
 
     def changed() -> None:

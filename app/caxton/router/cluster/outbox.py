@@ -20,13 +20,14 @@ from typing import Any, Final
 import msgspec
 
 from caxton.cluster.outbox import Batch, Outbox
-from caxton.protocol.errors import CaxtonError, Code, ErrorBody
+from caxton.protocol.errors import CaxtonError, ErrorBody
 from caxton.protocol.messages import Message, Outcome, State
 from caxton.protocol.names import TASK_PREFIX, TASKS
 from caxton.protocol.peers import Deliver, Posted
 from caxton.protocol.views import ItemView
 from caxton.router.agents import unknown_agent
 from caxton.router.boxes import Boxes
+from caxton.router.cluster.arrivals import LATER
 from caxton.router.cluster.outbox_outcomes import Abroad, Calls, ForgottenError
 from caxton.router.cluster.places import STOPPED, Places, unreachable
 from caxton.router.intake import EPHEMERAL, REQUEST, digest_of, full, new_entry, require_size
@@ -37,10 +38,6 @@ from caxton.store import Accept, CommitResult, MessageRow, Settle
 
 DELIVER: Final = "peer.deliver"
 DELIVER_SECONDS: Final = 15.0
-_AGAIN: Final = frozenset(
-    {Code.MAILBOX_FULL, Code.STORAGE_FULL, Code.NOT_READY, Code.DRAINING, Code.RATE_LIMITED, Code.INTERNAL_ERROR}
-)
-"""Refusals of a moment; every other one ends the message."""
 _PAGE: Final = 1_000
 _FORWARDED: Final = Outcome(State.FORWARDED)
 _items: Final = msgspec.json.Decoder(list[ItemView]).decode
@@ -90,6 +87,11 @@ class Outboxes:
     def receivers(self) -> dict[str, int]:
         """The same, for all of them."""
         return dict(Counter(self._outbox.receivers()) + self._reserved)
+
+    def oldest(self, receiver: str) -> float | None:
+        """When the first message that waits for this receiver was accepted, seconds; None: none does."""
+        first = next(self._outbox.items(receiver), None)
+        return None if first is None else first.accepted_at
 
     def takes(self, message: Message) -> bool:
         """Whether the message is for another node to handle, or for an agent that is on its way to this one.
@@ -188,7 +190,7 @@ class Outboxes:
         self.plan()
 
     def recover(self, receiver: str | None = None) -> None:
-        """Takes up pending messages (of one receiver) that no agent here handles: an earlier life's, or one's that went."""
+        """Takes up pending messages (of one receiver) that no agent here handles."""
         after = 0
         while rows := self._outcomes.reader.pending(receiver, after=after, limit=_PAGE):
             for row in rows:
@@ -300,7 +302,7 @@ class Outboxes:
 
     def _answered(self, entry: Entry, item: ItemView, node: str) -> bool:
         """Whether the message needs no sending any more."""
-        if item.error is not None and item.error.code in _AGAIN:
+        if item.error is not None and item.error.code in LATER:
             return False
         if entry.place is Place.GONE:
             return True

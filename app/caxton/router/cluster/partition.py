@@ -1,7 +1,7 @@
 """What agents without durable state do on the smaller side of a cut (`[coordination] partition_mode`).
 
-Owns that they stop executing here with `stop`, and go on once this side is the majority again. Must never refuse their
-messages: those wait.
+Owns that they stop executing here with `stop`, and go on once this side is the majority again. Must never refuse
+their messages: those wait.
 """
 
 from __future__ import annotations

@@ -143,9 +143,15 @@ ROUTES: Final[dict[str, Route]] = {
     "secret.rekey": _HERE,
     "audit.list": _HERE,
     "audit.note": _HERE,
+    "cluster.status": _HERE,
+    "cluster.nodes": _HERE,
+    "cluster.report": _HERE,
+    "cluster.ledger": _HERE,
+    "cluster.drain": _HERE,
+    "cluster.undrain": _HERE,
 }
 
 
 def route_of(op: str) -> Route:
     """Where the operation is answered; what nodes ask of each other is answered by the one that is asked."""
-    return _HERE if op.startswith(("peer.", "cluster.")) else ROUTES[op]
+    return _HERE if op.startswith("peer.") else ROUTES[op]

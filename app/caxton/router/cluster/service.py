@@ -14,6 +14,7 @@ from caxton.cluster.gossip import Gossip
 from caxton.cluster.links import Peers
 from caxton.cluster.membership import Members
 from caxton.router.cluster.beats import Beats
+from caxton.router.cluster.likeness import Likeness
 from caxton.router.cluster.modules import Fetching
 from caxton.router.cluster.pulling import Pulling
 from caxton.router.cluster.records import Records
@@ -21,6 +22,7 @@ from caxton.router.cluster.records import Records
 if TYPE_CHECKING:  # they work on the desk's parts, and the desk names this
     from caxton.router.cluster.arrivals import Arrivals
     from caxton.router.cluster.forwarding import Forwarding
+    from caxton.router.cluster.healing import Healing
     from caxton.router.cluster.outbox import Outboxes
 
 
@@ -40,6 +42,8 @@ class Cluster:
     fetching: Fetching
     reconciled: Counter[str]
     """Agents that were brought up here or ended, as the registry says, and tries that failed."""
+    likeness: Likeness
+    healing: Healing
     forwarding: Forwarding = field(init=False)
     outboxes: Outboxes = field(init=False)
     arrivals: Arrivals = field(init=False)

@@ -29,7 +29,7 @@ async def deliver(desk: Desk, args: Deliver, _: Caller) -> list[ItemView]:
     """Messages out of another node's outbox; durable when answered."""
     if desk.draining:
         raise CaxtonError(Code.DRAINING, "the node is stopping; try again", retry_after_seconds=2)
-    return await clustered(desk).arrivals.deliver(args.posted)
+    return await clustered(desk).arrivals.deliver(args.posted, args.origin)
 
 
 async def outcome(desk: Desk, args: Awaited, _: Caller) -> Outcome:

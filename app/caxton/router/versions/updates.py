@@ -21,7 +21,7 @@ from caxton.router.access.bounds import bounded, require_bounded
 from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box
-from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go
+from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go, require_member
 from caxton.router.desk import Desk
 from caxton.router.jobs import UPDATE, Job
 from caxton.router.readiness import require_accepting, require_disk
@@ -63,7 +63,9 @@ async def update(desk: Desk, args: Update, reach: Reach = EVERYTHING) -> Deploye
     require_etag(agent, args.etag)
     _require_change(args)
     _require_startable(desk, agent, args.strategy)
-    admission.check_config(bounded(args.change.applied_to(agent.config), reach.namespace), desk.config)
+    wanted = bounded(args.change.applied_to(agent.config), reach.namespace)
+    admission.check_config(wanted, desk.config)
+    require_member(desk, wanted.node)
     sha256 = agent.module.sha256
     if args.module is None:
         desk.modules.hold(sha256)
