@@ -23,7 +23,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """`giver` None: a replica more; `taker` None: a replica less, or (of an agent with a home) it stays, see `why`."""
+    """`giver` None: a replica more. `taker` None: a replica less, or an agent with a home that stays: see `why`."""
 
     agent: str
     giver: str | None

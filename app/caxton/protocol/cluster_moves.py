@@ -18,8 +18,8 @@ class Plan(msgspec.Struct, frozen=True):
 class MoveView(msgspec.Struct, frozen=True, omit_defaults=True):
     """One agent. `giver`, `taker`: nodes; null: a replica more, or less.
 
-    `why`: it should go and stays: `pinned`, `nobody`, or the code of what went wrong. `waiting`, `in_flight`: messages;
-    `stateful`: its mailbox, keys and snapshot go along.
+    `why`: it should go and stays: `pinned`, `nobody`, or the code of what went wrong. `waiting`, `in_flight`:
+    messages; `stateful`: its mailbox, keys and snapshot go along.
     """
 
     agent: str

@@ -114,7 +114,7 @@ class HandoverFinish(msgspec.Struct, frozen=True):
 
 
 class HandoverAnswer(msgspec.Struct, frozen=True):
-    """What the new home says. `attempt`: the highest that it knows of; `record`: where the agent lives, as it knows."""
+    """What the new home says. `attempt`: the highest that it knows of; `record`: where the agent lives now."""
 
     verdict: Verdict
     attempt: int = 0

@@ -134,22 +134,28 @@ class Arriving:
         return self._homes.knows and peer not in self._homes.cluster.members.states
 
     async def _take_up(self, row: HandoverRow) -> None:
-        """Its pages become its state, one by one; then it runs. After a crash in between this goes on at the start."""
-        desk, document = self._desk, row.document
-        assert document is not None  # READY came before
-        async with desk.lock(row.agent):
-            if desk.registry.get(row.agent) is None:
-                stored = _decode_row(document)
-                with self._homes.cluster.records.mirroring(row.agent):
-                    await desk.core.commit(Changes(agents=[stored], arriving=[row.agent]))
-                agent = await self.unpack(stored)
-                await self._homes.end(row.agent, Side.IN)
-                if self._homes.row(row.agent, Side.OUT) is not None:  # what waited here for it is its mailbox now
-                    await self._homes.end(row.agent, Side.OUT)
-                self._open(agent)
-            self._homes.waits.end(row.agent)
+        async with self._desk.lock(row.agent):
+            await self.take_up(row)
         self._homes.counts["came"] += 1
         self._homes.told("agent.home_moved", row.agent, giver=row.peer, taker=self._homes.node_id, epoch=row.epoch)
+
+    async def take_up(self, row: HandoverRow) -> None:
+        """Its pages become its state, one by one; then it runs. After a crash in between this goes on at the start.
+
+        To be called with the agent's lock.
+        """
+        desk, document = self._desk, row.document
+        assert document is not None  # READY came before
+        if desk.registry.get(row.agent) is None:
+            stored = _decode_row(document)
+            with self._homes.cluster.records.mirroring(row.agent):
+                await desk.core.commit(Changes(agents=[stored], arriving=[row.agent]))
+            agent = await self.unpack(stored)
+            await self._homes.end(row.agent, Side.IN)
+            if self._homes.row(row.agent, Side.OUT) is not None:  # what waited here for it is its mailbox now
+                await self._homes.end(row.agent, Side.OUT)
+            self._open(agent)
+        self._homes.waits.end(row.agent)
 
     async def unpack(self, stored: AgentRow) -> Agent:
         """The rest of the pages; the agent as it is then."""
@@ -200,4 +206,3 @@ class Arriving:
 
     def _lock(self, agent: str) -> asyncio.Lock:
         return self._homes.locks.setdefault(agent, asyncio.Lock())
-

@@ -111,7 +111,14 @@ class Rebalance:
             try:
                 await self._departing.hand_over(name, taker, 0.0)
             except CaxtonError as error:
-                return MoveView(
-                    name, homes.node_id, taker, True, waiting, why=error.code.value, detail=error.message
-                )
+                return MoveView(name, homes.node_id, taker, True, waiting, why=error.code.value, detail=error.message)
             return MoveView(name, homes.node_id, taker, True, waiting)
+
+    async def outbox_emptied(self, seconds: float) -> int:
+        """Waits for so long at most until no other node is owed a message; gives how many still are."""
+        outboxes = self._homes.cluster.outboxes
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while len(outboxes) and self._homes.cluster.members.reachable != {self._homes.node_id}:
+                    await asyncio.sleep(0.05)
+        return len(outboxes)
