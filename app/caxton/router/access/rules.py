@@ -192,6 +192,8 @@ RULES: Final[dict[str, Rule]] = {
     "cluster.nodes": Rule(_node),
     "cluster.report": Rule(_node),
     "cluster.ledger": Rule(_anybody),  # each node applies the caller's reach to its own
+    "cluster.plan": Rule(_node),
+    "cluster.adopt": Rule(_node),
     "cluster.drain": Rule(_node),
     "cluster.undrain": Rule(_node),
     "cluster.forget": Rule(_node),
@@ -211,4 +213,12 @@ RULES: Final[dict[str, Rule]] = {
     "peer.relay": Rule(_node),
     "peer.pull": Rule(_node),
     "peer.module": Rule(_node),
+    "peer.handover_begin": Rule(_node),
+    "peer.handover_page": Rule(_node),
+    "peer.handover_known": Rule(_node),
+    "peer.handover_finish": Rule(_node),
+    "peer.handover_commit": Rule(_node),
+    "peer.handover_abort": Rule(_node),
+    "peer.handover_emptied": Rule(_node),
+    "peer.handover_adopted": Rule(_node),
 }

@@ -57,7 +57,8 @@ class Pulling:
         self._digest = digest
         self._hints = Hints(random.Random())  # nosec B311 # whom to ask first is no secret
         self._wake = asyncio.Event()
-        self._met: set[str] = set()
+        self.met: set[str] = set()
+        """Nodes that this one has pulled from since it began."""
         self._kept: dict[str, Seen] = {}
         self._behind: set[str] = set()
         self._rests: dict[str, float] = {}
@@ -80,7 +81,7 @@ class Pulling:
     def heard(self, node: str, digest: str) -> None:
         """A heartbeat of another node."""
         self._hints.heard(node, digest)
-        if digest not in ("", self.registry.digest()) or node not in self._met:
+        if digest not in ("", self.registry.digest()) or node not in self.met:
             self._wake.set()
 
     def answer(self, args: Pull) -> Delta:
@@ -131,7 +132,7 @@ class Pulling:
 
     def _next(self, is_due: bool) -> str | None:
         others = self._others()
-        unmet = [node for node in others if node not in self._met]
+        unmet = [node for node in others if node not in self.met]
         return (
             self._hints.any_of(unmet)
             or self._hints.wanted(others, self.registry.digest())
@@ -139,7 +140,7 @@ class Pulling:
         )
 
     def _look_whether_enough(self) -> None:
-        if 2 * (1 + len(self._met)) > self._expected and self._sight().majority:
+        if 2 * (1 + len(self.met)) > self._expected and self._sight().majority:
             self.synced.set()
 
     # ---- one pull ----------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ class Pulling:
             self.counts["failed"] += 1
             self._rests[node] = time.monotonic() + FAILED_SECONDS
             return
-        self._met.add(node)
+        self.met.add(node)
         self._look_whether_enough()
 
     async def pull(self, node: str) -> int:
