@@ -49,6 +49,8 @@ class Agent:
             "coordination.expected_nodes": 3,
             "coordination.seeds": tuple(seed.address for seed in seeds),
             "networking.bind_address": f"127.0.0.1:{free_port()}",
+            "networking.tls_enabled": True,
+            **{f"networking.tls_{file}_path": f"/nonexistent/{file}.pem" for file in ("cert", "key", "ca")},
             **changes,
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -57,6 +59,14 @@ class Agent:
     def config(self) -> Config:
         """The node's configuration."""
         return build(self.values)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The same, as variables of the command line."""
+        given = {key: value for key, value in self.values.items() if value is not None}
+        given["coordination.gossip_interval"] = f"{round(self.config.coordination.gossip_interval * 1000)}ms"
+        given["coordination.seeds"] = ",".join(self.config.coordination.seeds)
+        return {f"CAXTON_{key.upper().replace('.', '__')}": str(value) for key, value in given.items()}
 
     @property
     def log(self) -> str:

@@ -11,13 +11,14 @@ from caxton.config.certificates import (
     unreadable,
     why_unusable,
 )
+from caxton.config.clustering import is_loopback, node_name, require_gossip_key
 from caxton.config.kinds import reachable, split_address
 from caxton.config.loading import Loaded, load
 from caxton.config.paths import Paths
 from caxton.config.private_files import exposure
 from caxton.config.public_keys import public_key
 from caxton.config.reach import public_connection
-from caxton.config.rules import is_loopback, serf_profile
+from caxton.config.rules import serf_profile
 from caxton.config.sections import (
     PUBLIC,
     RELOADABLE,
@@ -62,6 +63,7 @@ __all__ = [
     "is_loopback",
     "link_context",
     "load",
+    "node_name",
     "parse_duration",
     "parse_size",
     "public_connection",
@@ -69,6 +71,7 @@ __all__ = [
     "reachable",
     "read_certificate",
     "reloaded",
+    "require_gossip_key",
     "serf_profile",
     "server_context",
     "show",

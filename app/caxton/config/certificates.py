@@ -95,6 +95,19 @@ def read_certificate(path: str) -> Certificate:
     )
 
 
+def names_of(path: str) -> tuple[str | None, set[str]]:
+    """Common name and DNS names of the first certificate of a PEM file; `OSError`, `ValueError` without one."""
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    common = next((str(part.value) for part in found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)), None)
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return common, set()
+    return common, set(names.get_values_for_type(x509.DNSName))
+
+
 def _load_pair(context: ssl.SSLContext, net: Networking) -> None:
     assert net.tls_cert_path is not None
     try:

@@ -33,6 +33,7 @@ _PATH: Final = r"[^\0]{1,4096}"
 _ABSOLUTE: Final = r"/[^\0]{0,4095}"
 _NETWORK: Final = r"[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?"
 _HOST_PORT: Final = r"[^\s:]{1,253}:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}"
+NODE_ID: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MOST_GRACEFUL_SECONDS: Final = 30
 CORES: Final = len(os.sched_getaffinity(0))
@@ -101,9 +102,7 @@ class Coordination:
     journal_mode: str = choice("WAL", "WAL", "DELETE", "TRUNCATE", "PERSIST", upper=True)
     synchronous: str = choice("FULL", "FULL", "EXTRA", "NORMAL", upper=True)
     cluster_enabled: bool = flag(False)
-    node_id: str | None = optional_text(
-        r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "the node's name: a-z 0-9 . -, as in its certificate"
-    )
+    node_id: str | None = optional_text(NODE_ID, "the node's name: a-z 0-9 . -, as in its certificate")
     bind_addr: str = address("0.0.0.0:7946")
     gossip_rpc_address: str = address("127.0.0.1:7373")
     advertise_addr: str = text("auto", rf"auto|{_HOST_PORT}|[0-9A-Za-z_.:-]{{1,253}}", '"auto" or an address')

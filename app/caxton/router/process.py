@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton import __version__
-from caxton.config import Config
+from caxton.config import Config, node_name
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
 from caxton.router.cluster import assembly
+from caxton.router.cluster.forwarding_assembly import furnish, recover
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -55,6 +55,8 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
         await desk.core.start()
+        if desk.cluster is not None:
+            recover(desk.cluster)
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
@@ -79,7 +81,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
-    node = config.coordination.node_id or socket.gethostname()
+    node = node_name(config)
     audit = Audit(config.paths.audit, node)
     desk = Desk(
         config=config,
@@ -96,6 +98,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     )
     if config.coordination.cluster_enabled:
         desk.cluster = assembly.make_cluster(desk)
+        furnish(desk, desk.cluster)
     return desk
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from caxton import __version__
 from caxton.cluster.gossip.addresses import api_address, gossip_address, other_seeds
 from caxton.cluster.gossip.members import Tags, kept
-from caxton.config import Config, serf_profile
+from caxton.config import Config, node_name, require_gossip_key, serf_profile
 from caxton.config.paths import Paths
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.peers import LINK_VERSION
@@ -49,13 +49,9 @@ def read_token(paths: Paths) -> str:
         ) from None
 
 
-def node_id(config: Config) -> str:
-    """The node's name in the cluster."""
-    return config.coordination.node_id or os.uname().nodename
-
-
 def write(config: Config) -> Path:
-    """Writes everything that serf starts from; where its configuration is."""
+    """Writes everything that serf starts from; where its configuration is. `CONFIG_INVALID` for what cannot be."""
+    require_gossip_key(config)
     paths = config.paths
     paths.run.mkdir(mode=0o750, parents=True, exist_ok=True)
     paths.gossip.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +67,7 @@ def settings(config: Config, token: str, *, encrypted: bool) -> dict[str, Any]:
     """serf's own settings, never the key among them: serf takes a key or a keyring, and only a keyring rotates."""
     own, paths = config.coordination, config.paths
     found: dict[str, Any] = {
-        "node_name": node_id(config),
+        "node_name": node_name(config),
         "bind": own.bind_addr,
         "advertise": gossip_address(config),
         "rpc_addr": own.gossip_rpc_address,

@@ -18,8 +18,8 @@ from typing import Final
 from caxton.cluster.gossip import rpc
 from caxton.cluster.gossip.addresses import other_seeds
 from caxton.cluster.gossip.members import MAX_DIGEST, GossipMember, Tags, member
-from caxton.cluster.gossip.rendering import node_id, own_tags, read_token
-from caxton.config import Config
+from caxton.cluster.gossip.rendering import own_tags, read_token
+from caxton.config import Config, node_name
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import NodeState
 
@@ -39,7 +39,7 @@ class Gossip:
     """The members as serf sees them. Everything on the loop that runs `run`."""
 
     def __init__(self, config: Config) -> None:
-        self.node_id = node_id(config)
+        self.node_id = node_name(config)
         self._config = config
         self._members: Mapping[str, GossipMember] = MappingProxyType({})
         self._watchers: list[Callable[[], None]] = []

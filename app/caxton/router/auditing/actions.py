@@ -207,6 +207,9 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "node.probe": "executes a module of the node's own, changes nothing",
     "audit.list": _READ,
     "audit.note": "is a record itself",
+    "peer.forward": "what is asked on somebody's behalf is recorded as that",
+    "peer.deliver": _MESSAGE,
+    "peer.outcome": _MESSAGE,
     "peer.open": _NODES,
     "peer.beat": _NODES,
     "peer.relay": _NODES,
@@ -216,4 +219,5 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "cluster.nodes": _READ,
     "cluster.report": _READ,
     "cluster.ledger": _READ,
+    "peer.ran": _READ,
 }

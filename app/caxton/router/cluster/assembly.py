@@ -14,7 +14,9 @@ from caxton.cluster.links import Peers
 from caxton.cluster.registry import Clock, Registry
 from caxton.config import Config, link_context, split_address
 from caxton.router.cluster.beats import Beats
+from caxton.router.cluster.healing import Healing
 from caxton.router.cluster.install import Installing
+from caxton.router.cluster.likeness import Likeness
 from caxton.router.cluster.modules import Fetching
 from caxton.router.cluster.publishing import publish_all
 from caxton.router.cluster.pulling import Pulling
@@ -36,7 +38,21 @@ def make_cluster(desk: Desk) -> Cluster:
     expected = config.coordination.expected_nodes
     pulling = Pulling(records, desk.core, links, lambda: beats.members, expected, beats.tell)
     beats.hear(lambda beat: pulling.heard(beat.node_id, beat.digest))
-    return Cluster(node_id, gossip, links, beats, records, pulling, Fetching(desk.modules, links), Counter())
+    likeness, healing = Likeness(lambda: beats.digest), Healing(config.paths.data)
+    beats.hear(likeness.heard)
+    beats.watch(healing.changed)
+    return Cluster(
+        node_id=node_id,
+        gossip=gossip,
+        links=links,
+        beats=beats,
+        records=records,
+        pulling=pulling,
+        fetching=Fetching(desk.modules, links),
+        reconciled=Counter(),
+        likeness=likeness,
+        healing=healing,
+    )
 
 
 def make_records(desk: Desk) -> Records:
@@ -69,6 +85,7 @@ async def run(desk: Desk, cluster: Cluster) -> None:
             cluster.pulling.run(),
             publish_all(desk, cluster),
             reconciler.run(cluster.pulling.synced),
+            cluster.healing.run(desk, cluster),
         )
     finally:
         await cluster.links.close()

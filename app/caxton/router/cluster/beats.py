@@ -52,8 +52,7 @@ class Beats:
         self._own, self._links, self._sightings, self._publish = own, links, sightings, publish
         self._boot_id = new_id()
         self._chance = Random()  # nosec B311 # whom to tell first is no secret
-        rules = Rules.of(own.expected_nodes, own.detection_timeout, own.heartbeat_interval)
-        self._machine = Membership(node_id, rules, awake_clock())
+        self._machine = Membership(node_id, Rules(own.expected_nodes, own.detection_timeout), awake_clock())
         self._members = Members(node_id)
         self._watchers: list[Callable[[Members, Members], None]] = []
         self._hearers: list[Callable[[Beat], None]] = []
