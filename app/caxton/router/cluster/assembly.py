@@ -18,6 +18,7 @@ from caxton.router.cluster.service import Cluster
 
 def make_cluster(config: Config, node_id: str, publish: Publish) -> Cluster:
     """The parts, wired and not started."""
+    config.paths.gossip.mkdir(mode=0o700, parents=True, exist_ok=True)  # serf's unit may write there, not make it
     gossip = Gossip(config)
     links = Peers(lambda: link_context(config.networking), lambda node: beats.relays(node), lambda: beats.linked())
     beats = Beats(node_id, config.coordination, links, gossip.members, publish)
