@@ -39,7 +39,7 @@ def test_a_node_is_drained_and_put_back_by_its_name(node: Node, http: httpx.Clie
         assert httpx.get(f"{node.url}/ready").status_code == 503
     finally:
         assert http.post(f"/cluster/nodes/{name}/undrain").status_code == 200
-    until("it is ready again", lambda: httpx.get(f"{node.url}/ready").status_code == 200)
+    until(lambda: httpx.get(f"{node.url}/ready").status_code == 200, 20, "it is ready again")
 
 
 @pytest.mark.parametrize("verb", ["drain", "undrain"])

@@ -25,6 +25,8 @@ def test_a_drained_node_is_no_whole_cluster_except_without_it(node: ServedNode) 
         assert shown.returncode == 1
         assert f"draining {name}" in shown.stdout
         assert node.cli("cluster", "status", "--here", "--without", name).returncode == 0
+        assert node.cli("cluster", "status", "--about", "another").returncode == 0
+        assert node.cli("cluster", "status", "--about", name).returncode == 1
     finally:
         assert node.cli("cluster", "undrain", name).returncode == 0
     assert node.cli("cluster", "status", "--wait", "10s").returncode == 0

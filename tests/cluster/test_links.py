@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,11 +14,8 @@ import pytest
 
 from caxton.cluster.links import Peers
 from caxton.config import Networking, link_context
-from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.operations import Call, Nothing
-from caxton.protocol.peers import LINK_PATH, LINK_UPGRADE, Beat, PeerOpen
+from caxton.protocol.peers import LINK_PATH, LINK_UPGRADE, Beat
 from support.authority import Authority, Pair
-from support.router_client import RouterClient
 from support.served_node import ServedNode, until
 
 SERVER = "n1"
@@ -80,7 +76,9 @@ def get(node: ServedNode, context: ssl.SSLContext, path: str, method: str = "GET
         return client.request(method, path, **more)
 
 
-def refusal(node: ServedNode, context: ssl.SSLContext, path: str = LINK_PATH, method: str = "POST") -> tuple[int, str]:
+def refusal(
+    node: ServedNode, context: ssl.SSLContext, path: str = LINK_PATH, method: str = "POST"
+) -> tuple[int, str]:
     """Status and code of an upgrade that must not succeed."""
     answer = get(node, context, path, method, headers=UPGRADE)
     return answer.status_code, answer.json()["error"]["code"]

@@ -14,10 +14,10 @@ MEMBERS: Final = {
     "NODE": "node_id",
     "STATE": "state",
     "REACHED": "path",
-    "BEAT": "last_beat_seconds",
-    "RTT": "rtt_seconds",
+    "BEAT": "beat",
+    "RTT": "rtt",
     "REGISTRY": "registry_equal",
-    "CLOCK": "clock_offset_seconds",
+    "CLOCK": "clock",
     "HOMES": "homes",
     "REPLICAS": "replicas",
     "OUTBOX": "outbox",
@@ -46,10 +46,26 @@ def show_status(state: State, view: dict[str, Any]) -> None:
         return
     lines = _lines(view)
     emit_one(state, lines, {line: line for line in lines})
-    emit_page(state, {"items": view["members"]}, MEMBERS)
+    show_members(state, {"items": view["members"]})
     for items, columns in ((view["outbox"], _OUTBOX), (view["handovers"], _HANDOVERS)):
         if items:
             emit_page(state, {"items": items}, columns)
+
+
+def show_members(state: State, page: dict[str, Any]) -> None:
+    """The nodes: for people with few digits, for programs as they came."""
+    if not state.as_json:
+        page = {"items": [{**member, **_readable(member)} for member in page["items"]]}
+    emit_page(state, page, MEMBERS)
+
+
+def _readable(member: dict[str, Any]) -> dict[str, str | None]:
+    beat, rtt, clock = (member[name] for name in ("last_beat_seconds", "rtt_seconds", "clock_offset_seconds"))
+    return {
+        "beat": None if beat is None else f"{beat:.1f} s ago",
+        "rtt": None if rtt is None else f"{rtt * 1000:.1f} ms",
+        "clock": None if clock is None else f"{clock:+.3f} s",
+    }
 
 
 def _lines(view: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from caxton.cli.client import TIMEOUT_SECONDS, connect, segment
-from caxton.cli.cluster_show import MEMBERS, REPORTS, show_status
+from caxton.cli.cluster_show import REPORTS, show_members, show_status
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.local import ask_router
 from caxton.cli.render import emit_json, emit_page, note
@@ -40,7 +40,7 @@ def cluster() -> None:
 def members(state: State, here: bool) -> None:
     """List the nodes, as the one that is asked sees them."""
     with _asking(state, here, "cluster.nodes", "/cluster/nodes") as ask:
-        emit_page(state, ask(), MEMBERS)
+        show_members(state, ask())
 
 
 cluster.add_command(members, "nodes")
@@ -50,19 +50,20 @@ cluster.add_command(members, "nodes")
 @here_option
 @click.option("--wait", type=Duration(), default="0s", help="How long to wait until the cluster is whole.")
 @click.option("--without", metavar="NODE", help="Judge the others: what is wrong with this one does not count.")
+@click.option("--about", metavar="NODE", help="Judge this one: what is wrong with others does not count.")
 @output_options
 @pass_state
-def status(state: State, here: bool, wait: float, without: str | None) -> int:
+def status(state: State, here: bool, wait: float, without: str | None, about: str | None) -> int:
     """Show the cluster; exit 1 unless it is whole.
 
     Whole: every expected node is there, reachable and active, all have the same registry, nothing waits for long.
     """
     deadline = time.monotonic() + wait
     with _asking(state, here, "cluster.status", "/cluster") as ask:
-        view = _judged(ask(), without)
+        view = _judged(ask(), without, about)
         while not view["whole"] and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-            view = _judged(ask(), without)
+            view = _judged(ask(), without, about)
     show_status(state, view)
     return 0 if view["whole"] else EXIT_FAILED
 
@@ -108,10 +109,13 @@ def report(state: State, here: bool) -> None:
         emit_page(state, ask(), REPORTS)
 
 
-def _judged(view: dict[str, Any], without: str | None) -> dict[str, Any]:
-    if without is None:
-        return view
-    problems = [problem for problem in view["problems"] if problem.get("node") != without]
+def _judged(view: dict[str, Any], without: str | None, about: str | None) -> dict[str, Any]:
+    """The verdict without the problems of some nodes; what is wrong with the whole (no majority) always counts."""
+    problems = [
+        problem
+        for problem in view["problems"]
+        if (node := problem.get("node")) is None or (node != without and about in (None, node))
+    ]
     return {**view, "problems": problems, "whole": not problems}
 
 

@@ -6,16 +6,17 @@ than `detection`: a process that slept knows nothing until it has asked again.
 
 - A peer is *reached* for `detection` after the sending of a heartbeat that it answered; once lost, after two of them.
 - This side is the *majority* when it reaches, itself included, more than half of all nodes: of two halves neither is.
-  Nodes are those that are expected, and more if more are known. It is lost at once, and regained after `settle`.
-- A peer is *missed* by a node that had no sign of life of it for `detection`, until there were some in a row;
-  heartbeats that it sends are signs too. It is out when serf says so, or when more than half of all nodes miss it; to
-  a minority, when that itself misses it. Who counts on an answer of ours for its majority has asked us not long
-  before: so no majority holds somebody for out who is the majority in its own eyes.
+  Nodes are those that are expected, and more if more are known. It is lost at once, and gained after `detection`: by
+  then, what others believe without having heard of it is forgotten.
+- A peer is *missed* by a node that had no sign of life of it for `detection`; heartbeats that it sends are signs too.
+  It is out when serf says so; and from when more than half of all nodes missed it at one moment, until `detection`
+  after the last such moment. To a minority it is out while that itself misses it. At such a moment the peer was not
+  the majority, because whoever it counts on has heard of it, and it takes `detection` to become it: so no majority
+  ever holds another one for out.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,9 +26,6 @@ from typing import Any, Final
 from caxton.cluster.gossip.members import GossipMember, Standing
 from caxton.protocol.peers import Beat, NodeState
 
-SETTLE_BEATS: Final = 3
-SIGNS: Final = 4
-"""Of a peer that was missed, until it is not any more."""
 _NEVER: Final = float("-inf")
 _INFINITE: Final = float("inf")
 
@@ -44,16 +42,10 @@ class Out(StrEnum):
 
 @dataclass(frozen=True)
 class Rules:
-    """`detection`, `settle`: seconds."""
+    """`detection`: seconds."""
 
     expected_nodes: int
     detection: float
-    settle: float
-
-    @classmethod
-    def of(cls, expected_nodes: int, detection: float, interval: float) -> Rules:
-        """As configured: `interval` between heartbeats."""
-        return cls(expected_nodes, detection, min(detection, SETTLE_BEATS * interval))
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,8 @@ class Members:
 class _Peer:
     """`answered`: when the newest heartbeat of ours that it answered was sent; `heard`: when it last sent one.
 
-    `signs`: how many of either since it was missed.
+    `missed`: since when this node misses it; `condemned`: the last moment at which more than half of all did.
+    `missing`: whom it misses, and since when we know.
     """
 
     known: float
@@ -88,9 +81,9 @@ class _Peer:
     streak: int = 0
     reached: bool = False
     was_reached: bool = False
-    missed: bool = False
-    signs: int = 0
-    missing: frozenset[str] = frozenset()
+    missed: float | None = None
+    condemned: float = _NEVER
+    missing: Mapping[str, float] = field(default_factory=dict)
     state: NodeState | None = None
 
 
@@ -129,14 +122,14 @@ class Membership:
         if now - sent > self._rules.detection:
             peer.streak = 0  # it says nothing about now
             return
-        peer.answered, peer.streak, peer.signs = sent, peer.streak + 1, peer.signs + 1
-        peer.missing, peer.state = frozenset(beat.missing), beat.state
+        peer.answered, peer.streak, peer.state = sent, peer.streak + 1, beat.state
+        peer.missing = {node: peer.missing.get(node, now) for node in beat.missing}
 
     def heard(self, beat: Beat, now: float) -> None:
         """A peer has sent a heartbeat of its own."""
         peer = self._peers.get(beat.node_id)
         if peer is not None:
-            peer.heard, peer.state, peer.signs = now, beat.state, peer.signs + 1
+            peer.heard, peer.state = now, beat.state
 
     # ---- what follows ------------------------------------------------------------------------------
 
@@ -156,22 +149,34 @@ class Membership:
         self._count(2 * (1 + len(direct)) > total, now)
         answered = [self._peers[node].answered for node in direct]
         self.holds_until = min(answered, default=_INFINITE) + self._rules.detection
-        votes = Counter(self.missing)
-        for node in direct:
-            votes.update(self._peers[node].missing - {node})
-        out = {node: why for node in self._peers if (why := self._why_out(node, 2 * votes[node] > total))}
+        self._vote(direct, total, now)
+        out = {node: why for node in self._peers if (why := self._why_out(node, now))}
         return self._members(direct, out, now)
 
     @property
     def missing(self) -> tuple[str, ...]:
         """The nodes that this one misses, as its heartbeats tell it to others."""
-        return tuple(sorted(node for node, peer in self._peers.items() if peer.missed))
+        return tuple(sorted(node for node, peer in self._peers.items() if peer.missed is not None))
 
     def _miss(self, peer: _Peer, now: float) -> None:
         if max(peer.answered, peer.heard, peer.known, self.awake) < now - self._rules.detection:
-            peer.missed, peer.signs = True, 0
-        elif peer.missed and peer.signs >= SIGNS:
-            peer.missed = False
+            peer.missed = now if peer.missed is None else peer.missed
+        else:
+            peer.missed = None
+
+    def _vote(self, direct: frozenset[str], total: int, now: float) -> None:
+        """Finds the last moment at which more than half of all nodes missed a peer, for each that somebody misses."""
+        votes: dict[str, list[tuple[float, float]]] = {}
+        for node, peer in self._peers.items():
+            if peer.missed is not None:
+                votes.setdefault(node, []).append((peer.missed, now))
+        for voter in direct:
+            peer = self._peers[voter]
+            for node, since in peer.missing.items():
+                votes.setdefault(node, []).append((since, peer.answered))
+        for node, spans in votes.items():
+            if node in self._peers:
+                self._peers[node].condemned = max(self._peers[node].condemned, _common(spans, total))
 
     def _reach(self, peer: _Peer, now: float) -> None:
         fresh = now - peer.answered <= self._rules.detection
@@ -187,18 +192,19 @@ class Membership:
             return
         if self._enough_since is None:
             self._enough_since = now
-        self._majority = self._majority or now - self._enough_since >= self._rules.settle or self._is_alone
+        self._majority = self._majority or now - self._enough_since >= self._rules.detection or self._is_alone
 
     @property
     def _is_alone(self) -> bool:
         return self._rules.expected_nodes == 1 and not self._peers
 
-    def _why_out(self, node: str, outvoted: bool) -> Out | None:
+    def _why_out(self, node: str, now: float) -> Out | None:
         standing = self._sightings[node].standing
         if standing is not Standing.ALIVE:
             return Out.LEFT if standing is Standing.LEFT else Out.FAILED
-        is_out = outvoted if self._majority else self._peers[node].missed
-        return Out.MISSING if is_out else None
+        peer = self._peers[node]
+        condemned = peer.condemned >= now - self._rules.detection
+        return Out.MISSING if (condemned if self._majority else peer.missed is not None) else None
 
     def _members(self, direct: frozenset[str], out: Mapping[str, Out], now: float) -> Members:
         states = {
@@ -212,7 +218,7 @@ class Membership:
         return Members(
             node_id=self.node_id,
             active=tuple(node for node, state in states.items() if state is NodeState.ACTIVE),
-            reachable=direct | relays.keys() | {self.node_id},
+            reachable=direct.union(relays, (self.node_id,)),
             direct=direct,
             majority=self._majority,
             states=MappingProxyType(states),
@@ -230,6 +236,15 @@ class Membership:
 
     def _relays(self, node: str, direct: frozenset[str]) -> tuple[str, ...]:
         return tuple(sorted(peer for peer in direct if node not in self._peers[peer].missing))
+
+
+def _common(spans: list[tuple[float, float]], total: int) -> float:
+    """The last moment that lies within the spans of more than half of `total`."""
+    ends = sorted((end for _, end in spans), reverse=True)
+    for end in ends:
+        if 2 * sum(begin <= end <= until for begin, until in spans) > total:
+            return end
+    return _NEVER
 
 
 def changes(before: Members, after: Members) -> list[tuple[str, dict[str, Any]]]:

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Protocol
+from typing import Final, Protocol
 
-ALL = "all"
+from caxton.protocol.agents import AgentConfig, Instance, ModuleInfo, Shape
+from caxton.protocol.snapshots import STATE
+
+ALL: Final = "all"
+SPARE_HOLDERS: Final = 2
+"""Nodes that have an agent's module besides those that run it, so that it outlives them."""
+_TIMERS: Final = frozenset({"caxton.set_timer", "caxton.cancel_timer"})
+_KEYS: Final = frozenset({"caxton.store_data", "caxton.load_data", "caxton.delete_data"})
 
 
 class Placed(Protocol):
@@ -31,6 +38,18 @@ class Placed(Protocol):
     @property
     def node(self) -> str | None:
         """The node that it is pinned to."""
+
+
+def stateful(config: AgentConfig, module: ModuleInfo) -> bool:
+    """Whether there must never be two of it: it keeps something from one message to the next, or has a calendar.
+
+    Its memory (a persistent instance, snapshots), keys (where they are granted), timers, schedules. Decided at
+    deployment; such an agent has a home, any other one has replicas.
+    """
+    persistent = module.shape is Shape.REACTOR and config.instance is not Instance.PER_MESSAGE
+    imports = set(module.imports)
+    keys = config.grants.kv and not _KEYS.isdisjoint(imports)
+    return persistent or config.state == STATE or keys or not _TIMERS.isdisjoint(imports) or bool(config.schedules)
 
 
 def weight(key: str, node: str) -> bytes:
@@ -60,6 +79,18 @@ def hosts(agent: Placed, active: Sequence[str]) -> list[str]:
         return [agent.node]
     ranked = rank(agent.name, active)
     return ranked if agent.replicas == ALL else ranked[: int(agent.replicas)]
+
+
+def runs_on(agent: Placed, node: str, active: Sequence[str]) -> bool:
+    """Whether the agent's place is on this node while these members are active."""
+    return node in hosts(agent, active)
+
+
+def holders(agent: Placed, active: Sequence[str]) -> list[str]:
+    """The nodes that keep its module: who runs it, and the next ones in rank."""
+    running = hosts(agent, active)
+    spare = [node for node in rank(agent.name, active) if node not in running]
+    return [*running, *spare[:SPARE_HOLDERS]]
 
 
 def decider(name: str, agent: Placed | None, active: Sequence[str], pin: str | None = None) -> str | None:

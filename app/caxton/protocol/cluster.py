@@ -156,3 +156,9 @@ class HealReport(msgspec.Struct, frozen=True, kw_only=True):
     suppressed: list[str] = []
     suppressed_count: int = 0
     complete: bool = False
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """Agents without durable state that ran on a node while the asker could not be reached from there."""
+
+    agents: list[str]

@@ -15,11 +15,11 @@ import msgspec
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
-from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain
+from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
 from caxton.protocol.errors import ErrorBody
-from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
-from caxton.protocol.peers import Beat, PeerOpen, Relay
+from caxton.protocol.peers import Awaited, Beat, Deliver, Delta, Forward, Module, ModulePart, PeerOpen, Pull, Relay
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -349,15 +349,21 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "secret.rekey": (Nothing, Rekeyed),
     "audit.list": (AuditListing, AuditPage),
     "audit.note": (AuditNotes, Affected),
+    "peer.forward": (Forward, Any),
+    "peer.deliver": (Deliver, list[ItemView]),
+    "peer.outcome": (Awaited, Outcome),
     "peer.open": (PeerOpen, Nothing),
     "peer.beat": (Beat, Beat),
     "peer.relay": (Relay, Any),
+    "peer.pull": (Pull, Delta),
+    "peer.module": (Module, ModulePart),
     "cluster.status": (Nothing, ClusterView),
     "cluster.nodes": (Nothing, Page),
     "cluster.report": (Nothing, Page),
     "cluster.ledger": (Nothing, ClusterLedger),
     "cluster.drain": (NodeDrain, DrainView),
     "cluster.undrain": (Named, Nothing),
+    "peer.ran": (Named, Ran),
 }
 
 LINK_OPERATIONS: Final = frozenset(name for name in OPERATIONS if name.startswith("peer.") and name != "peer.open")

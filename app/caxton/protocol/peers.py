@@ -195,3 +195,10 @@ class AgentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     descriptor: Any = None
     signature: str | None = None
     signed_by: str | None = None
+
+
+class Awaited(msgspec.Struct, frozen=True):
+    """Asks for the `Outcome` of a message that the other node has, within so many seconds."""
+
+    message_id: str
+    timeout_seconds: float

@@ -88,3 +88,9 @@ class Desk:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, CaxtonError):  # those are answers, told to whoever asked
             log.error("a task of the router failed", exc_info=error)
+
+
+def require_known(desk: Desk, name: str) -> None:
+    """`AGENT_NOT_FOUND` unless an agent has this name, here or elsewhere in the cluster."""
+    if desk.cluster is None or not desk.cluster.forwarding.places.exists(name):
+        desk.registry.require(name)

@@ -18,6 +18,7 @@ from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
 from caxton.router.cluster import assembly
+from caxton.router.cluster.forwarding_assembly import furnish, recover
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -54,6 +55,8 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
         await desk.core.start()
+        if desk.cluster is not None:
+            recover(desk.cluster)
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
@@ -61,7 +64,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         if desk.cluster is not None:
-            desk.spawn(assembly.run(desk.cluster))
+            desk.spawn(assembly.run(desk, desk.cluster))
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
         log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
@@ -80,7 +83,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     core = Core(config, store, registry, events.publish)
     node = node_name(config)
     audit = Audit(config.paths.audit, node)
-    return Desk(
+    desk = Desk(
         config=config,
         store=store,
         registry=registry,
@@ -91,9 +94,12 @@ def make_desk(config: Config, store: Store) -> Desk:
         node=node,
         marks=Marks(config.paths.data),
         audit=audit,
-        cluster=assembly.make_cluster(config, node, events.publish) if config.coordination.cluster_enabled else None,
         trust=Trust.load(config.security.trusted_keys),
     )
+    if config.coordination.cluster_enabled:
+        desk.cluster = assembly.make_cluster(desk)
+        furnish(desk, desk.cluster)
+    return desk
 
 
 async def _until(stop: asyncio.Event, core: Core) -> Exception | None:

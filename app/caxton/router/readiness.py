@@ -13,7 +13,7 @@ from typing import Final
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.peers import NodeState
 from caxton.protocol.views import Readiness
-from caxton.router.cluster import assembly
+from caxton.router.cluster import announce
 from caxton.router.desk import Desk
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ async def watch(desk: Desk) -> None:
     while True:
         desk.low_disk = await asyncio.to_thread(disk_is_low, desk)
         if desk.cluster is not None:
-            assembly.say(desk.cluster, NodeState.DRAINING if is_draining(desk) else NodeState.ACTIVE)
+            announce.say(desk.cluster, NodeState.DRAINING if is_draining(desk) else NodeState.ACTIVE)
         now = readiness(desk)
         if now != before:
             log.info("readiness: %s", ", ".join(now.reasons) or "ready")

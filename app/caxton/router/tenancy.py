@@ -205,7 +205,7 @@ class Tenancy:
         return ended
 
     async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
-        """Puts dead letters of agents that are here back into their mailboxes; gives how many.
+        """Puts dead letters of agents that are here back into their mailboxes, others' into the outbox; how many.
 
         One that held up its conversation comes first there, and the others go on behind it.
         """
@@ -216,7 +216,7 @@ class Tenancy:
             if row is not None
             and row.state is State.DEAD
             and not row.content_dropped
-            and self._boxes.get(row.message.receiver) is not None
+            and self._has_a_place(row.message.receiver)
         ]
         if not wanted:
             return 0
@@ -227,11 +227,22 @@ class Tenancy:
         for message_id in revived:
             row = self._reader.message(message_id)
             box = self._boxes.get(row.message.receiver) if row is not None else None
-            if row is not None and box is not None and message_id not in self._boxes.live:
+            if row is None or message_id in self._boxes.live:
+                continue
+            if box is not None and not self._leaves(row):
                 self._recover(box, row, first=any(one.message_id == message_id for one in held))
                 self._scheduler.wake(box)
+            elif self._boxes.elsewhere is not None:
+                self._boxes.elsewhere.take_up(row)
         self._outcomes.holds.released(held)
         return len(revived)
+
+    def _has_a_place(self, receiver: str) -> bool:
+        """Whether there is a mailbox for it, here or elsewhere."""
+        elsewhere = self._boxes.elsewhere
+        return self._boxes.get(receiver) is not None or (
+            elsewhere is not None and elsewhere.load(receiver) is not None
+        )
 
     def box(self, agent: Agent) -> Box:
         """The agent's box; a new one gets what is pending on disk."""
@@ -249,9 +260,14 @@ class Tenancy:
         after = 0
         while rows := self._reader.pending(only, after=after, limit=_PAGE):
             for row in rows:
-                if (box := boxes.get(row.message.receiver)) is not None:
+                if (box := boxes.get(row.message.receiver)) is not None and not self._leaves(row):
                     self._recover(box, row)
             after = rows[-1].seq
+
+    def _leaves(self, row: MessageRow) -> bool:
+        """Whether another node handles it, or may have it already."""
+        elsewhere = self._boxes.elsewhere
+        return elsewhere is not None and (row.message.message_id in self._boxes.live or elsewhere.claims(row.message))
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import peewee as pw
 
+from caxton.store.handover_rows import Handover, HandoverPageTable
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
 from caxton.store.registry_rows import Registry, RegistryWriter
@@ -347,5 +348,6 @@ MODELS = [
     Namespace,
     *TALK_MODELS,
     Secret,
+    Handover, HandoverPageTable,
     Registry, RegistryWriter,
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """This node's copy of the cluster's registry: its tables, how they are written and read.
 
-Owns this SQL. Must never look into a body, nor know which record is the later one.
+Owns this SQL. Must never look into a body. The later record stays, in whatever order they are written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ FIELDS: Final = frozenset({"registry", "registry_removed", "registry_seen"})
 _RECORD: Final = insert(
     "registry",
     ("kind", "name", "hlc", "writer", "body"),
-    "ON CONFLICT (kind, name) DO UPDATE SET hlc = excluded.hlc, writer = excluded.writer, body = excluded.body",
+    "ON CONFLICT (kind, name) DO UPDATE SET hlc = excluded.hlc, writer = excluded.writer, body = excluded.body "
+    "WHERE (excluded.hlc, excluded.writer) >= (hlc, writer)",
 )
 _SEEN: Final = insert(
     "registry_writer",

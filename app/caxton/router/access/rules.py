@@ -194,6 +194,7 @@ RULES: Final[dict[str, Rule]] = {
     "cluster.ledger": Rule(_anybody),  # each node applies the caller's reach to its own
     "cluster.drain": Rule(_node),
     "cluster.undrain": Rule(_node),
+    "peer.ran": Rule(_node),
     "node.pause": Rule(_node),
     "node.resume": Rule(_node),
     "node.drain": Rule(_node),
@@ -201,7 +202,12 @@ RULES: Final[dict[str, Rule]] = {
     "node.probe": Rule(_node),
     "node.log_level": Rule(_node),
     "node.gc": Rule(_node),
+    "peer.forward": Rule(_node),
+    "peer.deliver": Rule(_node),
+    "peer.outcome": Rule(_node),
     "peer.open": Rule(_node),
     "peer.beat": Rule(_node),
     "peer.relay": Rule(_node),
+    "peer.pull": Rule(_node),
+    "peer.module": Rule(_node),
 }

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from caxton import __version__
 from caxton.cluster.gossip.members import GossipMember, Standing
 from caxton.cluster.links import Peers
 from caxton.cluster.membership import Members, Membership, Rules, changes
+from caxton.cluster.registry import hinted
 from caxton.config import Coordination
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.ids import new_id
@@ -49,8 +51,8 @@ class Beats:
         self.clocks = Clocks(publish)
         self._own, self._links, self._sightings, self._publish = own, links, sightings, publish
         self._boot_id = new_id()
-        rules = Rules.of(own.expected_nodes, own.detection_timeout, own.heartbeat_interval)
-        self._machine = Membership(node_id, rules, awake_clock())
+        self._chance = Random()  # nosec B311 # whom to tell first is no secret
+        self._machine = Membership(node_id, Rules(own.expected_nodes, own.detection_timeout), awake_clock())
         self._members = Members(node_id)
         self._watchers: list[Callable[[Members, Members], None]] = []
         self._hearers: list[Callable[[Beat], None]] = []
@@ -73,6 +75,14 @@ class Beats:
     def hear(self, callback: Callable[[Beat], None]) -> None:
         """Calls `callback` with each heartbeat of another node, sent or answered by it."""
         self._hearers.append(callback)
+
+    def tell(self, digest: str) -> None:
+        """What this node's registry is like now; some of the others are told at once, if it is running."""
+        if digest == self.digest:
+            return
+        self.digest = digest
+        for node in hinted(self._links.up(), self._chance):
+            self._ask(node)
 
     def say(self, state: NodeState) -> None:
         """What this node says of itself from now on."""

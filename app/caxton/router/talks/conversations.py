@@ -98,6 +98,23 @@ class Conversations:
                 return
         self._begin(message, standings, now)
 
+    def follow(self, message: Message) -> None:
+        """A step of an agent elsewhere, which its node has let pass: it moves what it may move here, unrefused.
+
+        Where steps of both sides crossed, this node may see another state than that one did.
+        """
+        if not fipa.is_checked(message.protocol) or self._reader.known([message.message_id]):
+            return
+        now = time.time()
+        standings = self._standings(message, now)
+        for role, row in standings:
+            state = fipa.after(row.protocol, row.state, role, message.performative)
+            if state is not None:
+                self._move(row, state, message, now)
+                return
+        if not standings and fipa.after(message.protocol or "", fipa.NEW, Role.INITIATOR, message.performative):
+            self._begin(message, standings, now)
+
     def failing(self, handled: Message) -> bool:
         """The node is about to answer `handled` with a failure: whether it should still be delivered.
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from caxton.protocol.cluster import MemberView, OutboxView, Path
-from caxton.router.operations.cluster_verdict import CLOCK_SECONDS, OUTBOX_SECONDS, problems
+from caxton.router.cluster.verdict import CLOCK_SECONDS, OUTBOX_SECONDS, problems
 
 MEMBERS = [MemberView(node_id=name, path=Path.DIRECT, registry_equal=True) for name in ("n1", "n2", "n3")]
 
