@@ -34,7 +34,6 @@ def check(state: State, file: Path | None) -> None:
     loaded = configuration.load(file or state.config_file, os.environ)
     if loaded.config.networking.tls_enabled and not configuration.unreadable(loaded.config.networking):
         configuration.server_context(loaded.config.networking)
-    configuration.require_gossip_key(loaded.config)
     Trust.load(loaded.config.security.trusted_keys)
     if state.as_json:
         emit_json({"file": str(loaded.file) if loaded.file else None, "valid": True, "warnings": loaded.warnings})

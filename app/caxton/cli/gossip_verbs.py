@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 import click
@@ -61,7 +61,7 @@ def run(state: State) -> None:
     if serf is None:
         raise CaxtonError(Code.NOT_READY, f"serf is not installed: apt install serf (looked in {_PATH})")
     os.umask(0o077)
-    set_up_logging(config.observability, "gossip")
+    set_up_logging(replace(config.observability, log_file=None), "gossip")  # where serf says what it has to say
     try:
         file = rendering.write(config)
         # With nothing of our environment: it may hold secrets, and serf talks to others.

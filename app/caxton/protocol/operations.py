@@ -387,6 +387,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "cluster.ledger": (Nothing, ClusterLedger),
     "cluster.drain": (NodeDrain, DrainView),
     "cluster.undrain": (Named, Nothing),
+    "cluster.forget": (Named, Nothing),
     "peer.ran": (Named, Ran),
 }
 

@@ -196,6 +196,7 @@ RULES: Final[dict[str, Rule]] = {
     "cluster.adopt": Rule(_node),
     "cluster.drain": Rule(_node),
     "cluster.undrain": Rule(_node),
+    "cluster.forget": Rule(_node),
     "peer.ran": Rule(_node),
     "node.pause": Rule(_node),
     "node.resume": Rule(_node),

@@ -160,6 +160,7 @@ AUDITED: Final[dict[str, Action]] = {
         lambda answer: {"drained": answer.drained},
     ),
     "cluster.undrain": Action("cluster.undrain"),
+    "cluster.forget": Action("cluster.forget"),
     "cluster.adopt": Action(
         "cluster.adopt", lambda args: str(args.agent), picked("source", "clean"), picked("node", "epoch")
     ),

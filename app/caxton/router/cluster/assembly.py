@@ -31,6 +31,7 @@ from caxton.router.rows import agent_row
 def make_cluster(desk: Desk) -> Cluster:
     """The parts, wired and not started."""
     config, node_id = desk.config, desk.node
+    config.paths.gossip.mkdir(mode=0o700, parents=True, exist_ok=True)  # serf's unit may write there, not make it
     gossip = Gossip(config)
     links = Peers(lambda: link_context(config.networking), lambda node: beats.relays(node), lambda: beats.linked())
     beats = Beats(node_id, config.coordination, links, gossip.members, desk.events.publish)

@@ -7,8 +7,10 @@ mirrored. Must never decide whether an agent belongs here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
+
+import msgspec
 
 from caxton.cluster import placement
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, ModuleInfo
@@ -84,7 +86,8 @@ class Installing:
         async with self._module(record, sight):
             self._prepared.add(record.module.sha256)
             if record.home is None:
-                await agent_of_record(self._desk, record)
+                with suppress(CaxtonError, msgspec.ValidationError):  # why not is said when it is to run here
+                    await agent_of_record(self._desk, record)
 
     @asynccontextmanager
     async def _module(self, record: AgentRecord, sight: Sight) -> AsyncIterator[None]:

@@ -17,9 +17,11 @@ from typing import Final
 
 import msgspec
 
+from caxton.cluster import placement
 from caxton.cluster.registry import Exchange, Hints, Registry
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import Delta, Pull, Seen
+from caxton.router.cluster import bodies
 from caxton.router.cluster.applying import Applying
 from caxton.router.cluster.records import Records
 from caxton.router.cluster.sight import Links, Sight
@@ -34,6 +36,8 @@ FAILED_SECONDS: Final = 2.0
 """For which a node is not asked that could not answer."""
 MOST_RECORDS: Final = 5_000
 COLLECT_SECONDS: Final = 600.0
+TOKEN_SECONDS: Final = 86_400.0
+"""For which the record of a revoked token stays after the token's end."""
 LEFT: Final = "left"
 _decode: Final = msgspec.json.Decoder(Delta).decode
 log = logging.getLogger(__name__)
@@ -73,6 +77,10 @@ class Pulling:
     def registry(self) -> Registry:
         """This node's copy."""
         return self._records.registry
+
+    def expect(self, nodes: int) -> None:
+        """So many nodes are expected from now on."""
+        self._expected = nodes
 
     def heard(self, node: str, digest: str) -> None:
         """A heartbeat of another node."""
@@ -203,7 +211,17 @@ class Pulling:
     async def _collect_now_and_then(self) -> None:
         if time.monotonic() - self._collected_at >= COLLECT_SECONDS:
             self._collected_at = time.monotonic()
+            await self._forget_tokens()
             await self.collect()
+
+    async def _forget_tokens(self) -> None:
+        """Tokens that nobody would take any more need no record; one node says so for all."""
+        sight = self._sight()
+        if sight.majority and placement.first(bodies.REVOKED_TOKEN, sight.active) == sight.node_id:
+            ended = self._records.ended_tokens(time.time() - TOKEN_SECONDS)
+            if ended:
+                self._core.commits.hand_over()
+                await self._core.commit(Changes(registry=self._records.forget(bodies.REVOKED_TOKEN, ended)))
 
     async def collect(self) -> int:
         """Lets old tombstones go that all members have seen, those that cannot be reached too; gives how many."""

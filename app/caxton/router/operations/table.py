@@ -134,6 +134,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "peer.pull": ops_registry.pull,
     "cluster.nodes": ops_cluster.nodes,
     "cluster.report": ops_cluster.report,
+    "cluster.forget": ops_cluster.forget,
     "peer.ran": ops_cluster.ran,
 }
 FOR_CALLER: Final[dict[str, ForCaller]] = {
