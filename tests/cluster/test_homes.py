@@ -11,7 +11,6 @@ from caxton.protocol.errors import Code
 from caxton.protocol.operations import DeadReplay, Listing, Named, Submit
 from support import router_agents as agents
 from support.desk_node import message
-from support.desk_node import message
 from support.forwarding_nodes import Nodes, until
 from support.moving_homes import (
     KEEPS,
@@ -33,14 +32,13 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
     try:
         yield made.start()
-    except BaseException:
-        print(made.logs())
-        raise
     finally:
+        if request.session.testsfailed > failed:
+            print(made.logs())
         made.close()
 
 

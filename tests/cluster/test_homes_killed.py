@@ -22,14 +22,13 @@ ROUNDS = 6
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
     try:
         yield made.start()
-    except BaseException:
-        print(made.logs())
-        raise
     finally:
+        if request.session.testsfailed > failed:
+            print(made.logs())
         made.close()
 
 

@@ -1,4 +1,4 @@
-"""A home that is gone: its agents wait, are adopted from a backup or clean, or start afresh; the old home comes back."""
+"""A home that is gone: its agents wait, are adopted, or start afresh; and the old home comes back."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
     try:
         yield made.start()
-    except BaseException:
-        print(made.logs())
-        raise
     finally:
+        if request.session.testsfailed > failed:
+            print(made.logs())
         made.close()
 
 
 def lose(member: Member) -> None:
     """The machine is gone, all processes at once."""
     assert member.node.process is not None
-    for pid in [member.node.process.pid, *member.node.children().values()]:
+    for pid in (member.node.process.pid, *member.node.descendants()):
         os.kill(pid, signal.SIGKILL)
     member.node.process.wait(10)
     member.forget()
