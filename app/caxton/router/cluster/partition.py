@@ -24,7 +24,9 @@ class Partition:
 
     def look(self) -> None:
         """To be called when members or records have changed, and once at the start."""
-        stopped = self._boxes.config.coordination.partition_mode == STOP and not self._places.members().majority
+        if self._boxes.config.coordination.partition_mode != STOP:
+            return
+        stopped = not self._places.members().majority
         for box in self._boxes:
             adrift = stopped and self._may_be_elsewhere(box.agent.name)
             if box.adrift is not adrift:
