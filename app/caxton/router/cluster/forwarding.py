@@ -154,9 +154,10 @@ class Forwarding:
         asking = [asked.here(), *(elsewhere(node) for node in self.places.others())]
         answers = await asyncio.gather(*asking, return_exceptions=True)
         counted = [one for one in answers if isinstance(one, Affected)]
-        for one in answers:
-            if isinstance(one, BaseException) and not (counted and _is_elsewhere(one, asked.route)):
-                raise one
+        failed = [one for one in answers if isinstance(one, BaseException)]
+        failed.sort(key=lambda one: _is_elsewhere(one, asked.route))  # what another node may know is said last
+        if failed and not (counted and _is_elsewhere(failed[0], asked.route)):
+            raise failed[0]
         return Affected(sum(one.count for one in counted))
 
     async def _pass_on(self, node: str, asked: _Asked) -> msgspec.Raw:
