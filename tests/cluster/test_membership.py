@@ -65,7 +65,7 @@ def test_only_one_part_is_ever_the_majority(data: st.DataObject, count: int, see
 @given(data=st.data(), count=st.integers(3, 5), seed=st.integers(0, 1_000))
 @settings(max_examples=60, deadline=None)
 def test_no_majority_holds_another_majority_for_out(data: st.DataObject, count: int, seed: int) -> None:
-    """Of which two could decide about the same agent: at no moment, while it is cut this way and that, and they sleep."""
+    """Of which two could decide about one agent: at no moment, while it is cut this way and that, and they sleep."""
     network = Network(count, seed)
 
     def check() -> None:
