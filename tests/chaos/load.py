@@ -32,7 +32,7 @@ SCRIBE: Final = """
     (drop (call $store (local.get $at) (local.get $length) (i32.const 16) (i32.const 4)))
     (i32.const 0)))
 """
-"""Counts in the key `n` (4 bytes, little-endian); a key that is the whole message keeps the count at which it came."""
+"""Counts in the key `n` (4 bytes, little-endian); a key that is a message keeps the count at which it came."""
 COURIER: Final = """
 (module
   (import "caxton" "send_message" (func $send (param i32 i32) (result i32)))
@@ -119,9 +119,9 @@ class Client(threading.Thread):
         words = f"{self._number}-{way.courier or ''}-{turn}"
         talk = f"talk-{words}" if way.courier else f"talk-{self._number}-{way.scribe}"
         one = Sent(words, way.scribe, talk, 0 if way.courier else turn)
-        message = {"performative": "request", "receiver": one.agent, "conversation_id": talk, "content": words}
+        message: dict[str, Any] = {"performative": "request", "receiver": one.agent, "conversation_id": talk, "content": words}
         if way.courier:
-            message = {"performative": "request", "receiver": way.courier, "content": message}
+            message: dict[str, Any] = {"performative": "request", "receiver": way.courier, "content": message}
         return one, {**message, "message_id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{words}-{way.scribe}"))}
 
     def _accepted(self, client: httpx.Client, body: dict[str, Any]) -> bool:

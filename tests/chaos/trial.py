@@ -87,7 +87,7 @@ class Trial:
         return Evidence(self._sent, {name: self._diary(name) for name in self.scribes}, accounts, self.seen)
 
     def all_accepted_since(self, moment: float) -> float:
-        """Until when something was accepted through every node, after a moment of the monotonic clock; -1: not yet."""
+        """How long after a moment (monotonic clock) every client was heard again, seconds; -1: not yet."""
         firsts = [next((at for at in client.accepted_at if at > moment), None) for client in self.clients]
         return -1.0 if None in firsts else max(at for at in firsts if at is not None) - moment
 
@@ -143,7 +143,7 @@ class Trial:
                 return Diary(count, effects)
 
     def _watch(self, halt: threading.Event) -> None:
-        """Who has a scribe, and gives it to nobody at the moment: twice for the first ones, as they are asked in turn."""
+        """Who has a scribe. Nodes are read in turn, so each twice: one that moves meanwhile is at neither."""
         begun = time.monotonic()
         while not halt.wait(_WATCH_SECONDS):
             before = {node.name: _lives(node.data / "local.db") for node in self.cluster}

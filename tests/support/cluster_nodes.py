@@ -171,7 +171,9 @@ class LocalCluster:
             node.launch()
         until(lambda: self.is_whole() or self._refusal(), "the cluster is whole", PATIENCE)
         assert not self._refusal(), self._refusal()
-        self.key = until(lambda: self[self.names[0]].answer("key.create", KeyCreate("chaos", Scope(Role.ADMIN))), "a key")["key"]
+        self.key = until(
+            lambda: self[self.names[0]].answer("key.create", KeyCreate("chaos", Scope(Role.ADMIN))), "a key"
+        )["key"]
         for name in self.names:
             with self.client(name) as client:
                 until(lambda one=client: one.get("/api/v1/cluster").status_code == 200, f"{name} knows the key")
@@ -279,7 +281,7 @@ class LocalCluster:
         }
         node = ClusterNode(name, served, self.network.of(name), host)
         node.data.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=750", f"caxton-{name}", str(node.data)]
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=750", self.network.of(name), str(node.data)]
         subprocess.run(mount, check=True)
         after.callback(shutil.rmtree, served.directory, ignore_errors=True)
         after.callback(subprocess.run, ["umount", "--lazy", str(node.data)], check=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -159,8 +160,17 @@ def _ip(*arguments: str) -> None:
 
 
 def _remove_left_over() -> None:
-    """Those of test processes that are no more: one that is killed cannot remove its own."""
+    """What test processes left that are no more: one that is killed cannot clear up. Their nodes, too."""
     for path in _NAMED.glob("cx*") if _NAMED.is_dir() else ():
         found = re.match(r"cx(\d+)", path.name)
         if found and not Path(f"/proc/{found[1]}").exists():
+            inhabitants = subprocess.run(["ip", "netns", "pids", path.name], capture_output=True, text=True).stdout
+            for pid in map(int, inhabitants.split()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             subprocess.run(["ip", "netns", "delete", path.name], capture_output=True)
+    for line in Path("/proc/mounts").read_text().splitlines():
+        source, target = line.split()[:2]
+        found = re.match(r"cx(\d+)", source)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            subprocess.run(["umount", "--lazy", target], capture_output=True)
