@@ -5,7 +5,7 @@ Owns the fixture and the bound on recovery. Must never break anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
@@ -35,13 +35,23 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
             print(f"logs of the nodes: {logs}")
 
 
-def survives(trial: Trial, *faults: Fault, bound: float = BOUND_SECONDS) -> None:
-    """The faults happen under load: nothing is lost, doubled, out of order or at two places, and it goes on soon."""
-    recoveries = play(trial, faults, print)
+def survives(trial: Trial, *faults: Fault, shows: Callable[[], bool] | None = None) -> None:
+    """The faults happen under load: nothing is lost, doubled, out of order or at two places, and it goes on soon.
+
+    `shows`: by what they are seen while they last; without that nothing was shown.
+    """
+    seen: list[bool] = []
+
+    def look() -> None:
+        if shows is not None and not any(seen):
+            seen.append(shows())
+
+    recoveries = play(trial, faults, print, look)
+    assert shows is None or any(seen), "the faults were not felt"
     assert trial.verdict() == []
     for recovery in recoveries:
         print(f"recovered from {recovery.fault.kind} after {recovery.seconds:.1f} s")
-        assert 0 <= recovery.seconds < bound, recovery
+        assert 0 <= recovery.seconds < BOUND_SECONDS, recovery
 
 
 __all__ = ["BOUND_SECONDS", "started", "survives"]

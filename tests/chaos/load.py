@@ -119,9 +119,10 @@ class Client(threading.Thread):
         words = f"{self._number}-{way.courier or ''}-{turn}"
         talk = f"talk-{words}" if way.courier else f"talk-{self._number}-{way.scribe}"
         one = Sent(words, way.scribe, talk, 0 if way.courier else turn)
-        message: dict[str, Any] = {"performative": "request", "receiver": one.agent, "conversation_id": talk, "content": words}
+        head = {"performative": "request", "conversation_id": talk}
+        message: dict[str, Any] = {**head, "receiver": one.agent, "content": words}
         if way.courier:
-            message: dict[str, Any] = {"performative": "request", "receiver": way.courier, "content": message}
+            message = {"performative": "request", "receiver": way.courier, "content": message}
         return one, {**message, "message_id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{words}-{way.scribe}"))}
 
     def _accepted(self, client: httpx.Client, body: dict[str, Any]) -> bool:

@@ -29,8 +29,12 @@ class Recovery:
     seconds: float
 
 
-def play(trial: Trial, faults: Iterable[Fault], tell: Callable[[str], object]) -> list[Recovery]:
+def play(
+    trial: Trial, faults: Iterable[Fault], tell: Callable[[str], object], look: Callable[[], object] = lambda: None
+) -> list[Recovery]:
     """Plays them while clients talk; ends when all are over, the cluster takes messages everywhere and is at rest.
+
+    `look` is called all the time until the last of them ends.
 
     Only faults at whose end no other one lasts have a recovery: else it would not be theirs.
     """
@@ -42,6 +46,7 @@ def play(trial: Trial, faults: Iterable[Fault], tell: Callable[[str], object]) -
         for step, fault in steps:
             while time.monotonic() - begun < step.at:
                 _tend(trial.cluster)
+                look()
                 time.sleep(_TICK_SECONDS)
             if fault not in told:
                 tell(str(fault))

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 from caxton.protocol.agents import AgentConfig, Grants, Instance
@@ -51,7 +52,7 @@ class Trial:
         ask("agent.deploy", Deploy(courier, wasm(COURIER), 60.0), 90.0)
         for node in self.cluster:
             for name in (*self.scribes, _COURIER):
-                until(lambda one=node, of=name: one.answer("agent.get", Named(of)), f"{node.name} knows {name}", 60)
+                until(partial(node.answer, "agent.get", Named(name)), f"{node.name} knows {name}", 60)
 
     @contextmanager
     def load(self, pause: float = 0.05) -> Iterator[None]:
@@ -60,7 +61,7 @@ class Trial:
         halt = threading.Event()
         watch = threading.Thread(target=self._watch, args=(halt,), daemon=True)
         self.clients = [
-            Client(next(self._numbers), lambda name=name: self.cluster.client(name, 5.0), ways, pause)
+            Client(next(self._numbers), partial(self.cluster.client, name, 5.0), ways, pause)
             for name in self.cluster.names
             for _ in range(CLIENTS_EACH)
         ]

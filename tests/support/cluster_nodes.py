@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +93,11 @@ class ClusterNode:
         with suppress(OSError, EOFError, CaxtonError):
             return self.call(op, args)
         return None
+
+    def sees(self, other: str) -> dict[str, Any]:
+        """What it says of another; nothing when it does not answer."""
+        members = (self.answer("cluster.status") or {"members": []})["members"]
+        return next((one for one in members if one["node_id"] == other), {})
 
     def pids(self, kind: str) -> list[int]:
         """Its processes of one kind."""
@@ -171,12 +177,10 @@ class LocalCluster:
             node.launch()
         until(lambda: self.is_whole() or self._refusal(), "the cluster is whole", PATIENCE)
         assert not self._refusal(), self._refusal()
-        self.key = until(
-            lambda: self[self.names[0]].answer("key.create", KeyCreate("chaos", Scope(Role.ADMIN))), "a key"
-        )["key"]
+        asked = KeyCreate("chaos", Scope(Role.ADMIN))
+        self.key = until(lambda: self[self.names[0]].answer("key.create", asked), "a key")["key"]
         for name in self.names:
-            with self.client(name) as client:
-                until(lambda one=client: one.get("/api/v1/cluster").status_code == 200, f"{name} knows the key")
+            until(partial(self._takes_the_key, name), f"{name} knows the key")
         return self
 
     def is_whole(self) -> bool:
@@ -184,6 +188,10 @@ class LocalCluster:
         seen = [node.answer("cluster.status") for node in self]
         ready = [node.answer("ready") for node in self]
         return all(one is not None and one["whole"] for one in seen) and all(one and one["ready"] for one in ready)
+
+    def _takes_the_key(self, name: str) -> bool:
+        with self.client(name) as client:
+            return client.get("/api/v1/cluster").status_code == 200
 
     def _refusal(self) -> str:
         """What a node said that did not want to start."""

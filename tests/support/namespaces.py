@@ -74,8 +74,16 @@ class Network:
         self._losses[key] = (frozenset(ways), percent)
         self._apply()
 
+    def dropped(self, host: str) -> int:
+        """How many packets to a host were lost by what is wrong now."""
+        with inside(self.of(host)):
+            shown = subprocess.run(
+                ["nft", "list", "table", "ip", "faults"], capture_output=True, text=True, check=True
+            )
+        return sum(map(int, re.findall(r"packets (\d+)", shown.stdout)))
+
     def redirect(self, key: object, host: str, to: str, port: int) -> None:
-        """What connects from one host to the API of another meets `port` of its own host instead; links begin anew."""
+        """What connects from one host to another's API meets `port` of its own host instead; links begin anew."""
         self._break_links(host, to)
         self._redirects[key] = (host, to, port)
         self._apply()
@@ -108,7 +116,7 @@ class Network:
 
     def _rules(self, host: str, reset: str) -> str:
         drops = [
-            f"ip saddr {self.addresses[source]} {'' if percent == 100 else f'numgen random mod 100 < {percent}'} drop"
+            f"ip saddr {self.addresses[source]} {_some(percent)} counter drop"
             for ways, percent in self._losses.values()
             for source, to in sorted(ways)
             if to == host
@@ -152,6 +160,11 @@ table ip faults {{
   }}
 }}
 """
+
+
+def _some(percent: int) -> str:
+    """What matches so many of a hundred packets."""
+    return "" if percent >= 100 else f"numgen random mod 100 < {percent}"
 
 
 def _ip(*arguments: str) -> None:
