@@ -57,7 +57,10 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "only root makes networks"
     lacking = [tool for tool in ("ip", "nft", "ss", "serf", "mount") if shutil.which(tool) is None]
-    return f"not installed: {', '.join(lacking)}" if lacking else ""
+    if lacking:
+        return f"not installed: {', '.join(lacking)}"
+    made = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True)
+    return "" if made.returncode == 0 else "this container makes no networks"
 
 
 class ClusterNode:
