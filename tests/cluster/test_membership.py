@@ -1,4 +1,4 @@
-"""Who is in, who is reached, who is the majority: never two of them, whatever is cut and in whichever order beats come."""
+"""Who is in, who is reached, who is the majority: never two of them, whatever is cut and in which order beats come."""
 
 from __future__ import annotations
 
