@@ -46,8 +46,8 @@ host: ## as root: install the Debian packages that the lab, the package and the 
 packages: export PIP := $(BIN)/python -m pip
 packages: $(VENV)/.installed ## what tests install, and the image of their machines: this package, one to upgrade to, one from; root
 	test -e $(DEB) || sh packaging/build.sh $(RELEASE) $(VERSION)
-	sh packaging/build.sh $(RELEASE) $(NEXT_VERSION)
-	sh packaging/previous.sh $(RELEASE) | tail -n 1 >$(PREVIOUS)
+	CAXTON_BUILD_LINTIAN=no sh packaging/build.sh $(RELEASE) $(NEXT_VERSION)
+	CAXTON_BUILD_LINTIAN=no sh packaging/previous.sh $(RELEASE) | tail -n 1 >$(PREVIOUS)
 	$(LAB) image --release $(RELEASE)
 
 scenario-%: export PATH := $(ANSIBLE):$(PATH)

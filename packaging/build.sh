@@ -5,13 +5,15 @@
 # app/requirements.txt pins by hash. The build itself has no network, works on a copy of the tree, and checks its
 # result with lintian. It leaves build/deb/RELEASE/caxton_VERSION_amd64.deb. Needs root.
 #
-# $CAXTON_BUILD_PATH is where the copy lies inside the chroot: `make reproducible` builds at two places.
+# $CAXTON_BUILD_PATH is where the copy lies inside the chroot: `make reproducible` builds at two places. Lintian takes half of the time;
+# CAXTON_BUILD_LINTIAN=no is for the copies of a package that it has seen, under another version or at another place.
 set -eu
 release=$1 version=${2:-}
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${CAXTON_BUILD_CACHE:-/var/cache/caxton-build}
 inside=${CAXTON_BUILD_PATH:-/build/caxton}
 out=${CAXTON_BUILD_OUT:-$root/build/deb/$release}
+lintian=${CAXTON_BUILD_LINTIAN:-yes}
 pip=${PIP:-python3 -m pip}
 packages="debhelper dpkg-dev fakeroot lintian python3 python3-pip"
 
@@ -68,7 +70,7 @@ stage "$work/upper$inside"
 
 # The mounts live and die with this process tree, and so does its network: there is none.
 unshare --mount --net --pid --fork --kill-child --propagation private \
-    sh "$root/packaging/in-chroot.sh" "$work" "$chroot" "$wheels" "$inside" >"$work/log" 2>&1 || {
+    sh "$root/packaging/in-chroot.sh" "$work" "$chroot" "$wheels" "$inside" "$lintian" >"$work/log" 2>&1 || {
     cat "$work/log" >&2
     fail "the build failed"
 }

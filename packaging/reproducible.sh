@@ -7,20 +7,21 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/caxton-twice.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-build() { # NAME PATH UMASK RELEASE [VERSION]
-    name=$1 path=$2 mask=$3
-    shift 3
+build() { # NAME PATH UMASK LINTIAN RELEASE [VERSION]
+    name=$1 path=$2 mask=$3 lintian=$4
+    shift 4
     mkdir -p "$work/$name/app"
     (
         umask "$mask"
         cp -r "$root/packaging" "$work/$name/"
         cp -r "$root/app/caxton" "$root/app/requirements.txt" "$work/$name/app/"
-        CAXTON_BUILD_PATH=$path CAXTON_BUILD_OUT=$work/$name/out sh "$work/$name/packaging/build.sh" "$@" >"$work/$name/log"
+        export CAXTON_BUILD_PATH="$path" CAXTON_BUILD_OUT="$work/$name/out" CAXTON_BUILD_LINTIAN="$lintian"
+        sh "$work/$name/packaging/build.sh" "$@" >"$work/$name/log"
     )
 }
 
-build one /build/caxton 022 "$@"
-build a-longer-name-elsewhere /var/tmp/somewhere/else/tree 077 "$@"
+build one /build/caxton 022 yes "$@"
+build a-longer-name-elsewhere /var/tmp/somewhere/else/tree 077 no "$@" # the same bytes, or this fails
 cd "$work"
 sha256sum one/out/*.deb a-longer-name-elsewhere/out/*.deb
 cmp one/out/*.deb a-longer-name-elsewhere/out/*.deb

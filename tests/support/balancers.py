@@ -95,30 +95,32 @@ class Balancer:
         self.variables |= variables
         given = self.home / "variables.json"
         given.write_text(json.dumps({**self._variables(), **QUICK, **self.variables}))
-        tasks = [
-            {
-                "name": f"Render {source}",
-                "ansible.builtin.template": {
-                    "src": str(ROLE / "templates" / source),
-                    "dest": str(self.home / target),
-                },
-            }
+        wanted = {
+            target: f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/{source}') }}}}"
             for source, target in TEMPLATES[self.engine].items()
             if target != "servers.conf" or not (self.home / target).exists()
-        ]
+        }
         play = {
             "hosts": "localhost",
             "connection": "local",
             "gather_facts": False,
             "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
-            "tasks": tasks,
+            "tasks": [{"name": "Render", "ansible.builtin.debug": {"msg": wanted}}],
         }
         (self.home / "play.yml").write_text(json.dumps([play]))
         command = [str(ansible()), "-i", "localhost,", "-e", f"@{given}", str(self.home / "play.yml")]
         environ = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_HOME": str(self.home / "ansible")}
-        environ |= {"ANSIBLE_PYTHON_INTERPRETER": sys.executable, "PYTHONPATH": "", "LC_ALL": "C.UTF-8"}
+        environ |= {
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_NOCOLOR": "1",
+            "PYTHONPATH": "",
+            "LC_ALL": "C.UTF-8",
+        }
         done = subprocess.run(command, env=environ, cwd=self.home, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
+        shown, _ = json.JSONDecoder().raw_decode(done.stdout, done.stdout.index("=> ") + len("=> "))
+        for target, text in shown["msg"].items():
+            (self.home / target).write_text(text)
         self.check()
 
     def check(self) -> None:

@@ -19,7 +19,8 @@ from caxton.cli.local import ask_router
 from caxton.cli.render import emit_json, emit_page, note
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import Duration
-from caxton.protocol.operations import Nothing
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.operations import Named, Nothing
 
 POLL_SECONDS: Final = 0.5
 Ask = Callable[[], Any]
@@ -97,6 +98,28 @@ def undrain(state: State, node: str) -> None:
     with connect(state) as client:
         client.post(f"/cluster/nodes/{segment(node)}/undrain")
     note(state, f"{node}: undrained")
+
+
+@cluster.command()
+@click.argument("node")
+@click.option("--wait", type=Duration(), default="0s", help="How long to wait until it counts as gone.")
+@output_options
+@pass_state
+def forget(state: State, node: str, wait: float) -> None:
+    """Count a node that is gone for good as one that has left; asked of this host's node, it holds for all.
+
+    The number of nodes that are expected stays: lower coordination.expected_nodes everywhere.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            ask_router(state, "cluster.forget", Named(node))
+            break
+        except CaxtonError as error:
+            if error.code is not Code.CONFLICT or time.monotonic() >= deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+    note(state, f"{node}: forgotten, until it comes back")
 
 
 @cluster.command()

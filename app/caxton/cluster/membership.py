@@ -18,7 +18,7 @@ than `detection`: a process that slept knows nothing until it has asked again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
@@ -102,6 +102,10 @@ class Membership:
         """When what `look` found may be true no longer, if nothing new happens."""
         self._majority = False
         self._enough_since: float | None = None
+
+    def expect(self, nodes: int) -> None:
+        """So many nodes are expected from now on."""
+        self._rules = replace(self._rules, expected_nodes=nodes)
 
     # ---- what happened -----------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ class Coordination:
     encrypt_key: str | None = optional_text(
         r"[A-Za-z0-9+/]{22,43}={0,2}", "16, 24 or 32 bytes in base64", secret=True
     )
-    expected_nodes: int = integer(1, 1, 1000)
+    expected_nodes: int = integer(1, 1, 1000, reload=True)
     detection_timeout: float = duration("5s", "100ms", "1h")
     heartbeat_interval: float = duration("1s", "10ms", "1m")
     outbox_size: int = integer(10_000, 1, 100_000_000)

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from caxton.protocol.peers import Record
+
 
 class Side(StrEnum):
     """Which way the agent moves, as seen from the node that keeps the row."""
@@ -52,7 +54,7 @@ class HandoverRow(msgspec.Struct, frozen=True, kw_only=True):
     """Where one hand-over stands on one node. `epoch`: the one that the move leads to.
 
     `attempt` grows from one to the next. `document`: JSON of the agent's row, on the side that receives it; `pages`
-    of its state that it consists of, `dead` letters among them.
+    of state there are, and `modules` (SHA-256) that its versions are made of.
     """
 
     agent: str
@@ -64,7 +66,7 @@ class HandoverRow(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     document: bytes | None = None
     pages: int = 0
-    dead: int = 0
+    modules: tuple[str, ...] = ()
 
 
 class HandoverCall(msgspec.Struct, frozen=True):
@@ -96,19 +98,24 @@ class HandoverKnown(msgspec.Struct, frozen=True):
 
 
 class HandoverFinish(msgspec.Struct, frozen=True):
-    """That was everything: so many pages, and the agent itself as it is stored (JSON)."""
+    """That was everything: so many pages, and the agent itself as it is stored (JSON), with its record.
+
+    `modules`: SHA-256 and size of what its kept versions are made of.
+    """
 
     agent: str
     epoch: int
     attempt: int
     origin: str
     pages: int
-    dead: int
     document: bytes
+    record: Record | None = None
+    modules: dict[str, int] = {}
 
 
 class HandoverAnswer(msgspec.Struct, frozen=True):
-    """What the new home says. `attempt`: the highest that it knows of."""
+    """What the new home says. `attempt`: the highest that it knows of; `record`: where the agent lives now."""
 
     verdict: Verdict
     attempt: int = 0
+    record: Record | None = None

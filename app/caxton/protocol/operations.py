@@ -16,10 +16,24 @@ from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
+from caxton.protocol.cluster_moves import Adopt, Adopted, Plan, PlanView
 from caxton.protocol.errors import ErrorBody
+from caxton.protocol.handover import HandoverAnswer, HandoverCall, HandoverFinish, HandoverKnown, HandoverPage
 from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
-from caxton.protocol.peers import Awaited, Beat, Deliver, Delta, Forward, Module, ModulePart, PeerOpen, Pull, Relay
+from caxton.protocol.peers import (
+    Awaited,
+    Beat,
+    Deliver,
+    Delta,
+    Forward,
+    Module,
+    ModulePart,
+    PeerOpen,
+    Pull,
+    Record,
+    Relay,
+)
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -357,12 +371,23 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "peer.relay": (Relay, Any),
     "peer.pull": (Pull, Delta),
     "peer.module": (Module, ModulePart),
+    "peer.handover_begin": (HandoverCall, HandoverAnswer),
+    "peer.handover_page": (HandoverPage, HandoverAnswer),
+    "peer.handover_known": (HandoverKnown, HandoverAnswer),
+    "peer.handover_finish": (HandoverFinish, HandoverAnswer),
+    "peer.handover_commit": (HandoverCall, HandoverAnswer),
+    "peer.handover_abort": (HandoverCall, HandoverAnswer),
+    "peer.handover_emptied": (HandoverCall, HandoverAnswer),
+    "peer.handover_adopted": (Record, HandoverAnswer),
+    "cluster.plan": (Plan, PlanView),
+    "cluster.adopt": (Adopt, Adopted),
     "cluster.status": (Nothing, ClusterView),
     "cluster.nodes": (Nothing, Page),
     "cluster.report": (Nothing, Page),
     "cluster.ledger": (Nothing, ClusterLedger),
     "cluster.drain": (NodeDrain, DrainView),
     "cluster.undrain": (Named, Nothing),
+    "cluster.forget": (Named, Nothing),
     "peer.ran": (Named, Ran),
 }
 

@@ -146,14 +146,16 @@ class Pull(msgspec.Struct, frozen=True):
 class Delta(msgspec.Struct, frozen=True):
     """Records that the asker lacked. With `more` it asks again, with `cursor`; only the last page has a `vector`.
 
-    `vector`: how far it is when it has taken all pages; `missed`: writers whose tombstones it never saw and nobody
-    has any more, with the last of them; `digest`: of the answerer's registry.
+    `vector`: how far it is when it has taken all pages, where that is further than it was; `covers`: the answerer has
+    all that the asker has. `missed`: writers whose tombstones the asker never saw and nobody has any more, with the
+    last of them; `digest`: of the answerer's registry.
     """
 
     records: list[Record]
     vector: dict[str, int]
     more: bool = False
     cursor: str = ""
+    covers: bool = False
     missed: dict[str, int] = {}
     digest: str = ""
 

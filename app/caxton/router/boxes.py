@@ -148,6 +148,8 @@ class Box:
     """Its namespace's."""
     adrift: bool = False
     """It waits for the end of a partition: the other side may run it."""
+    held: bool = False
+    """Its home moves, or may have moved: it takes messages and runs none."""
 
     @property
     def home(self) -> Box:
@@ -165,6 +167,7 @@ class Box:
         if (
             not (self.open and self.mailbox.ready_in(self.lane))
             or self.home.adrift
+            or self.home.held
             or (self.account is not None and self.account.held)
         ):
             return False

@@ -38,6 +38,7 @@ from caxton.router.intake import DURABLE
 from caxton.router.invocations import Invocations
 from caxton.router.mailbox import Place
 from caxton.router.meters import Meters
+from caxton.router.moving import Moving
 from caxton.router.pressure import Pressures
 from caxton.router.probe import Probe
 from caxton.router.replies import timer_message
@@ -143,6 +144,7 @@ class Core:
         )
         self._calls = Calls(self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, cancel)
         self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, cancel).begin
+        self.moving = Moving(self._boxes, self._tenancy, self._commits, self.talking.conversations)
         self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
@@ -160,9 +162,12 @@ class Core:
 
     # ---- life ------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
-        self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
+    async def start(self, held: Callable[[Agent], bool] = lambda _: False) -> None:
+        """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever.
+
+        Those that are `held` take messages and run none yet.
+        """
+        self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED], held)
         self._executor.start()
         self.talking.start()
         self._keep_house()

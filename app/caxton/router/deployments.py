@@ -255,7 +255,7 @@ def let_go(desk: Desk, sha256: str) -> None:
 
 def needed_modules(desk: Desk) -> set[str]:
     """The modules that deployed agents and their kept versions are made of; in a cluster agents anywhere."""
-    anywhere = desk.cluster.records.modules() if desk.cluster is not None else set()
+    anywhere = desk.cluster.records.modules() | desk.cluster.homes.modules() if desk.cluster is not None else set()
     return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules() | anywhere
 
 

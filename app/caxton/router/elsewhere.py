@@ -54,3 +54,6 @@ class Elsewhere(Protocol):
 
     def follow(self, message: Message) -> None:
         """Whoever waits here for a message that another node has gets its outcome from there."""
+
+    def is_home(self, receiver: str) -> bool:
+        """Whether the agent has durable state, and this node is where it lives."""

@@ -204,7 +204,9 @@ class Intake:
         else:
             if box.account is not None:
                 box.account.stored(entry.size)
-            self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery))
+            elsewhere = self._boxes.elsewhere
+            home = elsewhere is not None and elsewhere.is_home(message.receiver)
+            self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery, home=home))
             self._aftermath.arrive(box, entry)
         self._pressure.grown(box)
         return entry

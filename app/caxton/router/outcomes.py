@@ -117,9 +117,9 @@ class Outcomes:
         if entry.cancelled:
             self.withdraw(entry)
             self.finish(box, entry, CANCELLED, False)
-        elif entry.delivery == EPHEMERAL and self.drained:
+        elif entry.delivery == EPHEMERAL and self.drained and not box.held:
             self.finish(box, entry, _refused(), False)
-        elif entry.delivery == EPHEMERAL:
+        elif entry.delivery == EPHEMERAL and not box.held:
             outcome = Outcome(State.DEAD, code=Code.AGENT_STOPPED, detail="the agent was stopped")
             self.finish(box, entry, outcome, False)
         else:

@@ -54,7 +54,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         stack.push_async_callback(_end_tasks, desk)
         await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
-        await desk.core.start()
+        await boot.start_core(desk)
         if desk.cluster is not None:
             recover(desk.cluster)
         await boot.resume(desk)

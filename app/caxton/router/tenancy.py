@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from caxton.config import Config
@@ -96,10 +97,12 @@ class Tenancy:
             )
         return result
 
-    def attach_all(self, agents: list[Agent]) -> None:
+    def attach_all(self, agents: list[Agent], held: Callable[[Agent], bool] = lambda _: False) -> None:
         """Attaches many agents, reading the timers and what is pending once, not once for each."""
         fresh = {agent.name: agent for agent in agents if self._boxes.get(agent.name) is None}
         boxes = {name: self._boxes.add(agent, spec_of(agent, self._boxes.config)) for name, agent in fresh.items()}
+        for name, box in boxes.items():
+            box.held = held(fresh[name])
         self._recover_pending(boxes)
         timers: dict[str, list[TimerRow]] = {}
         for row in self._reader.timers():
@@ -115,11 +118,36 @@ class Tenancy:
         box = self.box(agent)
         self._outcomes.supervision.restore(box)
         box.open = True
+        if box.held:
+            return  # nothing of its own comes due either
         for row in timers:
             self._timers.set(row.agent, row.timer_id, row.due)
         self._schedules.attach(box)
         self._alarms.set(box)
         self._scheduler.wake(box)
+
+    def hold(self, agent: Agent) -> Box:
+        """The agent takes messages, and runs none until `release`; nothing of its own comes due."""
+        box = self.box(agent)
+        box.held = True
+        self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
+        return box
+
+    def release(self, agent: Agent) -> None:
+        """It goes on."""
+        box = self._boxes.get(agent.name)
+        if box is not None and box.held:
+            box.held = False
+            if box.open:
+                self.attach(agent)
+
+    async def still(self, box: Box, grace_seconds: float) -> None:
+        """What a held agent runs ends or goes back to its mailbox, its instance ends, and all of it is on disk."""
+        for each in (box, *box.sides):
+            await self._stop_running(each, grace_seconds)
+            await self._end_instance(each)
+        await self._commits.written()
 
     def reschedule(self, box: Box) -> None:
         """Another version of the agent serves now: it has its own schedules."""

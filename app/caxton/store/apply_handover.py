@@ -15,7 +15,7 @@ from caxton.store import handover_rows
 from caxton.store import message_sql as sql
 from caxton.store.apply_messages import Pending
 from caxton.store.apply_snapshots import TABLES as SNAPSHOT_TABLES
-from caxton.store.departure import KNOWN_COLUMNS, TABLES
+from caxton.store.departure import ARCHIVED, KNOWN_COLUMNS, PENDING
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import LogRow
 
@@ -79,15 +79,15 @@ def _unpack(
     connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta, page: HandoverPage
 ) -> list[LogRow]:
     """A table or a column that only a newer release has is passed over: so is what it means."""
-    travels = TABLES.get(page.table)
+    travels = ARCHIVED.get(page.table)
     if travels is None:
         return []
     rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
     if page.table == "log_line":
         return [LogRow(**{name: row[name] for name in travels.columns}) for row in rows]
-    if page.table == "message":
+    if page.table in ("message", PENDING):
         for row in rows:
-            _take_dead(connection, pending, ledger, row)
+            _take(connection, pending, ledger, row)
         return []
     columns = [name for name in travels.columns if name in page.columns]
     marks = ",".join("?" * len(columns))
@@ -98,16 +98,21 @@ def _unpack(
     return []
 
 
-def _take_dead(connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta, row: Values) -> None:
-    """A dead letter is accepted here as one that has died."""
-    agent, before = row["receiver"], _standing(connection, row["message_id"])
+def _take(connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta, row: Values) -> None:
+    """A message is accepted here: dead already, or waiting as it did there."""
+    agent, message_id = row["receiver"], row["message_id"]
+    before = _standing(connection, message_id)
     if before not in (None, State.FORWARDED):
         return
     _put(connection, pending, row, fresh=before is None)
     if before is not None:
         ledger.gone(agent, State.FORWARDED, 1)
     ledger.accepted(agent)
-    ledger.settled(agent, State.DEAD)
+    if row["state"] == State.PENDING:
+        found = connection.execute("SELECT seq FROM message WHERE message_id = ?", (message_id,)).fetchall()
+        pending.rows[message_id] = (found[0][0], agent)
+    else:
+        ledger.settled(agent, row["state"])
 
 
 def _know(connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta, known: HandoverKnown) -> None:

@@ -28,6 +28,8 @@ class Travelling:
     columns: tuple[str, ...]
     order: str
     where: str = "agent = ?1"
+    source: str = ""
+    """The table, where that has another name."""
 
 
 TABLES: Final[dict[str, Travelling]] = {
@@ -35,13 +37,13 @@ TABLES: Final[dict[str, Travelling]] = {
     "timer": Travelling(("agent", "timer_id", "due"), "timer_id"),
     "agent_version": Travelling(("agent", "version", "document"), "version"),
     "rollout": Travelling(("agent", "document"), "agent"),
+    "agent_snapshot_block": Travelling(("agent", "block", "data"), "block"),
+    "agent_snapshot_part": Travelling(("agent", "part", "data"), "part"),
     "agent_snapshot": Travelling(
         ("agent", "agent_id", "module_sha256", "incarnation", "generation", "taken_at", "memory_bytes", "globals",
          "wakes", "known"),
         "agent",
     ),
-    "agent_snapshot_block": Travelling(("agent", "block", "data"), "block"),
-    "agent_snapshot_part": Travelling(("agent", "part", "data"), "part"),
     "held_conversation": Travelling(("agent", "conversation_id", "message_id", "at"), "conversation_id"),
     "schedule_mark": Travelling(("agent", "name", "due"), "name"),
     "conversation": Travelling(CONVERSATION_COLUMNS, "seq", "?1 IN (initiator, participant)"),
@@ -49,7 +51,10 @@ TABLES: Final[dict[str, Travelling]] = {
     "log_line": Travelling(("agent", "at", "stream", "text", "message_id"), "seq"),
     "message": Travelling(COLUMNS[1:], "seq", "receiver = ?1 AND state = 'dead'"),
 }  # fmt: skip
-"""Of `message`: dead letters, which can be replayed only where the agent is. What is pending goes by the outbox."""
+"""A snapshot's head comes behind its memory: until it is there, there is none. Of `message`: dead letters, which can be replayed only where the agent is. What is pending goes by the outbox."""
+PENDING: Final = "pending"
+ARCHIVED: Final = TABLES | {PENDING: Travelling(COLUMNS[1:], "seq", "receiver = ?1 AND state = 'pending'", "message")}
+"""With what waits for the agent, where no outbox brings that."""
 KNOWN_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("seq", "content"))
 _KNOWN: Final = ", ".join(f"message.{name}" for name in KNOWN_COLUMNS)
 _LISTED: Final = (
@@ -82,10 +87,11 @@ class Departures:
 
     def page(self, agent: str, table: str, number: int, after: Any = None) -> tuple[HandoverPage, Any] | None:
         """The rows of one table behind `after`, and where they end; None: there are none."""
-        travels = TABLES[table]
+        travels = ARCHIVED[table]
         more = "" if after is None else f"AND {travels.order} > ?2"
         query = (
-            f"SELECT {travels.order}, {', '.join(travels.columns)} FROM {table} WHERE {travels.where} {more} "
+            f"SELECT {travels.order}, {', '.join(travels.columns)} FROM {travels.source or table} "
+            f"WHERE {travels.where} {more} "
             f"ORDER BY {travels.order}"
         )
         rows = list(_bounded(self._connection(), query, (agent,) if after is None else (agent, after)))

@@ -107,7 +107,7 @@ def test_a_change_between_two_pages_comes_on_a_later_one() -> None:
     for page in pages:
         other.registry.merge(page.records)
     assert other.content() == one.content()
-    assert pages[-1].vector == one.registry.vector()
+    assert pages[-1].vector == one.registry.vector()  # of somebody who had nothing
 
 
 def test_a_cursor_of_an_earlier_life_begins_anew() -> None:

@@ -41,9 +41,9 @@ def test_what_is_decided_on_one_node_counts_on_all() -> None:
             await _talks(cluster, one, two)
             await _down(cluster, one, two, three)
             await cluster.equal()
+            await cluster.all(lambda node: node.pulling.synced.is_set())
             for node in cluster:
                 figures = node.pulling.figures()
-                assert figures["synced"] == 1
                 assert figures["news"] > 0
                 assert figures["refused_ahead"] == figures["failed"] == 0
 
@@ -113,4 +113,4 @@ async def _down(cluster: Desks, one: Linked, two: Linked, three: Linked) -> None
     await two.ask("namespace.set", NamespaceSet("later", Quota(agents=1)))
     await three.boot()
     await until(lambda: three.desk.core.accounts.named("later").quota.agents == 1)
-    assert await revoked_at(three, key["key_id"]) is None
+    await until(lambda: three.store.reader.api_key(key["key_id"]) is not None)

@@ -143,9 +143,10 @@ class Registry:
         more = len(page) < len(lacking)
         return Delta(
             records=page,
-            vector={} if more else self.vector(),
+            vector={} if more else {one: upto for one, upto in self._vector.items() if upto > vector.get(one, 0)},
             more=more,
             cursor=f"{self._life}.{self._arrived[page[-1].kind, page[-1].name]}" if more else "",
+            covers=all(self._vector.get(writer, 0) >= upto for writer, upto in vector.items()),
             missed=missed,
             digest=self.digest(),
         )
@@ -222,7 +223,8 @@ class Registry:
         found = (
             key
             for writer, index in self._writers.items()
-            for hlc, key in index.after(vector.get(writer, 0))
+            if index.latest > (upto := vector.get(writer, 0))
+            for hlc, key in index.after(upto)
             if self._in_force(writer, hlc, key)
         )
         return list(dict.fromkeys(found))  # one that was discarded kept its stamp, and is there twice

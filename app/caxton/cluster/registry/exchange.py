@@ -72,9 +72,10 @@ class Exchange:
         if not self._complete:
             return []  # what was refused may have replaced something: the vector stays
         gone = self._gone(delta) if self._mode is _Mode.COMPARE else []
+        is_still = self._mode is _Mode.LACKING and self._registry.vector() == self._vector
         self._registry.advance(delta.vector, delta.missed)
-        if self._mode is _Mode.LACKING and self._differs(delta):
-            self._begin(_Mode.REPAIR)
+        if is_still and delta.covers and self._registry.digest() != delta.digest:
+            self._begin(_Mode.REPAIR)  # equal vectors, and not the same
         return gone
 
     def _begin(self, mode: _Mode) -> None:
@@ -90,6 +91,3 @@ class Exchange:
             and record.hlc <= delta.vector.get(record.writer, 0)
             and (record.kind, record.name) not in self._there
         ]
-
-    def _differs(self, delta: Delta) -> bool:
-        return self._registry.digest() != delta.digest and self._registry.vector() == delta.vector

@@ -35,6 +35,11 @@ class WriterIndex:
         self._entries = sorted(in_force)
         self._replaced = 0
 
+    @property
+    def latest(self) -> int:
+        """Of all its changes here, replaced ones too."""
+        return self._entries[-1][0] if self._entries else 0
+
     def after(self, hlc: int) -> Iterator[tuple[int, Key]]:
         """Those later than `hlc`, replaced ones among them."""
         entries = self._entries

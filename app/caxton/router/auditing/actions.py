@@ -160,6 +160,10 @@ AUDITED: Final[dict[str, Action]] = {
         lambda answer: {"drained": answer.drained},
     ),
     "cluster.undrain": Action("cluster.undrain"),
+    "cluster.forget": Action("cluster.forget"),
+    "cluster.adopt": Action(
+        "cluster.adopt", lambda args: str(args.agent), picked("source", "clean"), picked("node", "epoch")
+    ),
     "node.log_level": Action("node.log_level", _node, picked("level")),
     "node.gc": Action("node.gc", _node, result=_count),
 }
@@ -215,6 +219,15 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "peer.relay": _NODES,
     "peer.pull": _NODES,
     "peer.module": _NODES,
+    "peer.handover_begin": _NODES,
+    "peer.handover_page": _NODES,
+    "peer.handover_known": _NODES,
+    "peer.handover_finish": _NODES,
+    "peer.handover_commit": _NODES,
+    "peer.handover_abort": _NODES,
+    "peer.handover_emptied": _NODES,
+    "peer.handover_adopted": _NODES,
+    "cluster.plan": _READ,
     "cluster.status": _READ,
     "cluster.nodes": _READ,
     "cluster.report": _READ,

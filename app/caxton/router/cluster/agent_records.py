@@ -5,7 +5,7 @@ Owns what of an agent's row every node must know. Must never decide whether a re
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -52,10 +52,19 @@ def record_of(row: AgentRow, node_id: str, before: AgentRecord | None) -> AgentR
         node=config.node,
         epoch=1 if before is None else before.epoch,
         capabilities=tuple(row.capabilities),
-        descriptor=row.descriptor,
+        descriptor=_portable(row.descriptor),
         signature=row.signature,
         signed_by=row.signed_by,
     )
+
+
+def _portable(descriptor: Any) -> Any:
+    """What a guest says of itself, unless it is more than a body can hold (integers over 64 bits)."""
+    try:
+        _encode(descriptor)
+    except (OverflowError, RecursionError, ValueError, TypeError):
+        return None
+    return descriptor
 
 
 def encode(record: AgentRecord) -> bytes:

@@ -22,6 +22,7 @@ from caxton.protocol.views import ItemView
 from caxton.router.agents import unknown_agent
 from caxton.router.boxes import Box, Boxes
 from caxton.router.cluster.places import Places, not_here
+from caxton.router.cluster.waits import Waits
 from caxton.router.intake import Intake, conflict, digest_of, digest_of_entry, full
 from caxton.router.outcomes import Outcomes
 from caxton.store import CommitResult
@@ -45,6 +46,8 @@ class Arrivals:
         self._outcomes = outcomes
         self._places = places
         self._rest = rest
+        self.waits = Waits()
+        """Agents that are on their way to this node: only their old home's mail is taken, and kept for them."""
         self.duplicates = 0
         """Messages that had come before."""
         self._watchers: list[Callable[[str, list[str]], None]] = []
@@ -59,7 +62,7 @@ class Arrivals:
         answers: list[ItemView] = []
         later: ErrorBody | None = None
         for one in posted:
-            item = self._take(one) if later is None else ItemView(one.message.message_id, error=later)
+            item = self._take(one, origin) if later is None else ItemView(one.message.message_id, error=later)
             later = item.error if item.error is not None and item.error.code in LATER else None
             answers.append(item)
         if any(one.error is None for one in answers):
@@ -120,7 +123,7 @@ class Arrivals:
         if known.outcome is not None:
             _settled(future, known.outcome)
 
-    def _take(self, one: Posted) -> ItemView:
+    def _take(self, one: Posted, origin: str) -> ItemView:
         message = self._addressed(one.message)
         live = self._boxes.live.get(message.message_id)
         if live is not None:
@@ -131,7 +134,7 @@ class Arrivals:
             if message.receiver == TASKS:
                 self._outcomes.tasks.receive(message, admitted=True)
             else:
-                self._enter(message, one)
+                self._enter(message, one, origin)
         except CaxtonError as refusal:
             return ItemView(message.message_id, error=refusal.body())
         return ItemView(message.message_id, State.PENDING)
@@ -142,7 +145,10 @@ class Arrivals:
             return msgspec.structs.replace(message, receiver=TASKS)
         return message
 
-    def _enter(self, message: Message, one: Posted) -> None:
+    def _enter(self, message: Message, one: Posted, origin: str) -> None:
+        if message.receiver in self.waits:
+            self._keep(message, one, origin)
+            return
         box = self._boxes.get(message.receiver) or self._rest(message.receiver)
         if box is None or not self._is_home(message.receiver):
             raise self._nobody(message.receiver)
@@ -154,6 +160,12 @@ class Arrivals:
         elif message.protocol is not None:
             self._intake.admit(message)
         self._intake.enter(box, message, one.delivery, one.accepted_at)
+
+    def _keep(self, message: Message, one: Posted, origin: str) -> None:
+        """Of an agent that is on its way here only the old home's mail comes in: it has passed all checks there."""
+        if self.waits.peer(message.receiver) != origin:
+            raise self._nobody(message.receiver)
+        self._intake.enter(None, message, one.delivery)
 
     def _is_home(self, receiver: str) -> bool:
         record = self._places.record(receiver)

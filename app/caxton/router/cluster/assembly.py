@@ -15,6 +15,7 @@ from caxton.cluster.registry import Clock, Registry
 from caxton.config import Config, link_context, split_address
 from caxton.router.cluster.beats import Beats
 from caxton.router.cluster.healing import Healing
+from caxton.router.cluster.homes_assembly import keep_homes
 from caxton.router.cluster.install import Installing
 from caxton.router.cluster.likeness import Likeness
 from caxton.router.cluster.modules import Fetching
@@ -86,6 +87,7 @@ async def run(desk: Desk, cluster: Cluster) -> None:
             cluster.pulling.run(),
             publish_all(desk, cluster),
             reconciler.run(cluster.pulling.synced),
+            keep_homes(cluster),
             cluster.healing.run(desk, cluster),
         )
     finally:

@@ -89,6 +89,11 @@ class Beats:
         self._machine.state = state
         self.look()
 
+    def expect(self, nodes: int) -> None:
+        """So many nodes are expected from now on."""
+        self._machine.expect(nodes)
+        self.look()
+
     def relays(self, node: str) -> tuple[str, ...]:
         """Those who reach the node for us."""
         return self._members.relays.get(node, ())

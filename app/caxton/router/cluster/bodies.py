@@ -66,8 +66,9 @@ def add_row(changes: Changes, record: Record, find: Find) -> None:
         if key is not None:
             changes.api_keys.append(key)
     elif record.kind == REVOKED_TOKEN:
-        if record.body is not None:
-            changes.revoked_tokens.append(msgspec.msgpack.decode(record.body, type=RevokedTokenRow))
+        token = revoked_token(record)
+        if token is not None:
+            changes.revoked_tokens.append(token)
     elif record.kind == NAMESPACE:
         changes.namespaces.append(namespace(record))
     elif record.kind == SECRET:
@@ -87,6 +88,11 @@ def api_key(key_id: str, find: Find) -> ApiKeyRow | None:
     if revoked is None or revoked.body is None:
         return row
     return msgspec.structs.replace(row, revoked_at=msgspec.msgpack.decode(revoked.body, type=float))
+
+
+def revoked_token(record: Record) -> RevokedTokenRow | None:
+    """A token that is refused; a tombstone: its row goes in its own time."""
+    return None if record.body is None else msgspec.msgpack.decode(record.body, type=RevokedTokenRow)
 
 
 def namespace(record: Record) -> NamespaceRow:

@@ -26,6 +26,7 @@ from caxton.router.cluster.forwarding_lists import gather
 from caxton.router.cluster.forwarding_messages import Passing
 from caxton.router.cluster.places import Places
 from caxton.router.cluster.routing import Route, Where, route_of
+from caxton.router.cluster.waits import Waits
 from caxton.router.connection import Operation, Sink
 
 FORWARD: Final = "peer.forward"
@@ -56,6 +57,7 @@ class Forwarding:
         self._links = links
         self.passing: Passing
         self.arrived: dict[str, Operation] = {}
+        self.waits = Waits()
 
     # ---- on the node that is asked -----------------------------------------------------------------
 
@@ -69,6 +71,7 @@ class Forwarding:
         async def forwarded(args: Any, *more: Any) -> Any:
             if route.changes:
                 self.places.require_majority()
+            await self._wait(route, args)
             return await ask(self, _Asked(op, route, args, more, go, caller, sink))
 
         return forwarded
@@ -191,6 +194,7 @@ class Forwarding:
                 self.places.require_majority()
             if route.where is Where.MESSAGES:
                 return await self.passing.arrived(args, lambda given: go(given, *more))
+            await self._wait(route, args)
             name = route.about(args)
             if name is not None and not self._is_mine(route, name, args):
                 record = self.places.record(name)
@@ -198,6 +202,11 @@ class Forwarding:
             return await go(args, *more)
 
         return answered
+
+    async def _wait(self, route: Route, args: Any) -> None:
+        """For an agent that is about to come to this node."""
+        if self.waits and route.where in (Where.AGENT, Where.DECIDER):
+            await self.waits.passed([route.about(args) or ""])
 
     def _is_mine(self, route: Route, name: str, args: Any) -> bool:
         if route.where is Where.AGENT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from caxton.router.cluster.arrivals import Arrivals
 from caxton.router.cluster.forwarding import Forwarding
 from caxton.router.cluster.forwarding_messages import Passing
+from caxton.router.cluster.homes_assembly import settle_homes
 from caxton.router.cluster.outbox import Outboxes
 from caxton.router.cluster.partition import Partition
 from caxton.router.cluster.places import Places
@@ -33,6 +34,7 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     forwarding.passing = Passing(outboxes, talking.intake, talking.capabilities, forwarding)
     cluster.arrivals = Arrivals(talking.boxes, talking.intake, talking.outcomes, places, desk.core.resting)
     cluster.arrivals.watch(cluster.healing.suppressed)
+    settle_homes(desk, cluster)
     partition = Partition(talking.boxes, places, talking.outcomes.wake)
 
     def changed() -> None:

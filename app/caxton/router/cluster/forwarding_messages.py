@@ -21,6 +21,7 @@ from caxton.protocol.operations import Invoke, Submit
 from caxton.protocol.views import ItemView
 from caxton.router.cluster.outbox import Outboxes
 from caxton.router.cluster.places import is_not_here, is_unreachable, not_here, unreachable
+from caxton.router.cluster.waits import Waits
 from caxton.router.intake import Intake
 from caxton.router.talks.capabilities import Capabilities
 
@@ -46,6 +47,7 @@ class Passing:
         self._intake = intake
         self._capabilities = capabilities
         self._ask = ask
+        self.waits = Waits()
 
     def leaves(self, message: Message) -> bool:
         """Whether somebody has to look where the message goes; False: this node handles it itself."""
@@ -53,6 +55,8 @@ class Passing:
 
     async def answer(self, op: str, args: Any, caller: Caller, here: Here) -> Any:
         """The answer to `submit` or `invoke`."""
+        if self.waits:
+            await self.waits.passed(one.receiver for one in (args.messages if op == "submit" else [args.message]))
         if op == "submit":
             return await self._submit(args, caller, here)
         return await self._invoke(args, caller, here)

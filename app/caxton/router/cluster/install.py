@@ -7,8 +7,10 @@ mirrored. Must never decide whether an agent belongs here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
+
+import msgspec
 
 from caxton.cluster import placement
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, ModuleInfo
@@ -43,7 +45,7 @@ class Installing:
     async def bring_up(self, record: AgentRecord, sight: Sight) -> None:
         """The agent is here from now on, running or stopped as the record says; failed, it is here and says why."""
         async with self._module(record, sight):
-            agent = await self._made(record)
+            agent = await agent_of_record(self._desk, record)
             self._desk.registry.add(agent)
             if record.status == agent_records.STOPPED:
                 agent.status = AgentStatus.STOPPED
@@ -59,21 +61,10 @@ class Installing:
     async def take_version(self, agent: Agent, record: AgentRecord, sight: Sight) -> None:
         """The agent becomes the version of the record; the one before serves until that one has started."""
         async with self._module(record, sight):
-            other = await self._made(record)
+            other = await agent_of_record(self._desk, record)
             await rollouts.settle(self._desk, agent.name, "another node decided on another version")
             await take_version(self._desk, agent, version_row(other))
         self._told("agent.updated", agent)
-
-    async def _made(self, record: AgentRecord) -> Agent:
-        """The agent, compiled and admitted by this node's own configuration, and not started."""
-        desk, config, sha256 = self._desk, agent_records.config_of(record), record.module.sha256
-        limits = admission.check_config(config, desk.config)
-        signed_by = provenance.require_incoming(desk, config.name, sha256, record.signature)
-        module = await desk.core.prepare(config, sha256, desk.modules.path(sha256), lambda _: None)
-        admission.check_module(config, limits, module)
-        agent = _agent(record, config, module)
-        agent.limits, agent.signed_by = limits, signed_by
-        return agent
 
     async def _started(self, agent: Agent) -> None:
         try:
@@ -95,7 +86,8 @@ class Installing:
         async with self._module(record, sight):
             self._prepared.add(record.module.sha256)
             if record.home is None:
-                await self._made(record)
+                with suppress(CaxtonError, msgspec.ValidationError):  # why not is said when it is to run here
+                    await agent_of_record(self._desk, record)
 
     @asynccontextmanager
     async def _module(self, record: AgentRecord, sight: Sight) -> AsyncIterator[None]:
@@ -131,6 +123,18 @@ class Installing:
 
     def _told(self, event: str, agent: Agent) -> None:
         self._desk.events.publish(event, {"name": agent.name, "version": agent.version, "node": self._desk.node})
+
+
+async def agent_of_record(desk: Desk, record: AgentRecord) -> Agent:
+    """The agent, compiled and admitted by this node's own configuration, and not started; its module is here."""
+    config, sha256 = agent_records.config_of(record), record.module.sha256
+    limits = admission.check_config(config, desk.config)
+    signed_by = provenance.require_incoming(desk, config.name, sha256, record.signature)
+    module = await desk.core.prepare(config, sha256, desk.modules.path(sha256), lambda _: None)
+    admission.check_module(config, limits, module)
+    agent = _agent(record, config, module)
+    agent.limits, agent.signed_by = limits, signed_by
+    return agent
 
 
 def _agent(record: AgentRecord, config: AgentConfig, module: ModuleInfo) -> Agent:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
@@ -25,6 +26,7 @@ from caxton.router.modules import ModuleFiles
 PART_BYTES: Final = 256 * 1024
 SILENCE_SECONDS: Final = 10.0
 """Without any byte, the next holder is asked."""
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 log = logging.getLogger(__name__)
 _decode: Final = msgspec.json.Decoder(ModulePart).decode
 
@@ -32,8 +34,10 @@ _decode: Final = msgspec.json.Decoder(ModulePart).decode
 async def give(files: ModuleFiles, args: Module, sink: Sink) -> Nothing:
     """The module from `args.offset` on; `NOT_FOUND` when it is not here."""
     try:
+        if not _SHA256.fullmatch(args.sha256):
+            raise FileNotFoundError
         file = await asyncio.to_thread(os.open, files.path(args.sha256), os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         raise CaxtonError(Code.NOT_FOUND, f"no module {args.sha256[:64]!r} is on this node") from None
     try:
         size, offset = os.fstat(file).st_size, max(0, args.offset)

@@ -103,7 +103,7 @@ class Outboxes:
         place = self.places.of_message(message.receiver, message.conversation_id, message.message_id)
         record = self.places.record(message.receiver)
         if record is not None and record.home is not None:
-            return place != self.places.node_id or not self.places.hosted(message.receiver)
+            return not self.places.hosted(message.receiver)  # while it leaves, its mailbox here takes it
         if place == self.places.node_id:
             return False
         box = self._boxes.get(message.receiver)
@@ -116,6 +116,11 @@ class Outboxes:
         """
         place = self.places.of_message(message.receiver, message.conversation_id, here=True)
         return place != self.places.node_id
+
+    def is_home(self, receiver: str) -> bool:
+        """Whether the agent has durable state, and this node is where it lives."""
+        record = self.places.record(receiver)
+        return record is not None and record.home == self.places.node_id
 
     @contextmanager
     def kept_here(self, message_ids: list[str]) -> Iterator[None]:
@@ -161,7 +166,8 @@ class Outboxes:
             sender.account.sent()
         entry = new_entry(message, delivery, time.time(), digest_of(message))
         entry.place = Place.AWAY
-        self._commits.changes.accept.append(Accept(message, entry.accepted_at, entry.digest, delivery))
+        home = self.is_home(message.receiver)
+        self._commits.changes.accept.append(Accept(message, entry.accepted_at, entry.digest, delivery, home=home))
         self._boxes.remember(entry)
         self._reserved[message.receiver] += 1
         self._commits.after(partial(self._accepted, entry))

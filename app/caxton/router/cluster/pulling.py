@@ -17,9 +17,11 @@ from typing import Final
 
 import msgspec
 
+from caxton.cluster import placement
 from caxton.cluster.registry import Exchange, Hints, Registry
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import Delta, Pull, Seen
+from caxton.router.cluster import bodies
 from caxton.router.cluster.applying import Applying
 from caxton.router.cluster.records import Records
 from caxton.router.cluster.sight import Links, Sight
@@ -34,6 +36,8 @@ FAILED_SECONDS: Final = 2.0
 """For which a node is not asked that could not answer."""
 MOST_RECORDS: Final = 5_000
 COLLECT_SECONDS: Final = 600.0
+TOKEN_SECONDS: Final = 86_400.0
+"""For which the record of a revoked token stays after the token's end."""
 LEFT: Final = "left"
 _decode: Final = msgspec.json.Decoder(Delta).decode
 log = logging.getLogger(__name__)
@@ -57,7 +61,8 @@ class Pulling:
         self._digest = digest
         self._hints = Hints(random.Random())  # nosec B311 # whom to ask first is no secret
         self._wake = asyncio.Event()
-        self._met: set[str] = set()
+        self.met: set[str] = set()
+        """Nodes that this one has pulled from since it began."""
         self._kept: dict[str, Seen] = {}
         self._behind: set[str] = set()
         self._rests: dict[str, float] = {}
@@ -73,10 +78,14 @@ class Pulling:
         """This node's copy."""
         return self._records.registry
 
+    def expect(self, nodes: int) -> None:
+        """So many nodes are expected from now on."""
+        self._expected = nodes
+
     def heard(self, node: str, digest: str) -> None:
         """A heartbeat of another node."""
         self._hints.heard(node, digest)
-        if digest not in ("", self.registry.digest()) or node not in self._met:
+        if digest not in ("", self.registry.digest()) or node not in self.met:
             self._wake.set()
 
     def answer(self, args: Pull) -> Delta:
@@ -127,7 +136,7 @@ class Pulling:
 
     def _next(self, is_due: bool) -> str | None:
         others = self._others()
-        unmet = [node for node in others if node not in self._met]
+        unmet = [node for node in others if node not in self.met]
         return (
             self._hints.any_of(unmet)
             or self._hints.wanted(others, self.registry.digest())
@@ -135,7 +144,7 @@ class Pulling:
         )
 
     def _look_whether_enough(self) -> None:
-        if 2 * (1 + len(self._met)) > self._expected and self._sight().majority:
+        if 2 * (1 + len(self.met)) > self._expected and self._sight().majority:
             self.synced.set()
 
     # ---- one pull ----------------------------------------------------------------------------------
@@ -152,7 +161,7 @@ class Pulling:
             self.counts["failed"] += 1
             self._rests[node] = time.monotonic() + FAILED_SECONDS
             return
-        self._met.add(node)
+        self.met.add(node)
         self._look_whether_enough()
 
     async def pull(self, node: str) -> int:
@@ -202,7 +211,17 @@ class Pulling:
     async def _collect_now_and_then(self) -> None:
         if time.monotonic() - self._collected_at >= COLLECT_SECONDS:
             self._collected_at = time.monotonic()
+            await self._forget_tokens()
             await self.collect()
+
+    async def _forget_tokens(self) -> None:
+        """Tokens that nobody would take any more need no record; one node says so for all."""
+        sight = self._sight()
+        if sight.majority and placement.first(bodies.REVOKED_TOKEN, sight.active) == sight.node_id:
+            ended = self._records.ended_tokens(time.time() - TOKEN_SECONDS)
+            if ended:
+                self._core.commits.hand_over()
+                await self._core.commit(Changes(registry=self._records.forget(bodies.REVOKED_TOKEN, ended)))
 
     async def collect(self) -> int:
         """Lets old tombstones go that all members have seen, those that cannot be reached too; gives how many."""

@@ -109,7 +109,7 @@ class Reconciler:
     def _differs(self, name: str) -> bool:
         """Whether there is something to do now."""
         sight = self._sight()
-        if not sight.majority or self._not_before.get(name, 0.0) > time.monotonic():
+        if not sight.majority or not sight.active or self._not_before.get(name, 0.0) > time.monotonic():
             return False
         agent, record = self._desk.registry.get(name), self._records.agent(name)
         if record is None:

@@ -102,6 +102,22 @@ class Records:
         self.took(made)
         return made
 
+    def ended_tokens(self, before: float) -> list[str]:
+        """Ids of revoked tokens that ended by themselves before this (seconds since the epoch)."""
+        return [
+            record.name
+            for record in self.registry.of_kind(bodies.REVOKED_TOKEN)
+            if (row := bodies.revoked_token(record)) is not None
+            and row.expires_at is not None
+            and row.expires_at < before
+        ]
+
+    def forget(self, kind: str, names: Iterable[str]) -> list[Record]:
+        """Tombstones; to be written by whoever calls."""
+        gone = [self.registry.remove(kind, name) for name in names]
+        self.took(gone)
+        return gone
+
     # ---- what others decided -----------------------------------------------------------------------
 
     def took(self, changed: list[Record]) -> None:

@@ -20,10 +20,15 @@ from caxton.router.cluster.pulling import Pulling
 from caxton.router.cluster.records import Records
 
 if TYPE_CHECKING:  # they work on the desk's parts, and the desk names this
+    from caxton.router.cluster.adopt import Adopting
     from caxton.router.cluster.arrivals import Arrivals
     from caxton.router.cluster.forwarding import Forwarding
+    from caxton.router.cluster.handover_in import Arriving
     from caxton.router.cluster.healing import Healing
+    from caxton.router.cluster.homes import Homes
+    from caxton.router.cluster.keeping import Keeping
     from caxton.router.cluster.outbox import Outboxes
+    from caxton.router.cluster.rebalance import Rebalance
 
 
 @dataclass(slots=True)
@@ -47,6 +52,11 @@ class Cluster:
     forwarding: Forwarding = field(init=False)
     outboxes: Outboxes = field(init=False)
     arrivals: Arrivals = field(init=False)
+    homes: Homes = field(init=False)
+    arriving: Arriving = field(init=False)
+    adopting: Adopting = field(init=False)
+    rebalance: Rebalance = field(init=False)
+    keeping: Keeping = field(init=False)
     changed: Callable[[], None] = field(init=False)
     """To be called when records have changed: what was decided by them is looked at again."""
 

@@ -94,6 +94,18 @@ async def undrain(desk: Desk, args: Named, caller: Caller) -> Nothing:
     return Nothing()
 
 
+async def forget(desk: Desk, args: Named) -> Nothing:
+    """A node that is gone counts as one that has left, until it comes back; `CONFLICT` while anybody hears of it."""
+    if desk.cluster is None or _is_own(desk, args.name):
+        raise CaxtonError(Code.CONFLICT, f"{args.name[:64]!r} is this node: it is there", path="node")
+    known = desk.cluster.gossip.members()[args.name]
+    if args.name in desk.cluster.members.reachable or known.alive:
+        words = f"{args.name} is there, or was until a moment ago; stop it, and wait until serf calls it failed"
+        raise CaxtonError(Code.CONFLICT, words, path="node", standing=str(known.standing))
+    await desk.cluster.gossip.force_leave(args.name)
+    return Nothing()
+
+
 async def _ask(desk: Desk, node: str, op: str, args: msgspec.Struct, caller: Caller, seconds: float) -> bytes:
     """Has that node do it, on the caller's behalf; its rules and its audit see the caller."""
     assert desk.cluster is not None

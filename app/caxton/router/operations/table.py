@@ -29,6 +29,7 @@ from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
 from caxton.router.operations import forwarded as ops_forwarded
 from caxton.router.operations import gate as ops_gate
+from caxton.router.operations import homes as ops_homes
 from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
@@ -125,10 +126,15 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
     "audit.list": ops_audit.list_records,
+    "peer.handover_page": ops_homes.page,
+    "peer.handover_known": ops_homes.known,
+    "peer.handover_adopted": ops_homes.adopted,
+    "cluster.adopt": ops_homes.adopt,
     "cluster.status": ops_cluster.status,
     "peer.pull": ops_registry.pull,
     "cluster.nodes": ops_cluster.nodes,
     "cluster.report": ops_cluster.report,
+    "cluster.forget": ops_cluster.forget,
     "peer.ran": ops_cluster.ran,
 }
 FOR_CALLER: Final[dict[str, ForCaller]] = {
@@ -138,6 +144,12 @@ FOR_CALLER: Final[dict[str, ForCaller]] = {
     "cluster.ledger": ops_cluster.ledger,
     "cluster.drain": ops_cluster.drain,
     "cluster.undrain": ops_cluster.undrain,
+    "cluster.plan": ops_homes.plan,
+    "peer.handover_begin": ops_homes.begin,
+    "peer.handover_finish": ops_homes.finish,
+    "peer.handover_commit": ops_homes.commit,
+    "peer.handover_abort": ops_homes.abort,
+    "peer.handover_emptied": ops_homes.emptied,
     "peer.beat": ops_peers.beat,
     "peer.relay": ops_peers.relay,
 }

@@ -72,6 +72,12 @@ class Conversations:
         """Looks after the deadlines that an earlier life left."""
         self._watch(self._reader.talks.next_deadline())
 
+    def reread(self, agent: str) -> None:
+        """Others have written on disk where the agent's conversations are."""
+        for key in [key for key, kept in self._kept.items() if agent in key[2:] and not kept.writes]:
+            del self._kept[key]
+        self._watch(self._reader.talks.next_deadline())
+
     def stop(self) -> None:
         """No deadline passes any more; those on disk stay."""
         if self._alarm is not None:
