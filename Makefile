@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak sim examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -68,7 +68,7 @@ lint: $(VENV)/.installed $(ANSIBLE_VENV)/.installed ## ruff, mypy --strict, band
 	$(BIN)/ruff check --config app/pyproject.toml app tests packaging molecule
 	$(BIN)/ruff format --check --config app/pyproject.toml app tests packaging molecule
 	cd app && $(BIN)/mypy
-	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p lab
+	$(BIN)/mypy --config-file app/pyproject.toml --explicit-package-bases -p support -p bench -p soak -p chaos -p sim -p lab
 	$(BIN)/bandit --quiet --configfile app/pyproject.toml --recursive app/caxton packaging
 	$(ANSIBLE)/yamllint --strict .
 	PATH=$(ANSIBLE):$$PATH $(ANSIBLE)/ansible-lint --offline -q
@@ -83,6 +83,10 @@ format: $(VENV)/.installed ## ruff format
 bench: $(VENV)/.installed ## benchmarks against peers, in one run; prints tables, writes tests/bench/results/*.json
 	cd app && $(BIN)/python -m bench $(BENCH)
 bench: export PYTHONPATH := $(abspath app):$(abspath tests)
+
+sim: $(VENV)/.installed ## registry and placement of 3 to 1,000 simulated nodes, as a table (smaller: SIM="--nodes N --agents N")
+	cd app && $(BIN)/python -m sim $(SIM)
+sim: export PYTHONPATH := $(abspath app):$(abspath tests)
 
 soak: $(VENV)/.installed ## a million executions of every kind with kills, then 100,000 instances; an hour (less: SOAK="--executions N --instances N")
 	cd app && $(BIN)/python -m soak $(SOAK)

@@ -17,9 +17,9 @@ MAY_IMPORT = {
     "store": {"protocol", "config"},
     "audit": {"protocol", "telemetry"},
     "executor": {"protocol", "config", "telemetry"},
-    "router": {"protocol", "config", "telemetry", "store", "provenance", "audit"},
+    "router": {"protocol", "config", "telemetry", "store", "provenance", "audit", "cluster"},
     "api": {"protocol", "config", "telemetry"},
-    "cluster": {"protocol", "config"},
+    "cluster": {"protocol", "config", "telemetry"},
     "backup": {"protocol", "config", "store", "telemetry", "audit"},
     "serve": {"protocol", "config", "telemetry"},
     "systemd": {"protocol", "config"},
@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "selftest",
         "dev",
         "provenance",
+        "cluster",
     },
 }
 ONLY_IN = {
@@ -54,7 +55,7 @@ ONLY_IN = {
     "flask": {"api"},
     "werkzeug": {"api"},
     "gevent": {"api"},
-    "asyncio": {"router", "executor", "cli", "dev"},
+    "asyncio": {"router", "executor", "cluster", "cli", "dev"},
     "httpx": {"cli"},
     "httpcore": {"router"},
     "click": {"cli"},

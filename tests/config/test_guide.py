@@ -75,7 +75,9 @@ def test_the_guides_values_have_their_meaning() -> None:
 def test_the_guides_other_fragments_load(text: str, tmp_path: Path) -> None:
     file = tmp_path / "fragment.toml"
     file.write_text(text)
-    loaded = load(file, {})
+    with_tls = {"CAXTON_NETWORKING__TLS_ENABLED": "true"}
+    with_tls |= {f"CAXTON_NETWORKING__TLS_{name}_PATH": f"/certificates/{name}" for name in ("CERT", "KEY", "CA")}
+    loaded = load(file, with_tls)
     for section, table in tomllib.loads(text).items():
         for name in table:
             assert loaded.origins[f"{section}.{name}"] == f"file {file}"

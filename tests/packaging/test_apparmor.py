@@ -16,6 +16,7 @@ CONFINED = {
     "caxton-admin.service": "caxton-api",
     "caxton-router.service": "caxton-router",
     "caxton-executor.service": "caxton-executor",
+    "caxton-gossip.service": "caxton-gossip",
 }
 
 
@@ -54,5 +55,8 @@ def test_only_the_router_may_have_the_data_and_only_the_executor_the_compiled_co
     profiles = {match[1]: match[2] for match in re.finditer(r"^profile (\S+) [^{]*\{(.*?)^\}", text, re.M | re.S)}
     writes_data = [name for name, body in profiles.items() if re.search(r"^  owner /opt/caxton/data/", body, re.M)]
     writes_code = [name for name, body in profiles.items() if re.search(r"^  owner /var/cache/caxton", body, re.M)]
-    assert (writes_data, writes_code) == (["caxton-router"], ["caxton-executor"])
+    assert (writes_data, writes_code) == (["caxton-router", "caxton-gossip"], ["caxton-executor"])
+    assert re.findall(r"^  owner /opt/caxton/\S+", profiles["caxton-gossip"], re.M) == [
+        "  owner /opt/caxton/data/gossip/{,**}"
+    ]
     assert "network inet stream" not in profiles["caxton-executor"]

@@ -21,6 +21,7 @@ UNITS = (
     "caxton-admin.service",
     "caxton-router.service",
     "caxton-executor.service",
+    "caxton-gossip.service",
     "caxton-settings.service",
     "caxton-bootstrap.service",
     "caxton-backup.service",
@@ -28,7 +29,8 @@ UNITS = (
 )
 Found = dict[str, Any]
 WITH_ADDRESS = {"caxton.service", "caxton-admin.service"}
-WITH_NETWORK = {*WITH_ADDRESS, "caxton-router.service"}  # the router: agents' outbound HTTP
+WITH_NETWORK = {*WITH_ADDRESS, "caxton-router.service", "caxton-gossip.service"}
+"""The router: agents' outbound HTTP, and other nodes."""
 COMPILES = {"caxton-executor.service", "caxton-restore-drill.service"}
 LOWERS_ITS_PRIORITY = {*COMPILES, "caxton-backup.service"}
 READS_THE_DATABASE = {"caxton-router.service", "caxton-backup.service"}
@@ -37,6 +39,7 @@ WRITES = {
     "caxton-admin.service": set[str](),
     "caxton-router.service": {"write data"},
     "caxton-executor.service": set[str](),
+    "caxton-gossip.service": set[str](),
     "caxton-settings.service": {"write units"},
     "caxton-bootstrap.service": set[str](),
     "caxton-backup.service": {"write data", "write backups"},
@@ -75,6 +78,7 @@ def run_in(node: InstalledNode, unit: str, probe: str) -> Found:
             "RemainAfterExit=no",
             "Restart=no",
             "WatchdogSec=0",
+            "ExecCondition=",
             "ExecStart=",
             "ExecReload=",
             "ExecStopPost=",
@@ -145,7 +149,7 @@ def test_only_the_router_and_the_backup_can_read_the_database(found: dict[str, F
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_only_the_http_servers_have_a_network(found: dict[str, Found], unit: str) -> None:
+def test_only_what_talks_to_others_has_a_network(found: dict[str, Found], unit: str) -> None:
     assert (found[unit]["connect"] == "done") is (unit in WITH_NETWORK)
     assert (found[unit]["connect loopback"] == "done") is (unit in WITH_NETWORK)
     assert found[unit]["message bus"] != "done" or unit == "caxton-settings.service"
@@ -155,6 +159,10 @@ def test_only_the_http_servers_have_a_network(found: dict[str, Found], unit: str
 def test_only_what_compiles_can_make_memory_executable(found: dict[str, Found], unit: str) -> None:
     assert (found[unit]["executable memory"] == "done") is (unit in COMPILES)
     assert (found[unit]["priority"] == "done") is (unit in LOWERS_ITS_PRIORITY)
+
+
+def test_serf_sees_nothing_of_the_node_but_what_it_is_given(found: dict[str, Found]) -> None:
+    assert found["caxton-gossip.service"]["read configuration"] != "done"
 
 
 def test_the_executor_sees_nothing_of_the_node(found: dict[str, Found]) -> None:

@@ -37,6 +37,7 @@ UNITS = {
     "caxton-admin.service",
     "caxton-router.service",
     "caxton-executor.service",
+    "caxton-gossip.service",
     "caxton-settings.service",
     "caxton-bootstrap.service",
     "caxton-backup.service",

@@ -19,6 +19,7 @@ CEILINGS = {
     "caxton-admin.service": 1.5,
     "caxton-router.service": 1.5,
     "caxton-executor.service": 0.6,
+    "caxton-gossip.service": 1.5,
     "caxton-settings.service": 1.0,
     "caxton-bootstrap.service": 1.0,
     "caxton-backup.service": 0.6,
@@ -61,6 +62,7 @@ RUNNING = [
     "caxton-admin.service",
     "caxton-router.service",
     "caxton-executor.service",
+    "caxton-gossip.service",
 ]
 
 

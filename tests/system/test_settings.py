@@ -762,7 +762,8 @@ LATER = {
     *(
         f"coordination.{name}"
         for name in (
-            "cluster_enabled", "bind_addr", "advertise_addr", "seeds", "gossip_interval", "probe_interval",
+            "cluster_enabled", "node_id", "gossip_rpc_address", "bind_addr", "advertise_addr", "seeds",
+            "gossip_interval", "probe_interval",
             "encrypt_key", "expected_nodes", "detection_timeout", "heartbeat_interval", "outbox_size",
             "on_owner_loss", "partition_mode",
         )

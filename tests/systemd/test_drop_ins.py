@@ -259,3 +259,10 @@ def test_interpreted_code_takes_executable_memory_from_the_executor(tmp_path: Pa
     assert values(strict, "MemoryDenyWriteExecute") == ["yes"]
     native = made(tmp_path, "[runtime]")["caxton-executor.service"]
     assert values(native, "MemoryDenyWriteExecute") == []
+
+
+def test_serf_has_its_directory_wherever_the_data_is(tmp_path: Path) -> None:
+    assert "caxton-gossip.service" not in made(tmp_path, "")
+    for place in ("/srv/caxton", "/opt/caxton/data/one"):
+        own = made(tmp_path, f'[coordination]\nlocal_state_path = "{place}/local.db"')["caxton-gossip.service"]
+        assert values(own, "BindPaths") == [f'"-{place}/gossip"']

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from caxton.protocol.cluster import HealReport, MemberView
 from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
 from caxton.protocol.secrets import SecretView
@@ -171,3 +172,17 @@ __all__ = [
     "UpdateForm",
     "VersionPage",
 ]
+
+
+class MemberPage(msgspec.Struct, frozen=True):
+    """The nodes of the cluster."""
+
+    items: list[MemberView]
+    next_cursor: str | None = None
+
+
+class ReportPage(msgspec.Struct, frozen=True):
+    """What cuts between nodes meant."""
+
+    items: list[HealReport]
+    next_cursor: str | None = None

@@ -15,6 +15,7 @@ from caxton.api import (
     agents,
     audit,
     capabilities,
+    cluster,
     conversations,
     dead_letters,
     deployments,
@@ -33,6 +34,7 @@ from caxton.api import (
 from caxton.api.converters import AgentName, MessageId, TopicName
 from caxton.api.front import ENVIRON_ROUTE, Front, refuse
 from caxton.api.gateway import EXTENSION, Gateway, gateway, trace
+from caxton.api.link import Links
 from caxton.api.permissions import PREFIX, required
 from caxton.api.problems import render
 from caxton.config import Config
@@ -53,6 +55,7 @@ _PUBLIC: Final = (
     audit,
     namespaces,
     secrets,
+    cluster,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
@@ -79,7 +82,7 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
     app.before_request(_name_route)
     app.before_request(_count_visitors)
     app.before_request(_admit)
-    return Front(app, short_cut=short_cut, observe=observe)
+    return Front(app, short_cut=short_cut, observe=observe, links=Links(app.extensions[EXTENSION]))
 
 
 def create_admin_app(config: Config) -> Front:

@@ -17,6 +17,8 @@ from caxton.api import headers, hot, problems, trace
 from caxton.api.cors import Cors
 from caxton.api.gateway import EXTENSION, Gateway
 from caxton.api.lane import Answer, Answerer, Headers
+from caxton.api.link import PREFIX as INTERNAL
+from caxton.api.link import TAKEN_OVER, Links
 from caxton.api.permissions import INVOKE, PREFIX, SUBMIT
 from caxton.api.plain import Environ
 from caxton.api.proxies import SCHEME, Proxies
@@ -24,6 +26,7 @@ from caxton.api.report import Report
 from caxton.api.router_client import ClientGoneError
 from caxton.api.traffic import UNKNOWN, Observe
 from caxton.protocol.errors import CaxtonError
+from caxton.protocol.peers import LINK_PATH
 
 _AGENTS: Final = f"{PREFIX}/agents/"
 _INVOKE: Final = "/invoke"
@@ -39,8 +42,11 @@ StartResponse = Callable[..., Any]
 class Front:
     """Serves the hot routes itself and hands everything else to Flask."""
 
-    def __init__(self, flask: Flask, *, short_cut: bool = True, observe: Observe | None = None) -> None:
+    def __init__(
+        self, flask: Flask, *, short_cut: bool = True, observe: Observe | None = None, links: Links | None = None
+    ) -> None:
         self.flask = flask
+        self._links = links
         self._gateway: Gateway = flask.extensions[EXTENSION]
         self._report = Report(observe)
         self._proxies = Proxies(self._gateway.config.security.trusted_proxies)
@@ -76,7 +82,22 @@ class Front:
             own = self._own(environ, made, found=status.startswith("2"))
             return start_response(status, headers.completed(given) + own, exc_info)
 
+        if self._links is not None and environ["PATH_INFO"].startswith(INTERNAL):
+            return self._internal(self._links, environ, start)
         return self.flask.wsgi_app(environ, start)
+
+    def _internal(self, links: Links, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Another node: its connection becomes a link. Everybody else is refused."""
+        began = time.monotonic()
+        try:
+            environ[TAKEN_OVER] = links.open(environ)
+        except Exception as error:
+            self._gateway.denials.saw(error, environ)
+            refused = refuse(error, environ[trace.ENVIRON_KEY])
+            start(problems.status_line(refused.status), refused.headers)
+            return [refused.body]
+        self._report.answered(environ, "POST", LINK_PATH, "101", time.monotonic() - began)
+        return []
 
     def _hot_view(self, path: str) -> tuple[View, str] | None:
         if path.endswith(_INVOKE) and path.startswith(_AGENTS):

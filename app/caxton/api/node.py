@@ -13,7 +13,8 @@ from caxton.api.answers import Health
 from caxton.api.gateway import ask, trace
 from caxton.api.operation import Operation, answer, operation, query
 from caxton.api.problems import render
-from caxton.api.queries import EventsQuery, NoQuery
+from caxton.api.queries import EventsQuery, LedgerQuery, NoQuery
+from caxton.protocol.cluster import ClusterLedger
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid
 from caxton.protocol.operations import Events, Named, Nothing
@@ -50,11 +51,11 @@ def ready() -> Response:
 
 
 @blueprint.get("/ledger")
-@operation(Operation("Account for every message", {200: Ledger}, query=NoQuery))
+@operation(Operation("Account for every message", {200: (Ledger, ClusterLedger)}, query=LedgerQuery))
 def ledger() -> Response:
-    """`imbalance` is 0, always."""
-    query(NoQuery)
-    return answer(ask("ledger", Nothing()))
+    """`imbalance` is 0, always. With `cluster=true` the accounts of every node, and their sum."""
+    everybody = query(LedgerQuery).cluster
+    return answer(ask("cluster.ledger" if everybody else "ledger", Nothing()))
 
 
 @blueprint.get("/jobs/<job_id>")

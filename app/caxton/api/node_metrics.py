@@ -12,6 +12,7 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from caxton import __version__
+from caxton.api.cluster_metrics import cluster_metrics
 from caxton.api.gateway import Gateway
 from caxton.api.namespace_metrics import namespace_metrics
 from caxton.api.snapshot_metrics import snapshot_metrics
@@ -34,7 +35,7 @@ class NodeCollector:
         """One scrape."""
         stats, reasons = self._ask()
         up = ROUTER not in reasons
-        meters = stats.pop("meters", None)
+        meters, cluster = stats.pop("meters", None), stats.pop("cluster", None)
         yield self._gauge("router_up", "The router answers", up)
         yield self._gauge("ready", "The node takes work: /ready answers 200", not reasons)
         yield self._labelled("not_ready", "Why the node takes no work", "reason", dict.fromkeys(reasons, 1))
@@ -43,6 +44,8 @@ class NodeCollector:
             yield self._gauge(name, name.replace("_", " "), value)
         yield self._of_agents(stats.get("agents_ledger", []))
         yield from namespace_metrics(self._prefix, stats.get("namespaces", []))
+        if cluster is not None:
+            yield from cluster_metrics(self._prefix, cluster)
         if meters is not None:
             yield from self._metered(meters)
 

@@ -49,6 +49,9 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /events
         GET /namespaces
         GET /namespaces/<name>
+        GET /cluster
+        GET /cluster/nodes
+        GET /cluster/reports
     """,
     Permission.SEND: """
         POST /agents/<agent:name>/invoke
@@ -82,6 +85,8 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         DELETE /secrets/<agent:name>
     """,
     Permission.MAINTAIN: """
+        POST /cluster/nodes/<node_id>/drain
+        POST /cluster/nodes/<node_id>/undrain
         POST /admin/drain
         POST /admin/undrain
         POST /admin/pause

@@ -99,3 +99,9 @@ class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """No parameters."""
+
+
+class LedgerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of GET /ledger."""
+
+    cluster: bool = False

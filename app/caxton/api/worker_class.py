@@ -24,8 +24,10 @@ from caxton.api.headers import BLOCK, SERVER
 from caxton.api.idle import IdleClients
 from caxton.api.lane import Lane, unread_bytes
 from caxton.api.limits import CONNECTIONS, Connections
+from caxton.api.link import TAKEN_OVER
 from caxton.api.parting import LINGER_BYTES, LINGER_SECONDS, linger, say_goodbye
 from caxton.api.proxies import Proxies
+from caxton.api.splice import Splice
 from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -67,6 +69,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         super().__init__(*args, **kwargs)
         self.idle_clients = IdleClients()
         self.connections = Connections(self.connections_per_address, Proxies(self.trusted_proxies).trusts)
+        self.given_away: set[Splice] = set()
         self._ending_since: float | None = None
 
     def notify(self) -> None:
@@ -81,6 +84,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         now = time.monotonic()
         if not self.alive and self._ending_since is None:
             self._ending_since = now
+            for taker in self.given_away:
+                taker.end()
         ending = 0.0 if self._ending_since is None else now - self._ending_since
         self.idle_clients.end(used=ending >= PARTING_SECONDS, new=ending >= FIRST_REQUEST_SECONDS)
 
@@ -176,6 +181,9 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
         chunks = self.wsgi(environ, response.start_response)
+        if TAKEN_OVER in environ:
+            self._give_away(client, addr, unreader, environ[TAKEN_OVER])
+            raise StopIteration
         if CALLER in environ:
             unreader.linger_bytes = LINGER_BYTES
         try:
@@ -188,6 +196,15 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
             if hasattr(chunks, "close"):
                 chunks.close()
         return not response.should_close()
+
+    def _give_away(self, client: Any, addr: Any, unreader: DeadlineUnreader, taker: Splice) -> None:
+        """The connection is no client's any more: it counts for no address, and ends when the worker is to end."""
+        self.given_away.add(taker)
+        try:
+            with self.connections.uncounted(addr[0] if isinstance(addr, tuple) else ""):
+                taker.serve(client, unreader.buf.getvalue())
+        finally:
+            self.given_away.discard(taker)
 
     def _refuse(self, client: Any, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {problems.status_line(status)}\r\nConnection: close\r\n"

@@ -1,4 +1,5 @@
-"""Members, peers, placement: empty until the cluster is built.
+"""The cluster: who is a member, how nodes talk, what is deployed where. One folder per part.
 
-Owns nothing yet. Must never be imported by a single node.
+Owns what is decided between nodes. Must never be needed by a node that is alone, nor read the database: what is to be
+kept goes through the router.
 """

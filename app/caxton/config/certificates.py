@@ -50,6 +50,24 @@ def server_context(net: Networking) -> ssl.SSLContext:
     return context
 
 
+def link_context(net: Networking) -> ssl.SSLContext:
+    """TLS as a node speaks it to another: it shows its certificate, and trusts the cluster's authority only.
+
+    The files are read anew, so that one that was renewed is shown at the next connection. `CONFIG_INVALID` as above.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.hostname_checks_common_name = False
+    if net.tls_ca_path is None or net.tls_cert_path is None:
+        raise _refused("tls_ca_path", "no authority or no certificate", "both, where nodes talk to each other")
+    _load_pair(context, net)
+    _load_authority(context, net.tls_ca_path)
+    return context
+
+
 def why_unusable(net: Networking) -> str | None:
     """What is wrong with the files, as far as this process may read them; None where they serve."""
     if not net.tls_enabled or unreadable(net):
@@ -75,6 +93,19 @@ def read_certificate(path: str) -> Certificate:
     return Certificate(
         found.subject.rfc4514_string(), found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
     )
+
+
+def names_of(path: str) -> tuple[str | None, set[str]]:
+    """Common name and DNS names of the first certificate of a PEM file; `OSError`, `ValueError` without one."""
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    common = next((str(part.value) for part in found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)), None)
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return common, set()
+    return common, set(names.get_values_for_type(x509.DNSName))
 
 
 def _load_pair(context: ssl.SSLContext, net: Networking) -> None:

@@ -25,6 +25,7 @@ class Paths:
     database: Path
     modules: Path
     audit: Path
+    gossip: Path
     run: Path
     router_socket: Path
     executor_run: Path
@@ -46,6 +47,7 @@ def make_paths(local_state_path: str, run_dir: str | None, executor_run_dir: str
         database=database,
         modules=data / "modules",
         audit=data / "audit",
+        gossip=data / "gossip",
         run=run,
         router_socket=run / "router.sock",
         executor_run=executor_run,

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from caxton.config.certificates import readable, unreadable, why_unusable
+from caxton.config.clustering import check_cluster, cluster_warnings, is_loopback
 from caxton.config.kinds import split_address
 from caxton.config.problems import Problem
 from caxton.config.public_keys import public_key
@@ -33,7 +34,8 @@ def check(config: Config) -> list[Problem]:
         *_security(config),
         *_listeners(config),
         *_tls(config),
-        *_cluster(config),
+        *_serf_profile(config),
+        *check_cluster(config),
         *_tracing(config),
         *_sockets(config),
         *_egress(config),
@@ -48,6 +50,7 @@ def warnings(config: Config, origins: dict[str, str]) -> list[str]:
         *_jaeger_warning(config),
         *_host_warnings(config, origins),
         *_tls_files(config),
+        *cluster_warnings(config),
         *_token_warnings(config),
     ]
 
@@ -64,15 +67,6 @@ def fit_host(config: Config) -> Config:
 def host_memory() -> int:
     """Bytes of memory that this host has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def is_loopback(address: str) -> bool:
-    """Whether `host:port` can be reached from this host only; a name counts when it is `localhost`."""
-    host, _ = split_address(address)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def serf_profile(gossip_interval: float, probe_interval: float) -> str | None:
@@ -198,7 +192,7 @@ def _signatures(config: Config) -> list[Problem]:
     return [Problem("security.trusted_keys", "nothing", "a key, because require_signatures = true")]
 
 
-def _cluster(config: Config) -> list[Problem]:
+def _serf_profile(config: Config) -> list[Problem]:
     own = config.coordination
     if serf_profile(own.gossip_interval, own.probe_interval) is not None:
         return []

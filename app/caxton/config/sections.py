@@ -33,6 +33,7 @@ _PATH: Final = r"[^\0]{1,4096}"
 _ABSOLUTE: Final = r"/[^\0]{0,4095}"
 _NETWORK: Final = r"[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?"
 _HOST_PORT: Final = r"[^\s:]{1,253}:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}"
+NODE_ID: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MOST_GRACEFUL_SECONDS: Final = 30
 CORES: Final = len(os.sched_getaffinity(0))
@@ -101,7 +102,9 @@ class Coordination:
     journal_mode: str = choice("WAL", "WAL", "DELETE", "TRUNCATE", "PERSIST", upper=True)
     synchronous: str = choice("FULL", "FULL", "EXTRA", "NORMAL", upper=True)
     cluster_enabled: bool = flag(False)
+    node_id: str | None = optional_text(NODE_ID, "the node's name: a-z 0-9 . -, as in its certificate")
     bind_addr: str = address("0.0.0.0:7946")
+    gossip_rpc_address: str = address("127.0.0.1:7373")
     advertise_addr: str = text("auto", rf"auto|{_HOST_PORT}|[0-9A-Za-z_.:-]{{1,253}}", '"auto" or an address')
     seeds: tuple[str, ...] = words((), _HOST_PORT, 'an address "host:port"')
     gossip_interval: float = duration("200ms", "1ms", "1m")
@@ -109,7 +112,7 @@ class Coordination:
     encrypt_key: str | None = optional_text(
         r"[A-Za-z0-9+/]{22,43}={0,2}", "16, 24 or 32 bytes in base64", secret=True
     )
-    expected_nodes: int = integer(1, 1, 1000)
+    expected_nodes: int = integer(1, 1, 1000, reload=True)
     detection_timeout: float = duration("5s", "100ms", "1h")
     heartbeat_interval: float = duration("1s", "10ms", "1m")
     outbox_size: int = integer(10_000, 1, 100_000_000)

@@ -75,9 +75,9 @@ class Caller(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Who asks for an operation, as the API found out; it travels with every call to the router.
 
     `namespace`: the only one in reach (None: all). `agents`: glob patterns of the agents that an `agent-client` may
-    send to (None: all in reach). `credential`: `key:ID`, `token:JTI`, `certificate:FINGERPRINT`, `local:UID` or
-    `none`; never a secret. `address`: the client's, as far as trusted proxies say so. `request_id`: of the HTTP
-    request.
+    send to (None: all in reach). `credential`: `key:ID`, `token:JTI`, `certificate:FINGERPRINT`, `local:UID`,
+    `node:ID` or `none`; never a secret. `address`: the client's, as far as trusted proxies say so. `request_id`: of
+    the HTTP request.
     """
 
     subject: str
@@ -87,6 +87,11 @@ class Caller(msgspec.Struct, array_like=True, frozen=True, gc=False):
     credential: str = "none"
     address: str = ""
     request_id: str = ""
+
+    @property
+    def node(self) -> str | None:
+        """The node that asks over its link; None for everybody else."""
+        return self.subject[5:] if self.credential.startswith("node:") and self.subject == self.credential else None
 
     def may(self, permission: Permission) -> bool:
         """Whether the role has the permission, in whatever is in reach."""
@@ -114,6 +119,11 @@ class Scope(msgspec.Struct, frozen=True):
 def local_caller(uid: int) -> Caller:
     """Somebody on this host who may open the router's socket: that is all the proof there is, and enough."""
     return Caller(f"local:{uid}", Role.ADMIN, credential=f"local:{uid}")
+
+
+def node_caller(node_id: str) -> Caller:
+    """Another node of the cluster, as its certificate says; what it asks on somebody's behalf names them."""
+    return Caller(f"node:{node_id}", Role.ADMIN, credential=f"node:{node_id}")
 
 
 def namespace_of(name: str) -> str | None:

@@ -16,8 +16,12 @@ CLIENT_PREFIX: Final = "client:"
 TIMER_PREFIX: Final = "timer:"
 CAPABILITY_PREFIX: Final = "capability:"
 TOPIC_PREFIX: Final = "topic:"
+TASK_PREFIX: Final = "task:"
 TASKS: Final = "task:node"
-"""The node itself, as the one who calls for proposals; the conversation says for which task."""
+"""The node itself, as the one who calls for proposals; the conversation says for which task.
+
+To agents elsewhere it is `task:ID`, with the node's id.
+"""
 
 
 def is_agent_name(text: str) -> bool:

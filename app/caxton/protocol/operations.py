@@ -3,6 +3,7 @@
 Owns the table of operations: name, argument struct, result type. Must never carry HTTP.
 Many calls are in flight on one connection; answers come in any order. A stream (`events`, `agent.logs`
 with `follow`) is many `Item` frames and then a `Reply`; `Hangup` ends it.
+`peer.*` is what nodes ask of each other: after `peer.open` a connection takes nothing else, before it none of them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,25 @@ import msgspec
 from caxton.protocol.access import Caller, Scope
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
+from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
+from caxton.protocol.cluster_moves import Adopt, Adopted, Plan, PlanView
 from caxton.protocol.errors import ErrorBody
-from caxton.protocol.messages import Delivery, Message
+from caxton.protocol.handover import HandoverAnswer, HandoverCall, HandoverFinish, HandoverKnown, HandoverPage
+from caxton.protocol.messages import Delivery, Message, Outcome
 from caxton.protocol.namespaces import NamespaceSet, NamespaceView
+from caxton.protocol.peers import (
+    Awaited,
+    Beat,
+    Deliver,
+    Delta,
+    Forward,
+    Module,
+    ModulePart,
+    PeerOpen,
+    Pull,
+    Record,
+    Relay,
+)
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -92,8 +109,18 @@ class Item(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     item: bytes
 
 
+class Farewell(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """Router → another node: no further call is taken on this link, `last` was the last one.
+
+    What was taken is answered before the link ends; what was sent behind it never began, and is to be sent again.
+    """
+
+    last: int
+
+
 ToRouter = Call | Hangup
 FromRouter = Reply | Fail | Item
+FromPeer = Reply | Fail | Item | Farewell
 
 # ---- arguments -------------------------------------------------------------------------------------
 
@@ -336,4 +363,33 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "secret.rekey": (Nothing, Rekeyed),
     "audit.list": (AuditListing, AuditPage),
     "audit.note": (AuditNotes, Affected),
+    "peer.forward": (Forward, Any),
+    "peer.deliver": (Deliver, list[ItemView]),
+    "peer.outcome": (Awaited, Outcome),
+    "peer.open": (PeerOpen, Nothing),
+    "peer.beat": (Beat, Beat),
+    "peer.relay": (Relay, Any),
+    "peer.pull": (Pull, Delta),
+    "peer.module": (Module, ModulePart),
+    "peer.handover_begin": (HandoverCall, HandoverAnswer),
+    "peer.handover_page": (HandoverPage, HandoverAnswer),
+    "peer.handover_known": (HandoverKnown, HandoverAnswer),
+    "peer.handover_finish": (HandoverFinish, HandoverAnswer),
+    "peer.handover_commit": (HandoverCall, HandoverAnswer),
+    "peer.handover_abort": (HandoverCall, HandoverAnswer),
+    "peer.handover_emptied": (HandoverCall, HandoverAnswer),
+    "peer.handover_adopted": (Record, HandoverAnswer),
+    "cluster.plan": (Plan, PlanView),
+    "cluster.adopt": (Adopt, Adopted),
+    "cluster.status": (Nothing, ClusterView),
+    "cluster.nodes": (Nothing, Page),
+    "cluster.report": (Nothing, Page),
+    "cluster.ledger": (Nothing, ClusterLedger),
+    "cluster.drain": (NodeDrain, DrainView),
+    "cluster.undrain": (Named, Nothing),
+    "cluster.forget": (Named, Nothing),
+    "peer.ran": (Named, Ran),
 }
+
+LINK_OPERATIONS: Final = frozenset(name for name in OPERATIONS if name.startswith("peer.") and name != "peer.open")
+"""What nodes ask of each other, over their links; nobody asks it on another connection, and nothing else there."""

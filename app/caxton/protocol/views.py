@@ -11,6 +11,7 @@ import msgspec
 
 from caxton.protocol.access import Role, Scope
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Grants, Instance, Shape
+from caxton.protocol.cluster_moves import MoveView
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.messages import Execution
 from caxton.protocol.versions import RolloutView
@@ -320,10 +321,17 @@ class RunningView(msgspec.Struct, frozen=True):
 
 
 class DrainView(msgspec.Struct, frozen=True):
-    """How a drain ended. `drained`: not undone meanwhile; `running`: what went back to its mailbox."""
+    """How a drain ended. `drained`: not undone meanwhile; `running`: what went back to its mailbox.
+
+    In a cluster: `moved` are agents with durable state that live elsewhere now, `kept` those that could not go, and
+    why; `outbox`: messages that still wait here for other nodes.
+    """
 
     drained: bool
     running: list[RunningView] = []
+    moved: list[MoveView] = []
+    kept: list[MoveView] = []
+    outbox: int = 0
 
 
 class ProbeView(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final, TypeVar
 
+from caxton.cluster.placement import ALL, stateful
 from caxton.config import Config
 from caxton.protocol.access import namespace_of
 from caxton.protocol.agents import (
@@ -31,6 +32,7 @@ from caxton.router.timing.cron import check_schedules
 _T = TypeVar("_T")
 
 MAX_MODULE_BYTES: Final = 100_000_000
+MAX_REPLICAS: Final = 1_000
 DEFAULT_CONCURRENCY: Final = 4
 MAX_ENV_BYTES: Final = 128 * 1024
 CEILINGS: Final[dict[str, float]] = {
@@ -49,8 +51,7 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     require_agent_name(config.name)
     if config.profile is Profile.THREADS and "threads" not in limits.runtime.wasm_features:
         raise _invalid("profile", "this node has no threads ([runtime] wasm_features)", "threads", "standard")
-    if config.replicas != 1:
-        raise _invalid("replicas", "this node is not part of a cluster", config.replicas, 1)
+    _check_replicas(config, in_cluster=limits.coordination.cluster_enabled)
     _check_text(config)
     _check_capabilities(config.capabilities)
     _check_instance(config, config.shape)
@@ -60,6 +61,17 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     _check_secrets(config)
     check_schedules(config.schedules or [], limits.messaging.max_message_size)
     return limits_of(config, limits)
+
+
+def _check_replicas(config: AgentConfig, *, in_cluster: bool) -> None:
+    """Whether the agent may have them shows only with its module: see `check_module`."""
+    if config.replicas != 1 and not in_cluster:
+        raise _invalid("replicas", "this node is not part of a cluster", config.replicas, 1)
+    number = isinstance(config.replicas, int)
+    if config.replicas != ALL and not (number and 1 <= int(config.replicas) <= MAX_REPLICAS):
+        raise _invalid("replicas", "how many nodes run it", config.replicas, f"1 to {MAX_REPLICAS}, or {ALL!r}")
+    if config.node is not None and config.replicas != 1:
+        raise _invalid("replicas", "an agent that is pinned to a node runs there only", config.replicas, 1)
 
 
 def _check_secrets(config: AgentConfig) -> None:
@@ -99,6 +111,14 @@ def check_module(config: AgentConfig, limits: EffectiveLimits, module: ModuleInf
             expected=config.shape.value,
         )
     _check_instance(config, module.shape)
+    if config.replicas != 1 and stateful(config, module):
+        raise _invalid(
+            "replicas",
+            "an agent that keeps something from one message to the next has one home (persistent instance, snapshot, "
+            "keys, timers, schedules)",
+            config.replicas,
+            1,
+        )
     if module.memory_min_bytes > limits.memory_bytes:
         raise CaxtonError(
             Code.INVALID_WASM,

@@ -38,7 +38,7 @@ class Aftermath:
     ) -> None:
         self._boxes = boxes
         self._commits = commits
-        self._waiters = waiters
+        self.waiters = waiters
         self._pressure = pressure
         self._wake = wake
         self._turn: _Turn | None = None
@@ -61,7 +61,7 @@ class Aftermath:
     def tell(self, entry: Entry, outcome: Outcome) -> None:
         """The end of a message that leaves no trace on disk: told at once."""
         self._boxes.forget(entry)
-        self._waiters.settle(entry.message_id, outcome)
+        self.waiters.settle(entry.message_id, outcome)
 
     def _open(self) -> _Turn:
         turn = self._turn
@@ -76,13 +76,15 @@ class Aftermath:
 
     def _apply(self, turn: _Turn, result: CommitResult) -> None:
         if result.error is not None:
-            self._waiters.fail_all(_FAILED)
+            self.waiters.fail_all(_FAILED)
             return
         duplicates, boxes = result.duplicates, self._boxes
         for box, entry in turn.arrivals:
             box.reserved -= 1
             if entry.message_id in duplicates or boxes.get(entry.agent) is not box:
                 boxes.forget(entry)
+                if entry.message_id not in duplicates and boxes.elsewhere is not None:
+                    boxes.elsewhere.take_over(entry)  # its agent went meanwhile
                 continue
             box.mailbox.put(entry)
             self._wake(box)
@@ -90,6 +92,6 @@ class Aftermath:
             box.settling -= 1
             boxes.forget(entry)
             self._pressure.shrunk(box)
-            self._waiters.settle(entry.message_id, outcome)
+            self.waiters.settle(entry.message_id, outcome)
         for callback in turn.calls:
             callback()

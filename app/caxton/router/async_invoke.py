@@ -15,7 +15,7 @@ from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
 from caxton.protocol.operations import Invoke
 from caxton.protocol.views import JobView
-from caxton.router.desk import Desk
+from caxton.router.desk import Desk, require_known
 from caxton.router.jobs import INVOKE, RUNNING, Job, job_view
 from caxton.router.readiness import require_disk
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 async def begin(desk: Desk, args: Invoke) -> JobView:
     """Makes the job durable, then sends the message."""
     require_disk(desk)  # the job is a row, even where the message is none
-    desk.registry.require(args.message.receiver)
+    require_known(desk, args.message.receiver)
     job = await desk.jobs.create(INVOKE, args, args.message.receiver, args.message.sender)
     desk.spawn(_run(desk, job, args))
     return job_view(job.row(RUNNING))

@@ -38,6 +38,15 @@ def fill_registry(store: Store) -> Registry:
     return registry
 
 
+async def start_core(desk: Desk) -> None:
+    """The hot half begins; in a cluster agents that may live elsewhere by now run nothing yet."""
+    if desk.cluster is None:
+        await desk.core.start()
+        return
+    await desk.cluster.keeping.recover()
+    await desk.core.start(desk.cluster.homes.is_held_at_start)
+
+
 async def resume(desk: Desk) -> None:
     """Corrects rows, takes up jobs, then brings agents up in the background."""
     stopped = [agent_row(agent) for agent in desk.registry if agent.status is AgentStatus.STOPPED]

@@ -19,6 +19,7 @@ from caxton.protocol.execution import AgentSpec, Result, WorkerStats
 from caxton.protocol.messages import Message
 from caxton.router.access.accounts import Account, Accounts
 from caxton.router.agents import Agent, exchange_versions
+from caxton.router.elsewhere import Elsewhere
 from caxton.router.links import WorkerLink
 from caxton.router.mailbox import MAIN, SIDE, Entry, Mailbox
 from caxton.router.versions.gauge import Gauge
@@ -145,6 +146,10 @@ class Box:
     """Measures this version while it is compared with another."""
     account: Account | None = None
     """Its namespace's."""
+    adrift: bool = False
+    """It waits for the end of a partition: the other side may run it."""
+    held: bool = False
+    """Its home moves, or may have moved: it takes messages and runs none."""
 
     @property
     def home(self) -> Box:
@@ -159,7 +164,12 @@ class Box:
     @property
     def can_run(self) -> bool:
         """Whether an execution of this agent may start now."""
-        if not (self.open and self.mailbox.ready_in(self.lane)) or (self.account is not None and self.account.held):
+        if (
+            not (self.open and self.mailbox.ready_in(self.lane))
+            or self.home.adrift
+            or self.home.held
+            or (self.account is not None and self.account.held)
+        ):
             return False
         if (self.sides or self.side_of is not None) and not self._has_its_turn():
             return False
@@ -244,6 +254,8 @@ class Boxes:
         self.queued_bytes = 0
         self._body_budget = body_budget_bytes
         self._bodies = 0
+        self.elsewhere: Elsewhere | None = None
+        """None: the node is alone, and every agent lives here or nowhere."""
 
     def __iter__(self) -> Iterator[Box]:
         return iter(list(self._boxes.values()))
@@ -260,6 +272,8 @@ class Boxes:
 
     def add(self, agent: Agent, spec: AgentSpec) -> Box:
         """A closed box for an agent."""
+        if self.elsewhere is not None:
+            self.elsewhere.let_go(agent.name)
         box = Box(agent, spec, 0, account=self.accounts.of(agent.name))
         box.idle.set()
         self._boxes[agent.name] = box

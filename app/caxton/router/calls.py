@@ -71,7 +71,7 @@ class Calls:
         ephemeral = args.delivery is Delivery.EPHEMERAL
         if ephemeral and args.idempotent and message.message_id not in self._boxes.live:
             known = self._reader.known([message.message_id]).get(message.message_id)
-            if known is not None and known.outcome is not None:
+            if known is not None and known.outcome is not None and known.outcome.state is not State.FORWARDED:
                 return _earlier(message, known)
         joined = message.message_id in self._boxes.live
         entry = self._intake.offer(message, EPHEMERAL if ephemeral else DURABLE)
@@ -104,7 +104,7 @@ class Calls:
     async def cancel(self, message_id: str) -> None:
         """Cancels a message that waits, or the execution that handles it; `MESSAGE_NOT_FOUND`, `CONFLICT`."""
         entry = self._boxes.live.get(message_id)
-        if entry is None or entry.place is Place.GONE:
+        if entry is None or entry.place is Place.GONE or self._is_leaving(entry):
             await self._refuse_cancel(message_id)
             return
         done = asyncio.get_running_loop().create_future()
@@ -118,10 +118,14 @@ class Calls:
         """A message that is not live cannot be cancelled: cancelled already is fine, all else is refused."""
         await self._commits.drain()
         known = self._reader.known([message_id]).get(message_id)
-        if known is None:
+        if known is None or known.state is State.FORWARDED or message_id in self._boxes.live:
             raise CaxtonError(Code.MESSAGE_NOT_FOUND, f"no message has the id {message_id[:64]!r}")
         if known.state is not State.CANCELLED:
             raise CaxtonError(Code.CONFLICT, f"the message has ended already: {known.state}", state=str(known.state))
+
+    def _is_leaving(self, entry: Entry) -> bool:
+        elsewhere = self._boxes.elsewhere
+        return entry.place is Place.AWAY and elsewhere is not None and elsewhere.is_leaving(entry)
 
     def _look_back(self, message: Message, result: CommitResult, settled: Callable[[Outcome], None]) -> None:
         """The id was known to the store: its outcome is the answer, a running one's is waited for."""
@@ -132,8 +136,12 @@ class Calls:
             return
         if known.digest != digest_of(message):
             raise conflict(message.message_id)
-        if known.outcome is not None:
+        if known.outcome is None:
+            return
+        if known.outcome.state is not State.FORWARDED:
             settled(known.outcome)
+        elif self._boxes.elsewhere is not None:
+            self._boxes.elsewhere.follow(message)
 
     def _ticket(self, message: Message, kind: str, joined: set[int], index: int) -> Ticket:
         if message.message_id in self._boxes.live:

@@ -31,6 +31,8 @@ class Commits:
         self._idle = asyncio.Event()
         self._idle.set()
         self.failed: Exception | None = None
+        self.record: Callable[[Changes], None] | None = None
+        """Adds to changes what the cluster must know of them, right before they are handed to the writer."""
         writer.deliver = self._deliver
 
     @property
@@ -69,12 +71,19 @@ class Commits:
         self._hand_over()
         future: asyncio.Future[CommitResult] = self._loop.create_future()
         self._under_way += 1
+        if self.record is not None:
+            self.record(changes)
         waiting: list[Waiting] = [lambda result: None if future.done() else future.set_result(result)]
         self._writer.submit(changes, lambda result: self._finished(result, waiting))
         result = await future
         if result.error is not None:
             raise commit_failed(result)
         return result
+
+    def hand_over(self) -> None:
+        """What is changed from now on comes behind everything so far."""
+        if self._open is not None:
+            self._hand_over()
 
     async def drain(self) -> None:
         """Waits until nothing is open or under way."""
@@ -88,6 +97,8 @@ class Commits:
         if changes is None:
             return
         self._under_way += 1
+        if self.record is not None:
+            self.record(changes)
         self._writer.submit(changes, lambda result: self._finished(result, waiting))
 
     def _deliver(self, answers: Delivered) -> None:

@@ -20,7 +20,7 @@ from caxton.protocol.access import Caller, local_caller
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.ids import new_id
-from caxton.protocol.operations import Call, Fail, Hangup, Item, Reply, ToRouter
+from caxton.protocol.operations import OPERATIONS, Call, Fail, Farewell, Hangup, Item, Reply, ToRouter
 
 MAX_CALLS_IN_FLIGHT: Final = 16_384
 MAX_BYTES_IN_FLIGHT: Final = 512 * 1024 * 1024
@@ -44,6 +44,10 @@ class Sink:
         await self._connection.writable()
         self._connection.send(Item(self._call_id, _encode_json(item)))
         await asyncio.sleep(0)  # the flush, and with it the transport's word on how full it is
+
+    def becomes_a_link(self, node: Caller) -> None:
+        """From now on the connection is another node's: see `Connection.becomes_a_link`."""
+        self._connection.becomes_a_link(node)
 
 
 class Cancellable(Protocol):
@@ -80,10 +84,13 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         operations: Operations,
+        links: Operations,
         opened: Callable[[Connection], bool],
         closed: Callable[[Connection], None],
     ) -> None:
-        self._operations = operations
+        self._operations, self._of_links = operations, links
+        self._is_link = self._is_ending = False
+        self._last = 0
         self._opened, self._closed = opened, closed
         self._frames = FrameDecoder()
         self._calls: dict[int, Cancellable] = {}
@@ -130,6 +137,15 @@ class Connection(asyncio.Protocol):
             log.warning("connection closed: malformed frame: %s", error)
             self.abort()
 
+    def eof_received(self) -> bool:
+        """The client sends nothing any more. A node is told where it was cut off, and gets what is under way."""
+        if not self._is_link:
+            return False
+        self.send(Farewell(self._last))
+        self._loop.call_soon(self._end_when_answered)
+        self._is_ending = True
+        return True
+
     def pause_writing(self) -> None:
         """The client reads too slowly: take nothing more from it until it has read."""
         self._writable.clear()
@@ -149,7 +165,13 @@ class Connection(asyncio.Protocol):
         if not self._writable.is_set():
             await self._writable.wait()
 
-    def send(self, frame: Reply | Fail | Item) -> None:
+    def becomes_a_link(self, node: Caller) -> None:
+        """From now on `node` asks, whatever a call says of its caller, and `peer.*` only. To be called once."""
+        if self._is_link or len(self._calls) > 1:
+            raise CaxtonError(Code.INVALID_REQUEST, "peer.open is the first call on a connection, and made once")
+        self._operations, self._peer, self._is_link = self._of_links, node, True
+
+    def send(self, frame: Reply | Fail | Item | Farewell) -> None:
         """Queues a frame; all of one turn of the loop leave in one write."""
         if self._transport is None:
             return
@@ -185,7 +207,7 @@ class Connection(asyncio.Protocol):
             return
         if frame.call_id in self._calls:
             raise CaxtonError(Code.INVALID_REQUEST, f"call {frame.call_id} is already in flight")
-        size = len(frame.args)
+        size, self._last = len(frame.args), frame.call_id
         if len(self._calls) >= MAX_CALLS_IN_FLIGHT or self._bytes_in_flight + size > MAX_BYTES_IN_FLIGHT:
             self.send(Fail(frame.call_id, _busy()))
             return
@@ -198,7 +220,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, frame: Call, decode: Callable[[bytes], Any], begin: Begin) -> bool:
         """Answers a call without a task; False = it needs one."""
         try:
-            call = begin(decode(frame.args), partial(self._answered, frame.call_id), frame.caller or self._peer)
+            call = begin(decode(frame.args), partial(self._answered, frame.call_id), self._caller(frame))
             if call is None:
                 return False
             self._sizes[frame.call_id] = len(frame.args)
@@ -218,15 +240,30 @@ class Connection(asyncio.Protocol):
     def _forget(self, call_id: int) -> None:
         self._calls.pop(call_id, None)
         self._bytes_in_flight -= self._sizes.pop(call_id, 0)
+        if self._is_ending:
+            self._loop.call_soon(self._end_when_answered)
+
+    def _end_when_answered(self) -> None:
+        if not self._calls:
+            self.close()
+
+    def _caller(self, call: Call) -> Caller:
+        return self._peer if self._is_link else call.caller or self._peer
+
+    def _unknown(self, op: str) -> CaxtonError:
+        if op in OPERATIONS:
+            return CaxtonError(
+                Code.FORBIDDEN, f"{op}: nodes ask each other for peer.*, over their links, and for nothing else there"
+            )
+        return CaxtonError(Code.INVALID_REQUEST, f"no operation is called {op[:64]!r}", path="op")
 
     async def _answer(self, call: Call) -> None:
         call_id, op = call.call_id, call.op
         try:
             operation = self._operations.get(op)
             if operation is None:
-                raise CaxtonError(Code.INVALID_REQUEST, f"no operation is called {op[:64]!r}", path="op")
-            caller = call.caller or self._peer
-            result = await operation.handler(operation.decode(call.args), Sink(self, call_id), caller)
+                raise self._unknown(op)
+            result = await operation.handler(operation.decode(call.args), Sink(self, call_id), self._caller(call))
             self.send(Reply(call_id, _encode_json(result)))
         except asyncio.CancelledError:
             log.debug("call %d (%s) cancelled", call_id, op)  # the caller hung up: nobody is told

@@ -25,6 +25,7 @@ from caxton.router.aftermath import Aftermath
 from caxton.router.agents import Agent, Registry
 from caxton.router.boxes import Box, Boxes
 from caxton.router.calls import Calls
+from caxton.router.cancelling import Cancelling
 from caxton.router.commits import Commits
 from caxton.router.dispatch import Dispatch
 from caxton.router.egress import Egress
@@ -35,8 +36,9 @@ from caxton.router.followers import Followers
 from caxton.router.hostcalls import HostCalls
 from caxton.router.intake import DURABLE
 from caxton.router.invocations import Invocations
-from caxton.router.mailbox import Entry, Place
+from caxton.router.mailbox import Place
 from caxton.router.meters import Meters
+from caxton.router.moving import Moving
 from caxton.router.pressure import Pressures
 from caxton.router.probe import Probe
 from caxton.router.replies import timer_message
@@ -76,7 +78,7 @@ class Core:
         self.accounts = self._boxes.accounts
         self.followers = Followers()
         self._waiters = Waiters()
-        self._commits = Commits(store.writer, self._store_failed)
+        self.commits = self._commits = Commits(store.writer, self._store_failed)
         self._meters = Meters(config.observability.histogram_buckets)
         self._executor = Executor(
             config,
@@ -110,6 +112,7 @@ class Core:
 
     def _make_services(self, store: Store) -> None:
         addressing = self.talking.addressing
+        cancel = Cancelling(self._boxes, self._outcomes, self._dispatch).cancel
         self.snapshots = Snapshots(self._commits, store.reader, self._emit)
         self._egress = Egress(self._boxes, self._commits)
         self.secrets = Secrets(self._boxes.config.security, self._commits, store.reader)
@@ -139,10 +142,9 @@ class Core:
             self._commits,
             store.reader,
         )
-        self._calls = Calls(
-            self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, self._cancel_entry
-        )
-        self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, self._cancel_entry).begin
+        self._calls = Calls(self._boxes, self._intake, addressing, self._waiters, self._commits, store.reader, cancel)
+        self.begin_invoke = Invocations(self._boxes, self._intake, self._waiters, cancel).begin
+        self.moving = Moving(self._boxes, self._tenancy, self._commits, self.talking.conversations)
         self.lanes = Lanes(self._boxes, self._tenancy, self._dispatch, self._scheduler, self._executor.workers)
         self.emptying = Emptying(
             self._boxes, self._scheduler, self._dispatch, self._outcomes, self._waiters, self._executor.workers
@@ -160,9 +162,12 @@ class Core:
 
     # ---- life ------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever."""
-        self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED])
+    async def start(self, held: Callable[[Agent], bool] = lambda _: False) -> None:
+        """Recovers the mailboxes and timers of the agents that run, and connects to the executor for ever.
+
+        Those that are `held` take messages and run none yet.
+        """
+        self._tenancy.attach_all([agent for agent in self._registry if agent.status in _RECOVERED], held)
         self._executor.start()
         self.talking.start()
         self._keep_house()
@@ -268,10 +273,13 @@ class Core:
         """Lets the agent's executions end, cancels those that take longer, and ends its instance."""
         await self._tenancy.drain(agent, grace_seconds)
 
-    def detach(self, agent: Agent) -> None:
-        """Forgets the agent."""
+    def detach(self, agent: Agent, *, elsewhere: bool = False) -> None:
+        """Forgets the agent; one that goes on `elsewhere` has its subscriptions still, and gets what is pending."""
         self._tenancy.detach(agent)
-        self.talking.addressing.topics.forget(agent.name)
+        if elsewhere and self._boxes.elsewhere is not None:
+            self._boxes.elsewhere.recover(agent.name)
+        if not elsewhere:
+            self.talking.addressing.topics.forget(agent.name)
 
     async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
         """Puts dead letters back into their mailboxes, with other content if it is given; gives how many."""
@@ -288,6 +296,11 @@ class Core:
     def counts(self, name: str) -> MailboxCounts:
         """What is in this agent's mailbox now."""
         return counts_of(self._boxes.get(name))
+
+    def resting(self, name: str) -> Box | None:
+        """The mailbox of an agent that is here and takes nothing now: what is accepted all the same waits in it."""
+        agent = self._registry.get(name)
+        return None if agent is None else self._tenancy.box(agent)
 
     def is_open(self, name: str) -> bool:
         """Whether the agent's mailbox is open: what is in it is handled."""
@@ -365,18 +378,6 @@ class Core:
         message = timer_message(agent, box.agent.agent_id, timer_id)
         if message.message_id not in self._boxes.live:
             self._intake.enter(box, message, DURABLE)
-
-    def _cancel_entry(self, entry: Entry) -> None:
-        box = self._boxes.get(entry.agent)
-        if box is None or entry.place is Place.GONE:
-            return
-        if entry.place is not Place.OUT:
-            self._outcomes.cancel_waiting(box, entry)
-            return
-        entry.cancelled = True
-        flight = box.flight(entry.exec_id)
-        if flight is not None:
-            self._dispatch.cancel(flight)
 
     def _isolate(self, box: Box) -> None:
         """An agent that forced a kill runs in a worker of its own from now on."""

@@ -55,6 +55,7 @@ async def deploy(desk: Desk, args: Deploy) -> Deployed:
     require_disk(desk)
     admission.check_config(args.config, desk.config)
     admission.check_module_size(len(args.module))
+    require_member(desk, args.config.node)
     _require_free(desk, args.config.name)
     _require_room(desk, args.config.name)
     sha256 = await desk.modules.put(args.module)
@@ -207,8 +208,24 @@ def _agent(order: Order, module: ModuleInfo, desk: Desk) -> Agent:
     )
 
 
+def require_member(desk: Desk, node: str | None) -> None:
+    """`INVALID_REQUEST` for an agent that is pinned to a node which the cluster does not know."""
+    if desk.cluster is None or node is None:
+        return
+    known = {*desk.cluster.members.states, *desk.cluster.members.out}
+    if node not in known:
+        raise CaxtonError(
+            Code.INVALID_REQUEST,
+            f"node: no member of the cluster is called {node[:64]!r}",
+            path="node",
+            found=node[:64],
+            expected=sorted(known),
+        )
+
+
 def _require_free(desk: Desk, name: str) -> None:
-    if desk.registry.get(name) is not None:
+    elsewhere = desk.cluster is not None and desk.cluster.records.agent(name) is not None
+    if elsewhere or desk.registry.get(name) is not None:
         raise CaxtonError(Code.AGENT_ALREADY_EXISTS, f"an agent called {name!r} is already deployed", name=name)
 
 
@@ -237,8 +254,9 @@ def let_go(desk: Desk, sha256: str) -> None:
 
 
 def needed_modules(desk: Desk) -> set[str]:
-    """The modules that deployed agents and their kept versions are made of."""
-    return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules()
+    """The modules that deployed agents and their kept versions are made of; in a cluster agents anywhere."""
+    anywhere = desk.cluster.records.modules() | desk.cluster.homes.modules() if desk.cluster is not None else set()
+    return {agent.module.sha256 for agent in desk.registry} | desk.versions.modules() | anywhere
 
 
 def discard_modules(desk: Desk, modules: set[str]) -> None:

@@ -19,6 +19,7 @@ from caxton.protocol.errors import CaxtonError
 from caxton.provenance import Trust
 from caxton.router.agents import Registry
 from caxton.router.auditing.service import Audit
+from caxton.router.cluster.service import Cluster
 from caxton.router.core import Core
 from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
@@ -52,6 +53,8 @@ class Desk:
     node: str
     marks: Marks
     audit: Audit
+    cluster: Cluster | None = None
+    """None: this node is alone."""
     trust: Trust = field(default_factory=Trust)
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)
@@ -85,3 +88,9 @@ class Desk:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, CaxtonError):  # those are answers, told to whoever asked
             log.error("a task of the router failed", exc_info=error)
+
+
+def require_known(desk: Desk, name: str) -> None:
+    """`AGENT_NOT_FOUND` unless an agent has this name, here or elsewhere in the cluster."""
+    if desk.cluster is None or not desk.cluster.forwarding.places.exists(name):
+        desk.registry.require(name)

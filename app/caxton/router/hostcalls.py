@@ -126,7 +126,7 @@ class HostCalls:
                 return
         known = self._boxes.live.get(message.message_id)
         box = self._boxes.get(message.receiver)
-        if box is not None and self._would_deadlock(flight, box, known, message):
+        if box is not None and self._intake.is_here(message) and self._would_deadlock(flight, box, known, message):
             _answer(flight, call, DEADLOCK)
             return
         try:
@@ -192,7 +192,7 @@ class HostCalls:
             return [first]  # it waits in the worker for the instance
         entry = self._boxes.live.get(flight.waits_for) if flight.waits_for is not None else None
         box = self._boxes.get(entry.agent) if entry is not None else None
-        if entry is None or box is None:
+        if entry is None or box is None or entry.place is Place.AWAY:
             return None
         return self._in_front(box, entry, entry.conversation_id)
 

@@ -125,6 +125,11 @@ class Intake:
             if digest_of_entry(known) != digest_of(message):
                 raise conflict(message.message_id)
             return known
+        elsewhere = self._boxes.elsewhere
+        if elsewhere is not None and elsewhere.takes(message):
+            if message.protocol is not None and ":" not in message.sender:
+                self._talks.admit(message)  # what clients say is checked where the agent lives
+            return elsewhere.offer(message, delivery)
         box = self.receiving_box(message.receiver)
         if delivery != DURABLE and box.gate is not None and not box.gate.is_open:
             raise _quarantined(box, box.gate)
@@ -165,9 +170,28 @@ class Intake:
             )
         return box
 
-    def enter(self, box: Box, message: Message, delivery: str) -> Entry:
-        """Puts a message on its way into the mailbox, without any check: effects of an execution may not fail."""
-        now = time.time()
+    def admit(self, message: Message) -> None:
+        """A step of a checked protocol moves its conversation; raises `PROTOCOL_VIOLATION`."""
+        self._talks.admit(message)
+
+    def is_here(self, message: Message) -> bool:
+        """Whether this node handles the message, should it take it."""
+        elsewhere = self._boxes.elsewhere
+        return elsewhere is None or not elsewhere.takes(message)
+
+    def destination(self, message: Message) -> Box | None:
+        """The box that the message goes into, or the refusal; None: the outbox, as another node handles it."""
+        return self.receiving_box(message.receiver) if self.is_here(message) else None
+
+    def enter(self, box: Box | None, message: Message, delivery: str, accepted_at: float | None = None) -> Entry:
+        """Puts a message on its way into the mailbox, without any check: effects of an execution may not fail.
+
+        `box` as `destination` gave it; `accepted_at`: when another node accepted it.
+        """
+        if box is None:
+            assert self._boxes.elsewhere is not None  # that is what None says
+            return self._boxes.elsewhere.enter(message, delivery)
+        now = time.time() if accepted_at is None else accepted_at
         entry = new_entry(message, delivery, now, b"" if delivery == EPHEMERAL else digest_of(message))
         payer = self._payer(box, message)
         if payer is not None:
@@ -180,7 +204,9 @@ class Intake:
         else:
             if box.account is not None:
                 box.account.stored(entry.size)
-            self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery))
+            elsewhere = self._boxes.elsewhere
+            home = elsewhere is not None and elsewhere.is_home(message.receiver)
+            self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery, home=home))
             self._aftermath.arrive(box, entry)
         self._pressure.grown(box)
         return entry
@@ -219,23 +245,16 @@ class Intake:
 
     def _require_room(self, box: Box, message: Message) -> None:
         limits = self._boxes.config.messaging
-        if len(message.content) > limits.max_message_size:
-            raise CaxtonError(
-                Code.PAYLOAD_TOO_LARGE,
-                f"content: {len(message.content)} bytes, at most {limits.max_message_size} are taken",
-                path="content",
-                found_bytes=len(message.content),
-                limit_bytes=limits.max_message_size,
-            )
+        require_size(message, limits.max_message_size)
         if box.load >= limits.mailbox_size:
-            raise _full(f"the mailbox of {box.agent.name!r}", limits.mailbox_size)
+            raise full(f"the mailbox of {box.agent.name!r}", limits.mailbox_size)
         self.require_queue()
 
     def require_queue(self) -> None:
         """Raises `MAILBOX_FULL` or `STORAGE_FULL` when the node takes nothing more, whoever it is for."""
         limits = self._boxes.config.messaging
         if self._boxes.queued >= limits.queue_size:
-            raise _full("the node's queue", limits.queue_size)
+            raise full("the node's queue", limits.queue_size)
         if self.low_disk:
             raise CaxtonError(
                 Code.STORAGE_FULL,
@@ -265,7 +284,20 @@ def _quarantined(box: Box, gate: Gate) -> CaxtonError:
     )
 
 
-def _full(what: str, limit: int) -> CaxtonError:
+def require_size(message: Message, limit: int) -> None:
+    """`PAYLOAD_TOO_LARGE` for a content of more than `limit` bytes."""
+    if len(message.content) > limit:
+        raise CaxtonError(
+            Code.PAYLOAD_TOO_LARGE,
+            f"content: {len(message.content)} bytes, at most {limit} are taken",
+            path="content",
+            found_bytes=len(message.content),
+            limit_bytes=limit,
+        )
+
+
+def full(what: str, limit: int) -> CaxtonError:
+    """The refusal of a bound of messages."""
     return CaxtonError(
         Code.MAILBOX_FULL, f"{what} is full ({limit} messages); try again later", retry_after_seconds=1, limit=limit
     )

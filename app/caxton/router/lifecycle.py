@@ -75,11 +75,7 @@ async def _stop(desk: Desk, name: str, grace: float) -> AgentView:
     async with desk.lock(name):
         agent = desk.registry.require(name)
         if agent.status is not AgentStatus.STOPPED:
-            await rollouts.settle(desk, name, "the agent was stopped")
-            await _set(desk, agent, AgentStatus.DRAINING)
-            await desk.core.drain(agent, grace)
-            await _set(desk, agent, AgentStatus.STOPPED)
-            desk.events.publish("agent.stopped", {"name": agent.name})
+            await halt(desk, agent, grace)
         return await agent_view(desk, agent)
 
 
@@ -90,11 +86,21 @@ async def _start(desk: Desk, name: str) -> AgentView:
             desk.core.end_quarantine(agent, "an operator started it")
             await desk.core.commit(Changes(agents=[agent_row(agent)]))
         elif agent.status is not AgentStatus.RUNNING:
-            await _run(desk, agent)
+            await run(desk, agent)
         return await agent_view(desk, agent)
 
 
-async def _run(desk: Desk, agent: Agent) -> None:
+async def halt(desk: Desk, agent: Agent, grace: float) -> None:
+    """Stops it; to be called with the agent's lock."""
+    await rollouts.settle(desk, agent.name, "the agent was stopped")
+    await _set(desk, agent, AgentStatus.DRAINING)
+    await desk.core.drain(agent, grace)
+    await _set(desk, agent, AgentStatus.STOPPED)
+    desk.events.publish("agent.stopped", {"name": agent.name})
+
+
+async def run(desk: Desk, agent: Agent) -> None:
+    """Starts it, or raises why it cannot run; to be called with the agent's lock."""
     try:
         await _prepare(desk, agent)
         result = await desk.core.start_agent(agent)
@@ -118,12 +124,17 @@ async def _remove(desk: Desk, args: Remove) -> Affected:
             await desk.core.drain(agent, desk.config.runtime.agent_shutdown_timeout)
         count = await desk.core.discard_pending(agent, purge=args.purge, remove=True)
         desk.core.detach(agent)
-        desk.registry.drop(agent.name)
-        desk.core.followers.tell(agent.name)
-        desk.rollouts.forget(agent.name)
-        discard_modules(desk, {agent.module.sha256, *desk.versions.drop(agent.name)})
+        forget(desk, agent)
         desk.events.publish("agent.removed", {"name": agent.name, "messages": count, "purged": args.purge})
         return Affected(count)
+
+
+def forget(desk: Desk, agent: Agent) -> None:
+    """Nothing in memory knows of it any more; its rows are gone."""
+    desk.registry.drop(agent.name)
+    desk.core.followers.tell(agent.name)
+    desk.rollouts.forget(agent.name)
+    discard_modules(desk, {agent.module.sha256, *desk.versions.drop(agent.name)})
 
 
 async def _prepare(desk: Desk, agent: Agent) -> None:

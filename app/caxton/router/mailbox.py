@@ -40,6 +40,8 @@ class Place(IntEnum):
     OUT = 3
     """Taken: it is being handled."""
     GONE = 4
+    AWAY = 5
+    """In no mailbox: another node handles it."""
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):

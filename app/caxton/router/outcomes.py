@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
-from caxton.protocol.names import TASKS, TOPIC_PREFIX
+from caxton.protocol.names import TASK_PREFIX, TASKS, TOPIC_PREFIX
 from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Box, Flight
 from caxton.router.commits import Commits
@@ -31,6 +31,7 @@ from caxton.router.timing.alarms import Alarms
 from caxton.store import Accept, ExecutionRow, FailedAttempt, Settle
 from caxton.store.reader import Reader
 
+CANCELLED: Final = Outcome(State.CANCELLED, code=Code.MESSAGE_CANCELLED, detail="the message was cancelled")
 _UNKNOWN_KILLS: Final = 3  # ends of a worker without a culprit that one message may be part of
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -56,7 +57,7 @@ class Outcomes:
         self._intake = intake
         self._talks = talks
         self._tally = tally
-        self._reader = reader
+        self.reader = reader
         self._emit = emit
         self.drained = False
         """What is taken back now is taken back from its callers too: they ask another node."""
@@ -102,8 +103,8 @@ class Outcomes:
     def cancel_waiting(self, box: Box, entry: Entry) -> None:
         """A message that is not out is cancelled."""
         box.mailbox.remove(entry)
-        self._withdraw(entry)
-        self._record(box, entry, _cancelled(), False)
+        self.withdraw(entry)
+        self._record(box, entry, CANCELLED, False)
         self.wake(box)
 
     def refuse_waiting(self, box: Box, entry: Entry) -> None:
@@ -114,11 +115,11 @@ class Outcomes:
     def cancelled(self, box: Box, entry: Entry) -> None:
         """An execution was cancelled: by request the message ends, else (a drain) it waits for the next start."""
         if entry.cancelled:
-            self._withdraw(entry)
-            self.finish(box, entry, _cancelled(), False)
-        elif entry.delivery == EPHEMERAL and self.drained:
+            self.withdraw(entry)
+            self.finish(box, entry, CANCELLED, False)
+        elif entry.delivery == EPHEMERAL and self.drained and not box.held:
             self.finish(box, entry, _refused(), False)
-        elif entry.delivery == EPHEMERAL:
+        elif entry.delivery == EPHEMERAL and not box.held:
             outcome = Outcome(State.DEAD, code=Code.AGENT_STOPPED, detail="the agent was stopped")
             self.finish(box, entry, outcome, False)
         else:
@@ -152,7 +153,7 @@ class Outcomes:
             detail = "held its worker past every limit and was killed" if timed_out else "its worker crashed"
             self.attempt_failed(box, entry, code, detail, None, time.time() - flight.dispatched_at)
         elif entry.cancelled:
-            self.finish(box, entry, _cancelled(), False)
+            self.finish(box, entry, CANCELLED, False)
         else:
             self.again(box, entry)
 
@@ -197,18 +198,22 @@ class Outcomes:
             self.holds.died(box, entry)
         text = detail if backtrace is None or entry.delivery != EPHEMERAL else f"{detail}\n{backtrace}"
         self.finish(box, entry, Outcome(State.DEAD, Performative.FAILURE, content, code, text), False)
+        self.tell_dead(entry, code, detail)
+        self.supervision.died(box, entry.sender)
+
+    def tell_dead(self, entry: Entry, code: str, detail: str | None) -> None:
+        """Says that a message has become a dead letter."""
         self._emit(
             "message.dead",
             {
                 "message_id": entry.message_id,
-                "agent": box.agent.name,
+                "agent": entry.agent,
                 "sender": entry.sender,
                 "code": code,
                 "detail": detail,
                 "attempts": entry.attempts,
             },
         )
-        self.supervision.died(box, entry.sender)
 
     # ---- sending ---------------------------------------------------------------------------------
 
@@ -220,7 +225,7 @@ class Outcomes:
             self._send_addressed(message, everyone)
             return
         try:
-            box = self._intake.receiving_box(message.receiver)
+            box = self._intake.destination(message)
             if message.protocol is not None:
                 self._talks.admit(message)
         except CaxtonError as error:
@@ -232,6 +237,11 @@ class Outcomes:
         try:
             if message.receiver == TASKS:
                 self.tasks.receive(message)
+                return
+            if message.receiver.startswith(TASK_PREFIX):  # of another node
+                if message.protocol is not None:
+                    self._talks.admit(message)
+                self._intake.enter(self._intake.destination(message), message, DURABLE)
                 return
             if everyone or message.receiver.startswith(TOPIC_PREFIX):
                 found = self.addressing.publish(message).deliveries
@@ -254,11 +264,16 @@ class Outcomes:
             self.tasks.receive(message, admitted=True)
             return
         try:
-            box = self._intake.receiving_box(message.receiver)
+            box = self._intake.destination(message)
         except CaxtonError as error:
             self._bounce(message, error)
             return
         self._intake.enter(box, message, DURABLE)
+
+    def follow_step(self, message: Message) -> None:
+        """A step that its sender's node has let pass moves its conversation here too; it is never refused."""
+        if message.protocol is not None:
+            self._talks.follow(message)
 
     def admit_answer(self, message: Message) -> CaxtonError | None:
         """An answer to somebody without a mailbox: as a step of its protocol it counts all the same.
@@ -283,10 +298,11 @@ class Outcomes:
 
     def _tell_sender(self, entry: Entry, content: bytes) -> None:
         """The automatic failure reply of a message that will not be handled."""
-        self.answer_failure(self._message(entry), content, mailbox=entry.delivery != REQUEST)
+        self.answer_failure(self.message_of(entry), content, mailbox=entry.delivery != REQUEST)
 
-    def _withdraw(self, entry: Entry) -> None:
-        self._talks.withdraw(self._message(entry))
+    def withdraw(self, entry: Entry) -> None:
+        """It was cancelled before it was handled."""
+        self._talks.withdraw(self.message_of(entry))
 
     def _bounce(self, message: Message, error: CaxtonError) -> None:
         self._emit(
@@ -303,10 +319,11 @@ class Outcomes:
         if failure is not None:
             self.deliver(failure)
 
-    def _message(self, entry: Entry) -> Message:
+    def message_of(self, entry: Entry) -> Message:
+        """The message, wherever its body is."""
         if entry.message is not None:
             return entry.message
-        row = self._reader.message(entry.message_id)
+        row = self.reader.message(entry.message_id)
         assert row is not None  # accepted messages are on disk
         return row.message
 
@@ -345,7 +362,3 @@ class Outcomes:
 
 def _refused() -> Outcome:
     return Outcome(State.CANCELLED, code=Code.DRAINING, detail="the node is being drained; nothing of it took effect")
-
-
-def _cancelled() -> Outcome:
-    return Outcome(State.CANCELLED, code=Code.MESSAGE_CANCELLED, detail="the message was cancelled")

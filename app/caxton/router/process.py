@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton import __version__
-from caxton.config import Config
+from caxton.config import Config, node_name
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
+from caxton.router.cluster import assembly
+from caxton.router.cluster.forwarding_assembly import furnish, recover
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -53,13 +54,17 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         stack.push_async_callback(_end_tasks, desk)
         await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
-        await desk.core.start()
+        await boot.start_core(desk)
+        if desk.cluster is not None:
+            recover(desk.cluster)
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         await server.start(config.paths.router_socket)
         desk.spawn(desk.audit.tidy(lambda: retention.of_audit(desk)))
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
+        if desk.cluster is not None:
+            desk.spawn(assembly.run(desk, desk.cluster))
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
         log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
@@ -76,9 +81,9 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
-    node = socket.gethostname()
+    node = node_name(config)
     audit = Audit(config.paths.audit, node)
-    return Desk(
+    desk = Desk(
         config=config,
         store=store,
         registry=registry,
@@ -91,6 +96,10 @@ def make_desk(config: Config, store: Store) -> Desk:
         audit=audit,
         trust=Trust.load(config.security.trusted_keys),
     )
+    if config.coordination.cluster_enabled:
+        desk.cluster = assembly.make_cluster(desk)
+        furnish(desk, desk.cluster)
+    return desk
 
 
 async def _until(stop: asyncio.Event, core: Core) -> Exception | None:

@@ -11,7 +11,9 @@ import shutil
 from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.peers import NodeState
 from caxton.protocol.views import Readiness
+from caxton.router.cluster import announce
 from caxton.router.desk import Desk
 
 log = logging.getLogger(__name__)
@@ -21,12 +23,14 @@ NAMES: Final = {"store_failed": "store", "executor_unavailable": "executor"}
 
 
 def readiness(desk: Desk) -> Readiness:
-    """Ready, or the reasons: `store`, `executor`, `draining`, `low_disk`, and what else the core names."""
+    """Ready, or the reasons why not, those of the core among them (app/docs/api.md, `/ready`)."""
     reasons = [NAMES.get(reason, reason) for reason in desk.core.ready_reasons()]
     if is_draining(desk):
         reasons.append("draining")
     if desk.low_disk:
         reasons.append("low_disk")
+    if desk.cluster is not None and not desk.cluster.gossip.joined:
+        reasons.append("cluster_not_joined")
     unique = sorted(set(reasons))
     return Readiness(not unique, unique)
 
@@ -42,10 +46,15 @@ def disk_is_low(desk: Desk) -> bool:
 
 
 async def watch(desk: Desk) -> None:
-    """Keeps `desk.low_disk` true to the disk, and says when the node becomes ready or stops being it."""
+    """Keeps `desk.low_disk` true to the disk, and says when the node becomes ready or stops being it.
+
+    The other nodes are told whether this one takes new work.
+    """
     before: Readiness | None = None
     while True:
         desk.low_disk = await asyncio.to_thread(disk_is_low, desk)
+        if desk.cluster is not None:
+            announce.say(desk.cluster, NodeState.DRAINING if is_draining(desk) else NodeState.ACTIVE)
         now = readiness(desk)
         if now != before:
             log.info("readiness: %s", ", ".join(now.reasons) or "ready")

@@ -32,6 +32,9 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
     desk.core.reconfigure(config)
     if "observability.log_level" in applied:
         set_level(config.observability.log_level)
+    if desk.cluster is not None and "coordination.expected_nodes" in applied:
+        desk.cluster.beats.expect(config.coordination.expected_nodes)
+        desk.cluster.pulling.expect(config.coordination.expected_nodes)
     log.warning("configuration reloaded; changed: %s", ", ".join(applied) or "nothing")
     if refused := provenance.refused(desk):
         log.warning("these run until they are ended, and could not be started again: %s", ", ".join(refused))

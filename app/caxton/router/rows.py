@@ -22,7 +22,7 @@ def _readable(config: AgentConfig) -> AgentConfig:
     return msgspec.structs.replace(config, retry=retry, schedules=msgspec.UNSET)
 
 
-def _whole(row: AgentRow) -> AgentConfig:
+def whole_config(row: AgentRow) -> AgentConfig:
     """The inverse of `_readable`."""
     if row.retry is None:
         return row.config
@@ -65,7 +65,7 @@ def agent_of(row: AgentRow, state_bytes: int, snapshot: SnapshotInfo | None = No
         name=row.name,
         agent_id=row.agent_id,
         version=row.version,
-        config=_whole(row),
+        config=whole_config(row),
         module=row.module,
         limits=row.limits,
         shape=row.shape,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.operations import LINK_OPERATIONS
 from caxton.router.connection import Connection, Operations
 
 SOCKET_MODE: Final = 0o660
@@ -31,7 +32,8 @@ class Server:
     """Accepts connections and keeps track of them."""
 
     def __init__(self, operations: Operations) -> None:
-        self._operations = operations
+        self._operations = {name: one for name, one in operations.items() if name not in LINK_OPERATIONS}
+        self._of_links = {name: one for name, one in operations.items() if name in LINK_OPERATIONS}
         self._connections: set[Connection] = set()
         self._listener: asyncio.AbstractServer | None = None
         self._path: Path | None = None
@@ -73,7 +75,7 @@ class Server:
         }
 
     def _connection(self) -> Connection:
-        return Connection(self._operations, self._opened, self._connections.discard)
+        return Connection(self._operations, self._of_links, self._opened, self._connections.discard)
 
     def _opened(self, connection: Connection) -> bool:
         if len(self._connections) >= MAX_CONNECTIONS:

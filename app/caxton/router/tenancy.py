@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from caxton.config import Config
@@ -96,10 +97,12 @@ class Tenancy:
             )
         return result
 
-    def attach_all(self, agents: list[Agent]) -> None:
+    def attach_all(self, agents: list[Agent], held: Callable[[Agent], bool] = lambda _: False) -> None:
         """Attaches many agents, reading the timers and what is pending once, not once for each."""
         fresh = {agent.name: agent for agent in agents if self._boxes.get(agent.name) is None}
         boxes = {name: self._boxes.add(agent, spec_of(agent, self._boxes.config)) for name, agent in fresh.items()}
+        for name, box in boxes.items():
+            box.held = held(fresh[name])
         self._recover_pending(boxes)
         timers: dict[str, list[TimerRow]] = {}
         for row in self._reader.timers():
@@ -115,11 +118,36 @@ class Tenancy:
         box = self.box(agent)
         self._outcomes.supervision.restore(box)
         box.open = True
+        if box.held:
+            return  # nothing of its own comes due either
         for row in timers:
             self._timers.set(row.agent, row.timer_id, row.due)
         self._schedules.attach(box)
         self._alarms.set(box)
         self._scheduler.wake(box)
+
+    def hold(self, agent: Agent) -> Box:
+        """The agent takes messages, and runs none until `release`; nothing of its own comes due."""
+        box = self.box(agent)
+        box.held = True
+        self._timers.forget(agent.name)
+        self._schedules.forget(agent.name)
+        return box
+
+    def release(self, agent: Agent) -> None:
+        """It goes on."""
+        box = self._boxes.get(agent.name)
+        if box is not None and box.held:
+            box.held = False
+            if box.open:
+                self.attach(agent)
+
+    async def still(self, box: Box, grace_seconds: float) -> None:
+        """What a held agent runs ends or goes back to its mailbox, its instance ends, and all of it is on disk."""
+        for each in (box, *box.sides):
+            await self._stop_running(each, grace_seconds)
+            await self._end_instance(each)
+        await self._commits.written()
 
     def reschedule(self, box: Box) -> None:
         """Another version of the agent serves now: it has its own schedules."""
@@ -205,7 +233,7 @@ class Tenancy:
         return ended
 
     async def revive(self, message_ids: list[str], content: bytes | None = None) -> int:
-        """Puts dead letters of agents that are here back into their mailboxes; gives how many.
+        """Puts dead letters of agents that are here back into their mailboxes, others' into the outbox; how many.
 
         One that held up its conversation comes first there, and the others go on behind it.
         """
@@ -216,7 +244,7 @@ class Tenancy:
             if row is not None
             and row.state is State.DEAD
             and not row.content_dropped
-            and self._boxes.get(row.message.receiver) is not None
+            and self._has_a_place(row.message.receiver)
         ]
         if not wanted:
             return 0
@@ -227,11 +255,22 @@ class Tenancy:
         for message_id in revived:
             row = self._reader.message(message_id)
             box = self._boxes.get(row.message.receiver) if row is not None else None
-            if row is not None and box is not None and message_id not in self._boxes.live:
+            if row is None or message_id in self._boxes.live:
+                continue
+            if box is not None and not self._leaves(row):
                 self._recover(box, row, first=any(one.message_id == message_id for one in held))
                 self._scheduler.wake(box)
+            elif self._boxes.elsewhere is not None:
+                self._boxes.elsewhere.take_up(row)
         self._outcomes.holds.released(held)
         return len(revived)
+
+    def _has_a_place(self, receiver: str) -> bool:
+        """Whether there is a mailbox for it, here or elsewhere."""
+        elsewhere = self._boxes.elsewhere
+        return self._boxes.get(receiver) is not None or (
+            elsewhere is not None and elsewhere.load(receiver) is not None
+        )
 
     def box(self, agent: Agent) -> Box:
         """The agent's box; a new one gets what is pending on disk."""
@@ -249,9 +288,14 @@ class Tenancy:
         after = 0
         while rows := self._reader.pending(only, after=after, limit=_PAGE):
             for row in rows:
-                if (box := boxes.get(row.message.receiver)) is not None:
+                if (box := boxes.get(row.message.receiver)) is not None and not self._leaves(row):
                     self._recover(box, row)
             after = rows[-1].seq
+
+    def _leaves(self, row: MessageRow) -> bool:
+        """Whether another node handles it, or may have it already."""
+        elsewhere = self._boxes.elsewhere
+        return elsewhere is not None and (row.message.message_id in self._boxes.live or elsewhere.claims(row.message))
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)

@@ -38,6 +38,10 @@ class Waiters:
         """Whether somebody waits who cannot ask again later."""
         return len(self._waiting) > len(self._patient)
 
+    def waits(self, message_id: str) -> bool:
+        """Whether anybody waits for this message."""
+        return message_id in self._waiting
+
     def add(self, message_id: str, waiter: Waiter, *, patient: bool = False) -> None:
         """Calls `waiter` once, with the outcome, when the message is durably settled.
 

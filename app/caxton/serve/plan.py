@@ -15,6 +15,7 @@ from caxton.config import Config
 from caxton.serve.children import Spec
 
 SOURCE_ROOT: Final = Path(__file__).parents[2]
+GOSSIP_STOP_SECONDS: Final = 5.0
 EXECUTOR_STOP_SECONDS: Final = 10.0
 ROUTER_STOP_SECONDS: Final = 30.0
 MARGIN_SECONDS: Final = 5.0
@@ -25,7 +26,9 @@ def specs(config: Config, file: Path | None) -> list[Spec]:
     option = ("--config", str(file.absolute())) if file else ()
     router_stop = max(ROUTER_STOP_SECONDS, config.runtime.agent_shutdown_timeout) + MARGIN_SECONDS
     api_stop = config.networking.graceful_seconds + MARGIN_SECONDS
+    gossip = Spec("gossip", _module("caxton", *option, "gossip", "run"), GOSSIP_STOP_SECONDS, reloads=False)
     return [
+        *([gossip] if config.coordination.cluster_enabled else []),
         Spec("executor", _module("caxton.executor", *option), EXECUTOR_STOP_SECONDS, reloads=False),
         Spec("router", _module("caxton.router", *option), router_stop, reloads=True),
         Spec("admin", _module("caxton.api", "--admin", *option), api_stop, reloads=True),

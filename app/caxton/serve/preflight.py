@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from caxton.config import Config, Loaded, split_address
+from caxton.config.sections import value_of
 from caxton.protocol.errors import CaxtonError, Code
 
 LOCK_FILE: Final = "serve.lock"
@@ -57,8 +58,11 @@ def only_node(data: Path) -> Iterator[None]:
 def require_free_ports(config: Config) -> None:
     """`CONFLICT` naming the key and the address that another process listens on."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    for key in ("bind_address", "metrics_address", "admin_address"):
-        address = getattr(config.networking, key)
+    keys = [f"networking.{name}" for name in ("bind_address", "metrics_address", "admin_address")]
+    if config.coordination.cluster_enabled:
+        keys += ["coordination.bind_addr", "coordination.gossip_rpc_address"]
+    for key in keys:
+        address = str(value_of(config, key))
         problem = _port_problem(address)
         while problem and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -66,10 +70,10 @@ def require_free_ports(config: Config) -> None:
         if problem:
             raise CaxtonError(
                 Code.CONFLICT,
-                f"networking.{key}: cannot listen on {address}: {problem}. Find who does: "
+                f"{key}: cannot listen on {address}: {problem}. Find who does: "
                 f"ss -ltnp 'sport = :{split_address(address)[1]}', or choose another: "
-                f"CAXTON_NETWORKING__{key.upper()}=HOST:PORT",
-                key=f"networking.{key}",
+                f"CAXTON_{key.upper().replace('.', '__')}=HOST:PORT",
+                key=key,
                 address=address,
             )
 

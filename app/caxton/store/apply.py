@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from caxton.store import (
+    apply_handover,
     apply_messages,
     apply_rest,
     apply_snapshots,
@@ -18,6 +19,7 @@ from caxton.store import (
     apply_versions,
     listing,
     namespaces,
+    registry_rows,
     secret_rows,
 )
 from caxton.store.changes import Changes, CommitResult
@@ -45,8 +47,10 @@ _ODD: Final = frozenset(
     }
     | apply_supervision.FIELDS
     | secret_rows.FIELDS
+    | apply_handover.FIELDS
+    | registry_rows.FIELDS
 )
-_ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"})
+_ALONE: Final = frozenset({"revive", "forget", "agents", "agents_removed"}) | apply_handover.FIELDS
 """What depends on what came before it in other ways than message by message."""
 
 
@@ -145,6 +149,11 @@ class Applier:
         namespaces.write(connection, used.get("namespaces", []))
         if not secret_rows.FIELDS.isdisjoint(used):
             secret_rows.write(connection, used)
+        if not apply_handover.FIELDS.isdisjoint(used):
+            logs = apply_handover.write(connection, self.pending, ledger, used)
+            self._write_logs(logs)
+        if not registry_rows.FIELDS.isdisjoint(used):
+            registry_rows.write(connection, used)
         return missed
 
     def _write_state(self, group: list[Used]) -> None:
@@ -180,10 +189,13 @@ class Applier:
             logs += used.get("logs", ())
             executions += used.get("executions", ())
             removed += used.get("agents_removed", ())
-        if logs:
-            apply_rest.write_logs(self._connection, self._next_log_seq, logs)
-            self._next_log_seq += len(logs)
+        self._write_logs(logs)
         if executions:
             apply_rest.write_executions(self._connection, executions)
         if removed:
             apply_rest.remove_agents(self._connection, removed)
+
+    def _write_logs(self, logs: list[LogRow]) -> None:
+        if logs:
+            apply_rest.write_logs(self._connection, self._next_log_seq, logs)
+            self._next_log_seq += len(logs)

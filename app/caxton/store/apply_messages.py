@@ -24,6 +24,11 @@ _INSERT_ATTEMPT: Final = (
 _NOTE_ATTEMPT: Final = (
     "UPDATE message SET attempts = max(attempts, ?), next_at = ? WHERE message_id = ? AND state = 'pending'"
 )
+_FORWARDED: Final = "SELECT seq, receiver FROM message WHERE message_id = ? AND state = 'forwarded'"
+_RETURN: Final = (
+    "UPDATE message SET state = ?, delivery = ?, content = ?, digest = ?, finished_at = ?, attempts = ?, "
+    "outcome = ?, next_at = NULL WHERE seq = ?"
+)
 _DELETE_ATTEMPTS: Final = MultiRow("DELETE FROM attempt WHERE message_seq IN (", 1, ")", scalar=True)
 _DELETE: Final = MultiRow("DELETE FROM message WHERE seq IN (", 1, ")", scalar=True)
 _REVIVE: Final = MultiRow(
@@ -76,7 +81,8 @@ def accept(
     for seq, (item, state) in enumerate(zip(fresh, ends, strict=True), first):
         message = item.message
         if inserted is not None and seq not in inserted:
-            duplicates.add(message.message_id)
+            if not (item.home and _returned(connection, pending, ledger, item, settles)):
+                duplicates.add(message.message_id)
             continue
         settles.pop(message.message_id, None)
         ledger.accepted(message.receiver)
@@ -85,6 +91,30 @@ def accept(
         else:
             ledger.settled(message.receiver, state)
     return duplicates
+
+
+def _returned(
+    connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta, item: Accept, settles: dict[str, Settle]
+) -> bool:
+    """A message that was forwarded from here is here again, with the agent; its row goes on where it is."""
+    message = item.message
+    found = connection.execute(_FORWARDED, (message.message_id,)).fetchall()
+    if not found:
+        return False
+    seq, agent = found[0]
+    state, end = _final(item, settles)
+    finished_at, attempts, outcome = end or (None, 0, None)
+    connection.execute(
+        _RETURN, (state, item.delivery, message.content, item.digest, finished_at, attempts, outcome, seq)
+    )
+    settles.pop(message.message_id, None)
+    ledger.gone(agent, State.FORWARDED, 1)
+    ledger.accepted(agent)
+    if state == _PENDING:
+        pending.rows[message.message_id] = (seq, agent)
+    else:
+        ledger.settled(agent, state)
+    return True
 
 
 def _final(item: Accept, settles: dict[str, Settle]) -> tuple[str, sql.EndValues | None]:

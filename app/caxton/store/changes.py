@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict, Unpack
 
+from caxton.protocol.handover import HandoverKnown, HandoverPage, HandoverRow, Side
+from caxton.protocol.peers import Record, Seen
 from caxton.store.namespaces import NamespaceRow
 from caxton.store.rows import (
     Accept,
@@ -93,6 +95,24 @@ class Changes:
     """One without quotas is forgotten."""
     secrets: list[SecretRow]
     secrets_removed: list[str]
+    handovers: list[HandoverRow]
+    """Where homes that move stand; one of an agent and side replaces the one before."""
+    handovers_ended: list[tuple[str, Side]]
+    handover_pages: list[HandoverPage]
+    handover_pages_dropped: list[str]
+    arriving: list[str]
+    """Agents whose home this node becomes: what is left of their state from earlier goes."""
+    unpacked: list[tuple[str, int]]
+    """Agent and number of a page that becomes state."""
+    ended_elsewhere: list[HandoverKnown]
+    """Known from now on, and counted where they ended."""
+    departed: list[str]
+    """Agents that live on another node now: their rows go, their dead letters count as forwarded."""
+    registry: list[Record]
+    """One that is earlier than what is there is passed over."""
+    registry_removed: list[tuple[str, str]]
+    """Kind and name: tombstones that nobody needs any more."""
+    registry_seen: list[Seen]
 
     def __init__(self, **given: Unpack[Given]) -> None:
         self.__dict__.update(given)
@@ -168,6 +188,17 @@ class Given(TypedDict, total=False):
     namespaces: list[NamespaceRow]
     secrets: list[SecretRow]
     secrets_removed: list[str]
+    handovers: list[HandoverRow]
+    handovers_ended: list[tuple[str, Side]]
+    handover_pages: list[HandoverPage]
+    handover_pages_dropped: list[str]
+    arriving: list[str]
+    unpacked: list[tuple[str, int]]
+    ended_elsewhere: list[HandoverKnown]
+    departed: list[str]
+    registry: list[Record]
+    registry_removed: list[tuple[str, str]]
+    registry_seen: list[Seen]
 
 
 _DICTS: Final = frozenset({"unlisted", "incarnations"})

@@ -54,6 +54,12 @@ class LedgerDelta:
         """`count` rows in `state` are deleted; their counters stay."""
         self._of(agent)[_GONE[state]] += count
 
+    def departed(self, agent: str, count: int) -> None:
+        """`count` dead letters went to the agent's new home."""
+        mine = self._of(agent)
+        mine[_PLACE[State.DEAD]] -= count
+        mine[_PLACE[State.FORWARDED]] += count
+
     def unlisted(self, agent: str, counts: dict[str, int]) -> None:
         """Messages that never had a row; `INVALID_REQUEST` when they would not balance."""
         accepted = counts.get("accepted", 0)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import peewee as pw
 
+from caxton.store.handover_rows import Handover, HandoverPageTable
 from caxton.store.model_base import Table as _Table
 from caxton.store.model_base import index as _index
+from caxton.store.registry_rows import Registry, RegistryWriter
 from caxton.store.secret_rows import Secret
 from caxton.store.talk_models import TALK_MODELS
 
@@ -346,4 +348,6 @@ MODELS = [
     Namespace,
     *TALK_MODELS,
     Secret,
+    Handover, HandoverPageTable,
+    Registry, RegistryWriter,
 ]  # fmt: skip

@@ -21,10 +21,13 @@ from caxton.store import listing
 from caxton.store import message_sql as sql
 from caxton.store.apply_rest import API_KEY_COLUMNS, EXECUTION_COLUMNS
 from caxton.store.connect import open_reader
+from caxton.store.departure import Departures
 from caxton.store.extent import EVERYTHING, PREFIXES, Extent, bounds
+from caxton.store.handover_rows import HandoverReader
 from caxton.store.health import sizes
 from caxton.store.ledger import read_counts, recount
 from caxton.store.namespaces import Namespaces
+from caxton.store.registry_rows import RegistryReader
 from caxton.store.rows import (
     AgentRow,
     ApiKeyRow,
@@ -52,7 +55,7 @@ _decode_job: Final = msgspec.json.Decoder(JobRow).decode
 _NEWEST: Final = 2**63 - 1
 
 
-class Reader(SupervisionReader, SecretReader):
+class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
     """Answers from any thread; each gets a connection of its own, closed by `close`."""
 
     def __init__(self, database: Path) -> None:
@@ -61,6 +64,7 @@ class Reader(SupervisionReader, SecretReader):
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
         self.snapshots = SnapshotReader(self._connection)
+        self.departures = Departures(self._connection)
         self.talks = Talks(self._all)
         self.namespaces = Namespaces(self._all)
 

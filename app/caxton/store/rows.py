@@ -33,7 +33,8 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
     """A message that enters the ledger.
 
     `digest`: 16 bytes of what makes two submissions of one id "the same". A terminal `state` (with its
-    `outcome`) stores a message that has already run; `finished_at` defaults to `accepted_at` then.
+    `outcome`) stores a message that has already run; `finished_at` defaults to `accepted_at` then. `home`: the agent
+    lives here, so a message that was forwarded from here and comes back is accepted again, in its old place.
     """
 
     message: Message
@@ -44,6 +45,7 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome | None = None
     attempts: int = 0
     finished_at: float | None = None
+    home: bool = False
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):

@@ -21,6 +21,7 @@ SOCKET: Final = "caxton.socket"
 ADMIN: Final = "caxton-admin.service"
 ROUTER: Final = "caxton-router.service"
 EXECUTOR: Final = "caxton-executor.service"
+GOSSIP: Final = "caxton-gossip.service"
 BACKUP: Final = "caxton-backup.service"
 DRILL: Final = "caxton-restore-drill.service"
 
@@ -58,6 +59,9 @@ _OPENED: Final = tuple(Path("/opt/caxton") / name for name in ("data", "logs", "
 """What the units open for writing as they are shipped."""
 
 
+_GOSSIP: Final = Path("/opt/caxton/data/gossip")
+
+
 @dataclass(frozen=True)
 class UnitSettings:
     """What the units are given. Sizes in bytes; `listen` as `ListenStream=` takes it, `writable` by unit."""
@@ -73,6 +77,8 @@ class UnitSettings:
     free_bind: bool
     backlog: int = BACKLOG
     writable: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    gossip: str | None = None
+    """serf's directory, where it is not the one that the unit has as it is shipped."""
 
 
 def unit_settings(config: Config, resolve: Callable[[str], str] | None = None) -> UnitSettings:
@@ -95,6 +101,7 @@ def unit_settings(config: Config, resolve: Callable[[str], str] | None = None) -
         listen=listen,
         free_bind=free_bind,
         writable=_writable(config),
+        gossip=_gossip(config),
     )
 
 
@@ -147,6 +154,11 @@ def _writable(config: Config) -> dict[str, tuple[str, ...]]:
             for unit in units:
                 found.setdefault(unit, set()).add(_printable(key, str(path)))
     return {unit: tuple(sorted(paths)) for unit, paths in found.items()}
+
+
+def _gossip(config: Config) -> str | None:
+    found = config.paths.gossip
+    return None if found == _GOSSIP else _printable("coordination.local_state_path", str(found))
 
 
 def _printable(key: str, path: str) -> str:

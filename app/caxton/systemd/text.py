@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caxton.systemd.limits import API, EXECUTOR, ROUTER, SOCKET, UnitSettings
+from caxton.systemd.limits import API, EXECUTOR, GOSSIP, ROUTER, SOCKET, UnitSettings
 
 DROP_IN: Final = "50-settings.conf"
 _HEAD: Final = "# Made from production.toml by `caxton unit-settings`: a change here is lost at the next start.\n"
@@ -26,6 +26,8 @@ def drop_ins(made: UnitSettings) -> dict[str, str]:
     }
     if made.shared:  # it looks whether a granted directory exists
         _service(units, ROUTER).extend(f"BindReadOnlyPaths={_bound(path)}" for path in made.shared)
+    if made.gossip is not None:
+        _service(units, GOSSIP).append(f"BindPaths={_bound(made.gossip)}")
     for unit, paths in made.writable.items():
         _service(units, unit).extend(f"ReadWritePaths={_word(path)}" for path in paths)
     return {unit: _text(sections) for unit, sections in sorted(units.items())}

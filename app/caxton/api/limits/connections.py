@@ -5,7 +5,8 @@ Owns the count. Must never count a balancer: it holds the connections of all its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from caxton.api.limits.networks import network_of
@@ -31,6 +32,17 @@ class Connections:
             return False
         self._open[network] = count + 1
         return True
+
+    @contextmanager
+    def uncounted(self, address: str) -> Iterator[None]:
+        """Meanwhile a connection that has entered leaves its place to others: it is another node's."""
+        self.leave(address)
+        try:
+            yield
+        finally:
+            if address and not self._trusts(address):
+                network = network_of(address)
+                self._open[network] = self._open.get(network, 0) + 1
 
     def leave(self, address: str) -> None:
         """One of them has ended."""

@@ -153,12 +153,24 @@ AUDITED: Final[dict[str, Action]] = {
     "node.resume": Action("node.resume", _node),
     "node.drain": Action("node.drain", _node, picked("wait_seconds"), lambda answer: {"drained": answer.drained}),
     "node.undrain": Action("node.undrain", _node),
+    "cluster.drain": Action(
+        "cluster.drain",
+        lambda args: str(args.node),
+        picked("wait_seconds"),
+        lambda answer: {"drained": answer.drained},
+    ),
+    "cluster.undrain": Action("cluster.undrain"),
+    "cluster.forget": Action("cluster.forget"),
+    "cluster.adopt": Action(
+        "cluster.adopt", lambda args: str(args.agent), picked("source", "clean"), picked("node", "epoch")
+    ),
     "node.log_level": Action("node.log_level", _node, picked("level")),
     "node.gc": Action("node.gc", _node, result=_count),
 }
 
 _MESSAGE: Final = "the path of messages: the ledger accounts for every one"
 _READ: Final = "reads only"
+_NODES: Final = "between nodes; what is asked on somebody's behalf is recorded where it is done"
 NOT_AUDITED: Final[dict[str, str]] = {
     "submit": _MESSAGE,
     "invoke": _MESSAGE,
@@ -199,4 +211,26 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "node.probe": "executes a module of the node's own, changes nothing",
     "audit.list": _READ,
     "audit.note": "is a record itself",
+    "peer.forward": "what is asked on somebody's behalf is recorded as that",
+    "peer.deliver": _MESSAGE,
+    "peer.outcome": _MESSAGE,
+    "peer.open": _NODES,
+    "peer.beat": _NODES,
+    "peer.relay": _NODES,
+    "peer.pull": _NODES,
+    "peer.module": _NODES,
+    "peer.handover_begin": _NODES,
+    "peer.handover_page": _NODES,
+    "peer.handover_known": _NODES,
+    "peer.handover_finish": _NODES,
+    "peer.handover_commit": _NODES,
+    "peer.handover_abort": _NODES,
+    "peer.handover_emptied": _NODES,
+    "peer.handover_adopted": _NODES,
+    "cluster.plan": _READ,
+    "cluster.status": _READ,
+    "cluster.nodes": _READ,
+    "cluster.report": _READ,
+    "cluster.ledger": _READ,
+    "peer.ran": _READ,
 }

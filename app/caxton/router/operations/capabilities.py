@@ -11,7 +11,7 @@ from caxton.protocol.operations import Affected, Listing, Named
 from caxton.protocol.talks import CapabilitySet, CapabilityView, ProviderView
 from caxton.protocol.views import Page
 from caxton.router.access.reach import EVERYTHING, Reach
-from caxton.router.desk import Desk
+from caxton.router.desk import Desk, require_known
 from caxton.router.paging import check_limit, read_last, write_last
 from caxton.store import CapabilityRow, ProviderRow
 
@@ -39,7 +39,7 @@ async def register(desk: Desk, args: CapabilitySet, reach: Reach = EVERYTHING) -
     for index, provider in enumerate(args.body.providers):
         require_agent_name(provider.agent, f"providers[{index}].agent")
         reach.require_agent(provider.agent)
-        desk.registry.require(provider.agent)
+        require_known(desk, provider.agent)
     providers = {one.agent: ProviderRow(one.agent, one.priority) for one in args.body.providers}
     desk.core.talking.capabilities.register(
         CapabilityRow(args.name, args.body.strategy.value, list(providers.values()))

@@ -18,7 +18,7 @@ from caxton.protocol.operations import Affected, DeadPurge, DeadReplay, DeadRepl
 from caxton.protocol.requests import content
 from caxton.protocol.views import MessageView, Page
 from caxton.router.access.reach import EVERYTHING, Reach
-from caxton.router.desk import Desk
+from caxton.router.desk import Desk, require_known
 from caxton.router.operations.messages import find, unknown
 from caxton.router.paging import check_limit
 from caxton.router.readiness import require_accepting
@@ -138,7 +138,7 @@ async def _in_reach(desk: Desk, message_ids: list[str], reach: Reach) -> list[st
 
 def _require_agent(desk: Desk, name: str, reach: Reach) -> None:
     reach.require_agent(name)
-    desk.registry.require(name)
+    require_known(desk, name)
 
 
 async def _move(desk: Desk, ids: list[str], to: str, edited: bytes | None = None) -> int:

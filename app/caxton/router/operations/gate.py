@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 
 from caxton.protocol.operations import Drain, Nothing
+from caxton.protocol.peers import NodeState
 from caxton.protocol.views import DrainView, ProbeView
 from caxton.router import marks, scheduler
+from caxton.router.cluster import announce
 from caxton.router.desk import Desk
 
 MAX_WAIT_SECONDS = 3_600.0
@@ -55,10 +57,20 @@ async def drain(desk: Desk, args: Drain) -> DrainView:
     if not desk.drained:
         desk.drained = True
         desk.events.publish("node.draining", {"node": desk.node})
-    running = await asyncio.shield(desk.spawn(desk.core.emptying.empty(seconds, lambda: desk.drained)))
+    return await asyncio.shield(desk.spawn(_empty(desk, seconds)))
+
+
+async def _empty(desk: Desk, seconds: float) -> DrainView:
+    if desk.cluster is not None:
+        announce.say(desk.cluster, NodeState.DRAINING)  # from now on the others take over what has no home
+    running = await desk.core.emptying.empty(seconds, lambda: desk.drained)
+    homes = [] if desk.cluster is None else await desk.cluster.rebalance.empty(lambda: desk.drained)
+    outbox = 0 if desk.cluster is None else await desk.cluster.rebalance.outbox_emptied(seconds)
+    moved, kept = [one for one in homes if one.why is None], [one for one in homes if one.why is not None]
     if desk.drained:
-        desk.events.publish("node.drained", {"node": desk.node, "taken_back": len(running)})
-    return DrainView(desk.drained, running)
+        told = {"node": desk.node, "taken_back": len(running), "moved": len(moved), "kept": len(kept)}
+        desk.events.publish("node.drained", told)
+    return DrainView(desk.drained, running, moved, kept, outbox)
 
 
 async def undrain(desk: Desk, _: Nothing) -> Nothing:

@@ -37,6 +37,8 @@ async def submit(desk: Desk, args: Submit) -> list[ItemView]:
 def begin_invoke(desk: Desk, args: Invoke, answered: Answered) -> Cancellable | None:
     """Begins an invocation that needs no disk; None for every other: that is `invoke`'s."""
     _require_invocable(desk, args)
+    if desk.cluster is not None and desk.cluster.forwarding.passing.leaves(args.message):
+        return None
     return desk.core.begin_invoke(
         args, lambda answer: answered(answer if isinstance(answer, CaxtonError) else Invoked(reply=answer))
     )

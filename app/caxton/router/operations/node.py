@@ -29,7 +29,7 @@ async def ledger(desk: Desk, _: Nothing, reach: Reach = EVERYTHING) -> Ledger:
     counted = await desk.read(desk.store.reader.ledger)
     rows = [_row(name, counts, desk.core.counts(name).in_flight) for name, counts in sorted(counted.items())]
     rows = [row for row in rows if reach.agent(row.name)]
-    return Ledger(_sum(reach.namespace or desk.node, rows), rows)
+    return Ledger(total(reach.namespace or desk.node, rows), rows)
 
 
 def _row(name: str, counts: Counts, running: int) -> LedgerRow:
@@ -49,7 +49,8 @@ def _row(name: str, counts: Counts, running: int) -> LedgerRow:
     )
 
 
-def _sum(name: str, rows: list[LedgerRow]) -> LedgerRow:
+def total(name: str, rows: list[LedgerRow]) -> LedgerRow:
+    """The sum of accounts, called `name`."""
     return LedgerRow(
         name=name,
         accepted=sum(row.accepted for row in rows),

@@ -13,6 +13,7 @@ from caxton import __version__
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Nothing
 from caxton.router import readiness
+from caxton.router.cluster.figures import figures as cluster_figures
 from caxton.router.desk import Desk
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
@@ -49,8 +50,13 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "core": core,
         "versions": _versions(core["workers"]),
         "audit": desk.audit.recorder.figures(),
+        **_cluster(desk),
         "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended), "audit": audit},
     }
+
+
+def _cluster(desk: Desk) -> dict[str, Any]:
+    return {} if desk.cluster is None else {"cluster": cluster_figures(desk, desk.cluster)}
 
 
 def _executor(desk: Desk, workers: list[dict[str, Any]]) -> dict[str, float]:

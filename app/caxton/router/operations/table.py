@@ -24,13 +24,18 @@ from caxton.router.desk import Desk
 from caxton.router.operations import agents as ops_agents
 from caxton.router.operations import audit as ops_audit
 from caxton.router.operations import capabilities as ops_capabilities
+from caxton.router.operations import cluster as ops_cluster
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
+from caxton.router.operations import forwarded as ops_forwarded
 from caxton.router.operations import gate as ops_gate
+from caxton.router.operations import homes as ops_homes
 from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import peers as ops_peers
+from caxton.router.operations import registry as ops_registry
 from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
 from caxton.router.operations import supervision as ops_supervision
@@ -42,6 +47,8 @@ from caxton.router.versions import rollouts, updates
 Answer = Callable[..., Awaitable[Any]]
 """Of desk and arguments, and (where its rule says so) of the caller's reach."""
 ForCaller = Callable[[Desk, Any, Caller], Awaitable[Any]]
+Wrap = Callable[[str, Go, Caller, Sink], Go]
+"""What stands between an operation's rule and its answer."""
 Stream = Callable[..., Awaitable[Any]]
 """The same, with the sink behind the arguments."""
 
@@ -119,24 +126,70 @@ ANSWERS: Final[dict[str, Answer]] = {
     "secret.remove": ops_secrets.remove,
     "secret.rekey": ops_secrets.rekey,
     "audit.list": ops_audit.list_records,
+    "peer.handover_page": ops_homes.page,
+    "peer.handover_known": ops_homes.known,
+    "peer.handover_adopted": ops_homes.adopted,
+    "cluster.adopt": ops_homes.adopt,
+    "cluster.status": ops_cluster.status,
+    "peer.pull": ops_registry.pull,
+    "cluster.nodes": ops_cluster.nodes,
+    "cluster.report": ops_cluster.report,
+    "cluster.forget": ops_cluster.forget,
+    "peer.ran": ops_cluster.ran,
 }
-FOR_CALLER: Final[dict[str, ForCaller]] = {"audit.note": ops_audit.note}
+FOR_CALLER: Final[dict[str, ForCaller]] = {
+    "audit.note": ops_audit.note,
+    "peer.deliver": ops_forwarded.deliver,
+    "peer.outcome": ops_forwarded.outcome,
+    "cluster.ledger": ops_cluster.ledger,
+    "cluster.drain": ops_cluster.drain,
+    "cluster.undrain": ops_cluster.undrain,
+    "cluster.plan": ops_homes.plan,
+    "peer.handover_begin": ops_homes.begin,
+    "peer.handover_finish": ops_homes.finish,
+    "peer.handover_commit": ops_homes.commit,
+    "peer.handover_abort": ops_homes.abort,
+    "peer.handover_emptied": ops_homes.emptied,
+    "peer.beat": ops_peers.beat,
+    "peer.relay": ops_peers.relay,
+}
 """Answers that depend on who asks."""
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
-STREAMS: Final[dict[str, Stream]] = {"agent.logs": ops_agents.logs, "events": ops_node.events}
+STREAMS: Final[dict[str, Stream]] = {
+    "agent.logs": ops_agents.logs,
+    "events": ops_node.events,
+    "peer.forward": ops_forwarded.forward,
+    "peer.open": ops_peers.open_link,
+    "peer.module": ops_registry.module,
+}
 
 
 def make_operations(desk: Desk) -> Operations:
-    """Every operation of the protocol, bound to `desk`, behind the rule of how far its caller must reach."""
+    """Every operation of the protocol, bound to `desk`, behind the rule of how far its caller must reach.
+
+    In a cluster other nodes answer some of them; what those pass on to this one is answered by a table of its own.
+    """
+    if desk.cluster is None:
+        return _table(desk, _as_it_is)
+    forwarding = desk.cluster.forwarding
+    forwarding.arrived = _table(desk, forwarding.arriving)
+    return _table(desk, forwarding.entering)
+
+
+def _table(desk: Desk, wrap: Wrap) -> dict[str, Operation]:
     table: dict[str, Operation] = {}
     for name, (arguments, _result) in OPERATIONS.items():
         decode = msgspec.msgpack.Decoder(arguments).decode
         if name in STREAMS:
-            table[name] = Operation(decode, _streaming(name, STREAMS[name], desk))
+            table[name] = Operation(decode, _streaming(name, STREAMS[name], desk, wrap))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
-            table[name] = Operation(decode, _handler(name, desk), begin)
+            table[name] = Operation(decode, _handler(name, desk, wrap), begin)
     return table
+
+
+def _as_it_is(_op: str, go: Go, _caller: Caller, _sink: Sink) -> Go:
+    return go
 
 
 def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk: Desk) -> Begin:
@@ -147,18 +200,31 @@ def _beginning(begin: Callable[[Desk, Any, Answered], Cancellable | None], desk:
     return begun
 
 
-def _handler(name: str, desk: Desk) -> Handler:
-    if name in FOR_CALLER:
-        asked = FOR_CALLER[name]
-        return _ruled(name, lambda _sink, caller: lambda args: asked(desk, args, caller))
-    go = partial(ANSWERS[name], desk)
-    if name in AUDITED:  # what the rule lets through is in the audit before it happens
-        return _ruled(name, lambda _sink, caller: recorded(AUDITED[name], go, desk.audit, caller))
-    return _ruled(name, lambda _sink, _caller: go)
+def _handler(name: str, desk: Desk, wrap: Wrap) -> Handler:
+    go = _for_caller(FOR_CALLER[name], desk) if name in FOR_CALLER else _for_all(partial(ANSWERS[name], desk))
+    if name not in AUDITED:
+        return _ruled(name, lambda sink, caller: wrap(name, go(caller), caller, sink))
+
+    def make(sink: Sink, caller: Caller) -> Go:
+        """What the rule lets through is in the audit before it happens."""
+        return wrap(name, recorded(AUDITED[name], go(caller), desk.audit, caller), caller, sink)
+
+    return _ruled(name, make)
 
 
-def _streaming(name: str, stream: Stream, desk: Desk) -> Handler:
-    return _ruled(name, lambda sink, _caller: lambda args, *more: stream(desk, args, sink, *more))
+def _for_caller(asked: ForCaller, desk: Desk) -> Callable[[Caller], Go]:
+    return lambda caller: lambda args: asked(desk, args, caller)
+
+
+def _for_all(answer: Answer) -> Callable[[Caller], Go]:
+    return lambda _caller: answer
+
+
+def _streaming(name: str, stream: Stream, desk: Desk, wrap: Wrap) -> Handler:
+    def make(sink: Sink, caller: Caller) -> Go:
+        return wrap(name, lambda args, *more: stream(desk, args, sink, *more), caller, sink)
+
+    return _ruled(name, make)
 
 
 def _ruled(name: str, make: Callable[[Sink, Caller], Go]) -> Handler:

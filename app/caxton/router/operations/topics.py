@@ -10,6 +10,7 @@ from caxton.protocol.operations import Listing, Named
 from caxton.protocol.talks import Subscribe, SubscriberView, TopicView
 from caxton.protocol.views import Page
 from caxton.router.access.reach import EVERYTHING, Reach
+from caxton.router.cluster.known import require_agent
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_last, write_last
 from caxton.router.timing.times import rfc3339
@@ -42,7 +43,7 @@ async def subscribe(desk: Desk, args: Subscribe, reach: Reach = EVERYTHING) -> T
     reach.require_agent(args.agent)
     topics = desk.core.talking.addressing.topics
     if args.on:
-        desk.registry.require(args.agent)
+        require_agent(desk, args.agent)
         topics.require_room(args.agent, [args.topic])
         topics.subscribe(args.topic, args.agent)
     else:

@@ -88,6 +88,13 @@ class Secrets:
             self._rows[name] = row
             return row
 
+    def learn(self, name: str, row: SecretRow | None) -> None:
+        """What the cluster's registry says, which has it written too; None: there is none."""
+        if row is None:
+            self._rows.pop(name, None)
+        else:
+            self._rows[name] = row
+
     async def remove(self, name: str) -> None:
         """Forgets one for good; `SECRET_NOT_FOUND`."""
         async with self._changing:

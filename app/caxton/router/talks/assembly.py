@@ -32,6 +32,7 @@ from caxton.store.reader import Reader
 class Talking:
     """Who may say what, whom it is for, and what becomes of it."""
 
+    boxes: Boxes
     keys: Keys
     tally: Tally
     conversations: Conversations
@@ -71,7 +72,7 @@ def make_talking(
     outcomes.addressing = addressing
     outcomes.tasks = tasks
     talks.tell = outcomes.deliver
-    return Talking(keys, tally, talks, capabilities, intake, addressing, tasks, outcomes, storage)
+    return Talking(boxes, keys, tally, talks, capabilities, intake, addressing, tasks, outcomes, storage)
 
 
 def _resume(boxes: Boxes, wake: Callable[[Box], None], account: Account) -> None:

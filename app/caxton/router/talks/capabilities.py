@@ -82,15 +82,19 @@ class Capabilities:
     def register(self, row: CapabilityRow) -> None:
         """Replaces what is registered, with this turn's commit; an empty row forgets it."""
         self._commits.changes.capabilities.append(row)
+        self.learn(row)
+
+    def learn(self, row: CapabilityRow) -> None:
+        """What is registered from now on; whoever says so has it written."""
         if row.strategy or row.providers:
             self._registered[row.name] = row
         else:
             self._registered.pop(row.name, None)
         self._index = None
 
-    def taking(self, name: str, sender: str = "") -> list[tuple[Offer, Box]]:
-        """Offers of agents that take messages now; the sender's own only when there is no other."""
-        found = [(offer, box) for offer in self.offers(name) if (box := self._open_box(offer.agent)) is not None]
+    def taking(self, name: str, sender: str = "") -> list[tuple[Offer, int]]:
+        """Offers of agents that take messages now, with their loads; the sender's own only when there is no other."""
+        found = [(offer, load) for offer in self.offers(name) if (load := self._load(offer.agent)) is not None]
         others = [one for one in found if one[0].agent != sender]
         return others or found
 
@@ -138,7 +142,7 @@ class Capabilities:
         if not found:
             raise self.nobody(name)
         size = self._boxes.config.messaging.mailbox_size
-        found = [one for one in found if one[1].load < size] or found
+        found = [one for one in found if one[1] < size] or found
         strategy = self.strategy(name)
         if strategy is Strategy.PRIORITY:
             highest = max(offer.priority for offer, _ in found)
@@ -146,7 +150,7 @@ class Capabilities:
         if strategy is Strategy.ROUND_ROBIN:
             offer, _ = min(found, key=lambda one: self._turn_of(name, one[0].agent))
         else:
-            offer, _ = min(found, key=lambda one: (one[1].load, self._turn_of(name, one[0].agent)))
+            offer, _ = min(found, key=lambda one: (one[1], self._turn_of(name, one[0].agent)))
         self._turn += 1
         self._last_turn[f"{name} {offer.agent}"] = self._turn
         return offer.agent
@@ -155,7 +159,7 @@ class Capabilities:
         return self._last_turn.get(f"{name} {agent}", 0)
 
     def _holds(self, agent: str, name: str) -> bool:
-        return self._open_box(agent) is not None and any(offer.agent == agent for offer in self.offers(name))
+        return self._load(agent) is not None and any(offer.agent == agent for offer in self.offers(name))
 
     def _known(self, message_id: str) -> bool:
         """Whether this is a duplicate: its first choice stands, whatever became of that agent."""
@@ -171,6 +175,14 @@ class Capabilities:
             return None
         return box if box.gate is None or box.gate.is_open else None
 
+    def _load(self, agent: str) -> int | None:
+        """Messages before a new one, as far as is known here; None: it takes none now."""
+        box = self._open_box(agent)
+        if box is not None:
+            return box.load
+        elsewhere = self._boxes.elsewhere
+        return None if elsewhere is None or self._boxes.get(agent) is not None else elsewhere.load(agent)
+
     def _offers(self) -> dict[str, list[Offer]]:
         if self._index is None or self._generation != self._boxes.generation:
             self._generation = self._boxes.generation
@@ -183,6 +195,9 @@ class Capabilities:
             for name in box.agent.capabilities:
                 offer = Offer(box.agent.name, DEPLOYMENT, DEFAULT_PRIORITY)
                 found.setdefault(name, {})[offer.agent] = offer
+        for agent, offered in self._boxes.elsewhere.offered() if self._boxes.elsewhere is not None else ():
+            for name in offered:
+                found.setdefault(name, {}).setdefault(agent, Offer(agent, DEPLOYMENT, DEFAULT_PRIORITY))
         for name, row in self._registered.items():
             for provider in row.providers:
                 found[name][provider.agent] = Offer(provider.agent, REGISTERED, provider.priority)

@@ -72,6 +72,12 @@ class Conversations:
         """Looks after the deadlines that an earlier life left."""
         self._watch(self._reader.talks.next_deadline())
 
+    def reread(self, agent: str) -> None:
+        """Others have written on disk where the agent's conversations are."""
+        for key in [key for key, kept in self._kept.items() if agent in key[2:] and not kept.writes]:
+            del self._kept[key]
+        self._watch(self._reader.talks.next_deadline())
+
     def stop(self) -> None:
         """No deadline passes any more; those on disk stay."""
         if self._alarm is not None:
@@ -97,6 +103,23 @@ class Conversations:
                 self._move(row, state, message, now)
                 return
         self._begin(message, standings, now)
+
+    def follow(self, message: Message) -> None:
+        """A step of an agent elsewhere, which its node has let pass: it moves what it may move here, unrefused.
+
+        Where steps of both sides crossed, this node may see another state than that one did.
+        """
+        if not fipa.is_checked(message.protocol) or self._reader.known([message.message_id]):
+            return
+        now = time.time()
+        standings = self._standings(message, now)
+        for role, row in standings:
+            state = fipa.after(row.protocol, row.state, role, message.performative)
+            if state is not None:
+                self._move(row, state, message, now)
+                return
+        if not standings and fipa.after(message.protocol or "", fipa.NEW, Role.INITIATOR, message.performative):
+            self._begin(message, standings, now)
 
     def failing(self, handled: Message) -> bool:
         """The node is about to answer `handled` with a failure: whether it should still be delivered.

@@ -107,7 +107,7 @@ class Tasks:
                 maximum=MAX_OPEN,
             )
         if row.chooser is not None:
-            self._intake.receiving_box(row.chooser)
+            self._intake.destination(said(row, Performative.CFP, row.chooser, _NOTHING))
         providers = [offer.agent for offer, _ in self._capabilities.taking(row.capability)]
         if not providers:
             raise self._capabilities.nobody(row.capability)

@@ -64,6 +64,14 @@ class Topics:
             self._drop(topic, agent)
             self._commits.changes.subscriptions.append((topic, agent, None))
 
+    def learn(self, topic: str, agent: str, since: float | None) -> None:
+        """What the cluster's registry says, which has it written too; None: not subscribed."""
+        if agent in self.subscribers(topic):
+            self._drop(topic, agent)
+        if since is not None:
+            self._counts[agent] += 1
+            self._subscribers.setdefault(topic, {})[agent] = since
+
     def forget(self, agent: str) -> None:
         """The agent is gone: whoever gets its name next has subscribed to nothing."""
         if self._counts[agent] and self._commits.failed is None:

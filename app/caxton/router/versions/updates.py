@@ -21,7 +21,7 @@ from caxton.router.access.bounds import bounded, require_bounded
 from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box
-from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go
+from caxton.router.deployments import answer, carry_out, compiling, describe, discard_modules, let_go, require_member
 from caxton.router.desk import Desk
 from caxton.router.jobs import UPDATE, Job
 from caxton.router.readiness import require_accepting, require_disk
@@ -63,7 +63,9 @@ async def update(desk: Desk, args: Update, reach: Reach = EVERYTHING) -> Deploye
     require_etag(agent, args.etag)
     _require_change(args)
     _require_startable(desk, agent, args.strategy)
-    admission.check_config(bounded(args.change.applied_to(agent.config), reach.namespace), desk.config)
+    wanted = bounded(args.change.applied_to(agent.config), reach.namespace)
+    admission.check_config(wanted, desk.config)
+    require_member(desk, wanted.node)
     sha256 = agent.module.sha256
     if args.module is None:
         desk.modules.hold(sha256)
@@ -237,6 +239,12 @@ async def _rollback(desk: Desk, args: Rollback, reach: Reach) -> AgentView:
 
 async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     before = agent.version
+    await take_version(desk, agent, row)
+    desk.events.publish("agent.rolled_back", {"name": agent.name, "from_version": before, "version": agent.version})
+
+
+async def take_version(desk: Desk, agent: Agent, row: VersionRow) -> None:
+    """The agent becomes a version that was tested when it was new; to be called with the agent's lock."""
     other = agent_of_version(agent, row, desk.config)
     provenance.require_kept(desk, other)
     await desk.core.prepare_kept(desk.modules.path(other.module.sha256), other)
@@ -245,7 +253,6 @@ async def _go_back(desk: Desk, agent: Agent, row: VersionRow) -> None:
     discard_modules(desk, _switch(desk, agent, side, changes))
     await desk.core.commit(changes)
     await _let_the_old_end(desk, agent, side)
-    desk.events.publish("agent.rolled_back", {"name": agent.name, "from_version": before, "version": agent.version})
 
 
 def _chosen(rows: list[VersionRow], agent: Agent, number: int | None) -> VersionRow:

@@ -1,0 +1,164 @@
+"""Any node takes any request: what lives elsewhere is asked there, what is sent there arrives once and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from caxton.cluster.placement import owner
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.messages import Delivery
+from caxton.protocol.operations import Invoke, Listing, Logs, Named, Remove, Submit
+from caxton.protocol.talks import Subscribe
+from support import router_agents as agents
+from support.desk_node import message
+from support.forwarding_nodes import NAMES, Member, Nodes, listed, named_for, until
+from support.router_modules import CONSTANT, ECHO, LOGS
+from support.serf_agents import SERF
+
+pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
+KEEPS = {"instance": "persistent", "grants": {"kv": True, "send": ["*"]}}
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    made = Nodes(tmp_path_factory.mktemp("authority"))
+    try:
+        yield made.start()
+    except BaseException:
+        print(made.logs())
+        raise
+    finally:
+        made.close()
+
+
+def ask(member: Member, name: str, seconds: float = 20.0, **more: Any) -> Any:
+    return member.call("invoke", Invoke(message(name), seconds, **more))["reply"]
+
+
+def state(member: Member, message_id: str) -> str:
+    return str(member.call("message.get", Named(message_id))["state"])
+
+
+def test_an_agent_answers_through_every_node(nodes: Nodes) -> None:
+    name = named_for("n2", "echo")
+    assert nodes.deploy("n1", name, ECHO, **KEEPS) == "n2"
+    for member in nodes:
+        assert ask(member, name)["content"]["receiver"] == name
+        assert ask(member, name, delivery=Delivery.DURABLE)["performative"] == "inform"
+        (item,) = member.call("submit", Submit([message(name)]))
+        until(lambda one=member, of=item: state(one, of["message_id"]) == "done", "it is done, wherever one asks")
+        assert member.call("agent.get", Named(name))["node"] == "n2"
+        assert [one["name"] for one in listed(member, "agent.list", 1)].count(name) == 1
+    assert "forwarded" not in {one["state"] for one in listed(nodes["n1"], "message.list", 3, name=name)}
+
+
+def test_what_one_agent_sends_another_gets_on_its_own_node(nodes: Nodes) -> None:
+    counts, sends = named_for("n3", "counts"), named_for("n1", "sends")
+    nodes.deploy("n2", counts, agents.reactor("(call $bump) (i32.const 0)"), **KEEPS)
+    nodes.deploy("n2", sends, agents.sender(counts, 3), **KEEPS)
+    ask(nodes["n2"], sends)
+    until(lambda: nodes["n3"].ledger().get(counts, {}).get("done") == 3, "all three are handled")
+    until(lambda: nodes["n1"].ledger()[counts]["forwarded"] == 3, "the sender's node has passed them on")
+    assert nodes["n1"].ledger()[counts]["pending"] == 0
+
+
+def test_a_guest_gets_the_reply_of_an_agent_elsewhere(nodes: Nodes) -> None:
+    answers, asks = named_for("n2", "answers"), named_for("n3", "asks")
+    nodes.deploy("n1", answers, CONSTANT, **KEEPS)
+    nodes.deploy("n1", asks, agents.requester(answers), **KEEPS)
+    assert ask(nodes["n1"], asks)["content"]["content"] == 42
+    until(lambda: nodes["n3"].ledger()[answers]["forwarded"] == 1, "the question is at an end where it was asked")
+    assert nodes["n2"].ledger()[answers]["done"] == 1
+
+
+def test_a_batch_for_agents_of_several_nodes_is_answered_item_by_item(nodes: Nodes) -> None:
+    names = [named_for(node, "batch") for node in NAMES]
+    for name in names:
+        nodes.deploy("n1", name, ECHO, **KEEPS)
+    batch = [message(name) for name in (*names, "nobody", *reversed(names))]
+    items = nodes["n2"].call("submit", Submit(batch))
+    assert [item["message_id"] for item in items] == [one.message_id for one in batch]
+    assert [item["error"]["code"] if "error" in item else "taken" for item in items] == [
+        *["taken"] * 3,
+        Code.AGENT_NOT_FOUND,
+        *["taken"] * 3,
+    ]
+
+
+def test_a_topic_reaches_subscribers_on_every_node(nodes: Nodes) -> None:
+    names = [named_for(node, "hears") for node in NAMES]
+    for name in names:
+        nodes.deploy("n1", name, ECHO, **KEEPS)
+        until(lambda who=name: nodes["n2"].decided("topic.subscribe", Subscribe("news", who)), "it subscribes")
+    until(lambda: nodes["n3"].call("topic.get", Named("news"))["count"] == 3, "n3 knows all subscribers")
+    (item,) = nodes["n3"].call("submit", Submit([message("topic:news")]))
+    assert item["deliveries"]["accepted"] == 3
+    for node, name in zip(NAMES, names, strict=True):
+        until(lambda of=node, who=name: nodes[of].ledger().get(who, {}).get("done") == 1, f"{name} has heard it")
+
+
+def test_a_capability_is_found_wherever_it_is_offered(nodes: Nodes) -> None:
+    name = named_for("n3", "offers")
+    nodes.deploy("n1", name, ECHO, capabilities=["echoing"], **KEEPS)
+    assert ask(nodes["n2"], "capability:echoing")["content"]["receiver"] == name
+    (item,) = nodes["n1"].call("submit", Submit([message("capability:echoing")]))
+    until(lambda: state(nodes["n1"], item["message_id"]) == "done", "it was handled on n3")
+
+
+def test_a_conversation_of_replicas_is_handled_by_one_of_them(nodes: Nodes) -> None:
+    nodes.deploy("n1", "everywhere", ECHO, replicas="all", instance="per_message", grants={"kv": False})
+    record = type("Record", (), {"name": "everywhere", "home": None, "replicas": "all", "node": None})()
+    for number in range(6):
+        conversation = f"talk-{number}"
+        place = owner(record, conversation, NAMES)
+        sent = [message("everywhere", conversation_id=conversation) for _ in range(3)]
+        for member, one in zip(nodes, sent, strict=True):
+            member.call("submit", Submit([one]))
+        assert place is not None
+        until(lambda of=place, who=conversation: _handled(nodes[of], who) == 3, f"{place} has handled {conversation}")
+
+
+def _handled(member: Member, conversation: str) -> int:
+    """Of a conversation, on this node itself: what is counted is there, others are not asked."""
+    rows = member.call("message.list", Listing(conversation_id=conversation, limit=50))["items"]
+    return sum(row["state"] == "done" for row in rows)
+
+
+def test_a_log_is_followed_across_nodes(nodes: Nodes) -> None:
+    name = named_for("n1", "talks")
+    nodes.deploy("n2", name, LOGS, **KEEPS)
+    ask(nodes["n2"], name)
+    lines = list(nodes["n3"].client.stream("agent.logs", Logs(name)))
+    assert [line["text"] for line in lines] == ["hello"]
+
+
+def test_pages_of_a_list_of_all_nodes_show_everything_once_and_in_order(nodes: Nodes) -> None:
+    names = [named_for(node, "paged") for node in NAMES]
+    for name in names:
+        nodes.deploy("n1", name, ECHO, **KEEPS)
+    batch = [message(names[number % 3], conversation_id="paged") for number in range(20)]
+    for one in batch:
+        nodes["n1"].call("submit", Submit([one]))
+    until(lambda: _handled(nodes["n2"], "paged") == 20, "all are handled")
+    for limit in (1, 7, 20):
+        found = listed(nodes["n2"], "message.list", limit, conversation_id="paged")
+        assert [one["message_id"] for one in found] == [one.message_id for one in reversed(batch)]
+
+
+def test_a_removed_agent_is_gone_everywhere(nodes: Nodes) -> None:
+    name = named_for("n2", "goes")
+    nodes.deploy("n1", name, ECHO, **KEEPS)
+    until(lambda: nodes["n3"].decided("agent.remove", Remove(name)), "it may be removed")
+    for member in nodes:
+        until(lambda one=member: _is_unknown(one, name), f"{member.name} does not know it any more")
+
+
+def _is_unknown(member: Member, name: str) -> bool:
+    try:
+        ask(member, name)
+    except CaxtonError as error:
+        return error.code is Code.AGENT_NOT_FOUND
+    return False
