@@ -13,7 +13,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -50,6 +51,7 @@ class Homes:
         self.rows: dict[tuple[str, Side], HandoverRow] = {
             (row.agent, row.side): row for row in desk.store.reader.handovers()
         }
+        self._undecided: set[str] = set()
         self.locks: dict[str, asyncio.Lock] = {}
         self.epochs: dict[str, int] = {}
         """The highest of agents that run here."""
@@ -91,6 +93,20 @@ class Homes:
         """One step, answered by another node; raises its refusal."""
         found = await self.cluster.links.call(node, op, args, timeout=CALL_SECONDS)
         return msgspec.json.decode(found, type=answer)
+
+    @contextmanager
+    def undecided(self, agent: str) -> Iterator[None]:
+        """It is being adopted, and no majority knows yet: meanwhile nobody takes it up."""
+        self._undecided.add(agent)
+        try:
+            yield
+        finally:
+            self._undecided.discard(agent)
+
+    def committed(self) -> list[HandoverRow]:
+        """Agents whose home this node is, and that do not run yet."""
+        rows = (row for row in self.rows.values() if row.side is Side.IN and row.step is Step.COMMITTED)
+        return [row for row in rows if row.agent not in self._undecided]
 
     def modules(self) -> set[str]:
         """SHA-256 of what versions of agents are made of that are coming here."""
