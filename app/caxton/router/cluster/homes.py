@@ -153,14 +153,17 @@ class Homes:
             agent = self.desk.registry.get(name)
             if agent is None or not keeps_state(agent):
                 continue
-            found = self.place(name)
-            record = self.cluster.records.agent(name)
-            another = record is not None and record.agent_id != agent.agent_id
-            if found is Place.AWAY or another:
+            if self.is_stray(agent):
                 strays.append(agent)
-            elif found is Place.RUN and self.knows and not self.is_moving(name):
+            elif self.place(name) is Place.RUN and self.knows and not self.is_moving(name):
                 self.desk.core.moving.release(agent)
         return strays
+
+    def is_stray(self, agent: Agent) -> bool:
+        """Whether it lives elsewhere, is removed, or the name has another agent by now."""
+        record = self.cluster.records.agent(agent.name)
+        another = record is not None and record.agent_id != agent.agent_id
+        return another or self.place(agent.name) is Place.AWAY
 
     def is_moving(self, name: str) -> bool:
         """Whether a move of the agent away from here is under way."""
