@@ -24,6 +24,7 @@ from caxton.protocol.peers import AgentRecord, Record
 from caxton.router import lifecycle
 from caxton.router.agents import Agent
 from caxton.router.cluster import agent_records, bodies
+from caxton.router.cluster.archive import write_archive
 from caxton.router.cluster.install import Installing
 from caxton.router.cluster.records import Records
 from caxton.router.cluster.sight import Sight
@@ -169,6 +170,8 @@ class Reconciler:
             await lifecycle.run(self._desk, agent)
 
     async def _end(self, agent: Agent, *, removed: bool) -> None:
+        if removed and self._keeps_state(agent) and self._desk.cluster is not None:
+            await write_archive(self._desk.cluster.homes, agent)  # it was removed while this node was away
         await self._installing.end(agent, removed=removed)
         self._counts["ended"] += 1
 
