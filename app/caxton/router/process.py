@@ -118,6 +118,8 @@ async def _drain(desk: Desk) -> None:
     notify.notify("STOPPING=1")
     log.info("stopping: running executions have %d s to end", STOP_SECONDS)
     desk.events.publish("node.draining", {"node": desk.node})
+    if desk.cluster is not None:
+        desk.cluster.outboxes.stop()
     try:
         await asyncio.wait_for(desk.core.stop(), STOP_SECONDS)
     except TimeoutError:

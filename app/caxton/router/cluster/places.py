@@ -73,12 +73,12 @@ class Places:
         self.serves = serves
 
     def of_message(
-        self, receiver: str, conversation_id: str, message_id: str = "", *, here: bool | None = None
+        self, receiver: str, conversation_id: str, *, fresh: bool = False, here: bool | None = None
     ) -> str | None:
         """The node that handles it; None: nobody does now. A name that nobody knows is this node's to refuse.
 
-        A conversation that the node made up belongs to nobody yet: a replica here takes it. `here`: whether there is
-        one, as far as the caller is concerned.
+        A `fresh` conversation, which this node has made up, belongs to nobody yet: a replica here takes it. `here`:
+        whether there is one, as far as the caller is concerned.
         """
         if receiver.startswith(TASK_PREFIX):
             return self.node_id if receiver == TASKS else receiver.removeprefix(TASK_PREFIX)
@@ -90,7 +90,7 @@ class Places:
         active = self.members().active
         if here is None:
             here = self.serves(receiver)
-        if here and (message_id == conversation_id or not active):
+        if here and (fresh or not active):
             return self.node_id
         place = placement.owner(record, conversation_id, active)
         if place == self.node_id and not here:  # it is about to come: meanwhile another replica takes it
