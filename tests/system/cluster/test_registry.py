@@ -5,6 +5,8 @@ Steps of one story, in their order.
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 import signal
 import sqlite3
@@ -23,8 +25,9 @@ from caxton.cluster.registry.clock import stamp
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.keys import UNBOUND
 from caxton.protocol.namespaces import NamespaceSet, Quota
-from caxton.protocol.operations import Invoke, KeyCreate, Named, Remove, Stop, TokenRevoke
+from caxton.protocol.operations import Invoke, KeyCreate, Listing, Named, Remove, Stop, TokenRevoke
 from caxton.protocol.peers import AgentRecord
+from caxton.protocol.secrets import SecretSet
 from caxton.protocol.talks import Subscribe
 from caxton.protocol.versions import ConfigChange, Rollback, Update
 from caxton.store import Reader
@@ -32,13 +35,20 @@ from support.desk_node import message
 from support.forwarding_nodes import NAMES, PATIENCE, Member, Nodes, named_for, until
 from support.router_modules import CAT, ECHO, KEYS, wasm
 
-pytestmark = pytest.mark.skipif(shutil.which("serf") is None, reason="serf is not installed: make host")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("serf") is None, reason="serf is not installed: make host"),
+    pytest.mark.timeout(300),  # three whole nodes, some of which are started a second time
+]
 OTHER = CAT.replace('(memory (export "memory") 2)', '(memory (export "memory") 3)')
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+    home = tmp_path_factory.mktemp("authority")
+    key = home / "secrets_key"
+    key.write_text(base64.b64encode(os.urandom(32)).decode())
+    key.chmod(0o600)
+    made = Nodes(home, CAXTON_SECURITY__SECRETS_KEY_FILE=str(key))
     try:
         yield made.start()
     except BaseException:
@@ -120,7 +130,7 @@ def test_what_keeps_something_has_one_home_and_others_have_its_module(nodes: Nod
     assert [here(member, name) is not None for member in nodes] == [False, True, False]
 
 
-def test_keys_tokens_quotas_and_subscriptions(nodes: Nodes) -> None:
+def test_keys_tokens_quotas_secrets_and_subscriptions(nodes: Nodes) -> None:
     one, two, three = nodes
     key = one.call("key.create", KeyCreate("alice", UNBOUND))["key_id"]
     everywhere(nodes, lambda member: _key(member, key) is not None, "the key is known")
@@ -132,6 +142,10 @@ def test_keys_tokens_quotas_and_subscriptions(nodes: Nodes) -> None:
     everywhere(nodes, lambda member: _quota(member, "team") == 3, "the quota holds")
     two.call("namespace.remove", Named("team"))
     everywhere(nodes, lambda member: _quota(member, "team") is None, "the quota is gone")
+    two.call("secret.set", SecretSet("token", b"what nobody guesses"))
+    everywhere(nodes, lambda member: _secrets(member) == [("token", True)], "the secret is there, and readable")
+    three.call("secret.remove", Named("token"))
+    everywhere(nodes, lambda member: _secrets(member) == [], "the secret is gone")
     three.call("topic.subscribe", Subscribe("news", "cat"))
     everywhere(nodes, lambda member: _count(member, "news") == 1, "the subscription is known")
     one.call("topic.subscribe", Subscribe("news", "cat", on=False))
@@ -154,6 +168,10 @@ def _quota(member: Member, name: str) -> Any:
         if error.code is Code.NOT_FOUND:
             return None
         raise
+
+
+def _secrets(member: Member) -> list[tuple[str, bool]]:
+    return [(one["name"], one["readable"]) for one in member.call("secret.list", Listing())["items"]]
 
 
 def _count(member: Member, topic: str) -> int:
