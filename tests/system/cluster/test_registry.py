@@ -163,7 +163,7 @@ def _key(member: Member, key_id: str) -> dict[str, Any] | None:
 
 def _quota(member: Member, name: str) -> Any:
     try:
-        return member.call("namespace.get", Named(name))["quota"]["agents"]
+        return member.call("namespace.get", Named(name))["quota"].get("agents")
     except CaxtonError as error:
         if error.code is Code.NOT_FOUND:
             return None
