@@ -1,5 +1,4 @@
-"""An agent whose home is gone lives here from now on: by an operator's word, from a backup, an archive, or clean; or by
-the agent's own policy (`on_owner_loss = "restart"`), always clean.
+"""An agent whose home is gone lives here from now on: from a backup, an archive, or clean.
 
 Owns these steps. Must never take one whose home can be reached, nor run it before a majority knows: a home that comes
 back asks them before it runs anything.

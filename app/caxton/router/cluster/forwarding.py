@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from caxton.protocol.access import Caller
-from caxton.protocol.errors import CaxtonError
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import State
 from caxton.protocol.operations import Affected
 from caxton.protocol.peers import Forward
@@ -250,7 +250,10 @@ def _undecided(name: str, node: str | None, why: str) -> CaxtonError:
 
 
 def _is_elsewhere(error: BaseException, route: Route) -> bool:
-    return isinstance(error, CaxtonError) and (error.code in route.unknown or places.is_unreachable(error))
+    """A drained node has given away what it had, so that the others count for it too."""
+    return isinstance(error, CaxtonError) and (
+        error.code in route.unknown or error.code is Code.DRAINING or places.is_unreachable(error)
+    )
 
 
 class _State(msgspec.Struct):

@@ -1,10 +1,10 @@
 """The homes of agents with durable state, as this node keeps them: which moves are under way, who runs and who waits.
 
-Owns the rows of moves in memory and on disk, and the decision at start and after each change of the registry whether an
-agent of this node runs. Must never move one: `handover_out` and `handover_in` do.
+Owns the rows of moves in memory and on disk, and the decision at start and after each change of the registry whether
+an agent of this node runs. Must never move one: `handover_out` and `handover_in` do.
 
-A node that starts runs none of them yet. While it was away an operator may have adopted one elsewhere, which a majority
-of the others must have known: so as soon as those that it could not ask are no majority, it knows.
+A node that starts runs none of them yet. While it was away an operator may have adopted one elsewhere, which a
+majority of the others must have known: so as soon as those that it could not ask are no majority, it knows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Agents whose home turns out to be elsewhere stop here; those whose home is here go on once that is certain.
 
-Owns that loop, and what becomes of what such an agent had here: an archive, and its mail follows it. Must never stop one
-whose record says that it lives here.
+Owns that loop, and what becomes of what such an agent had here: an archive, and its mail follows it. Must never stop
+one whose record says that it lives here.
 """
 
 from __future__ import annotations

@@ -149,6 +149,9 @@ ROUTES: Final[dict[str, Route]] = {
     "cluster.ledger": _HERE,
     "cluster.drain": _HERE,
     "cluster.undrain": _HERE,
+    "cluster.plan": _HERE,
+    "cluster.adopt": _HERE,
+    "cluster.forget": _HERE,
 }
 
 
