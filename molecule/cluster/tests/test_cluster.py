@@ -1,4 +1,4 @@
-"""Three booted machines are one cluster: deployed once, called anywhere, one drained, one gone, every message accounted for.
+"""Three booted machines are one cluster: deployed once, called anywhere; one drained, one gone, nothing lost.
 
 The tests are steps of one story and run in their order.
 """
