@@ -9,8 +9,8 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
-import pytest
 import msgspec
+import pytest
 from msgspec import convert
 
 from caxton.protocol.agents import AgentConfig
