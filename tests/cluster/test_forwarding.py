@@ -26,8 +26,8 @@ KEEPS = {"instance": "persistent", "grants": {"kv": True, "send": ["*"]}}
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+def nodes() -> Iterator[Nodes]:
+    made = Nodes()
     try:
         yield made.start()
     except BaseException:

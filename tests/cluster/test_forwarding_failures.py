@@ -9,8 +9,8 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
-import pytest
 import msgspec
+import pytest
 from msgspec import convert
 
 from caxton.protocol.agents import AgentConfig
@@ -30,9 +30,8 @@ OUTBOX = 600
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def nodes() -> Iterator[Nodes]:
     made = Nodes(
-        tmp_path_factory.mktemp("authority"),
         CAXTON_COORDINATION__OUTBOX_SIZE=str(OUTBOX),
         CAXTON_COORDINATION__PARTITION_MODE="stop",
     )

@@ -157,9 +157,9 @@ class Balancer:
         subprocess.run(command, check=True, capture_output=True)
 
     def _signal(self) -> None:
-        before = self._workers()
+        before = self.workers()
         self.children[0].send_signal(signal.SIGUSR2 if self.engine == "haproxy" else signal.SIGHUP)
-        until(lambda: self._workers() - before and not self._working(before), "the configuration is in force")
+        until(lambda: self.workers() - before and not self._working(before), "the configuration is in force")
         until(self.works, "the new process answers")
 
     def apply(self, **variables: Any) -> None:
@@ -273,7 +273,8 @@ class Balancer:
         with (self.home / "log").open("ab") as log:
             self.children.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
-    def _workers(self) -> set[int]:
+    def workers(self) -> set[int]:
+        """The processes that serve now; others after a reload."""
         pid = self.children[0].pid
         return {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 

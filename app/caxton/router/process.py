@@ -118,12 +118,12 @@ async def _drain(desk: Desk) -> None:
     notify.notify("STOPPING=1")
     log.info("stopping: running executions have %d s to end", STOP_SECONDS)
     desk.events.publish("node.draining", {"node": desk.node})
-    if desk.cluster is not None:
-        desk.cluster.outboxes.stop()
     try:
         await asyncio.wait_for(desk.core.stop(), STOP_SECONDS)
     except TimeoutError:
         log.warning("executions still ran after %d s; they run again at the next start", STOP_SECONDS)
+    if desk.cluster is not None:  # until now guests have got what they asked of agents elsewhere
+        desk.cluster.outboxes.stop()
     desk.events.close()
 
 

@@ -5,7 +5,7 @@ Owns the questions that forwarding asks of registry and members, and their answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from caxton.cluster import placement
@@ -31,6 +31,14 @@ class Seen(Protocol):
     @property
     def majority(self) -> bool:
         """Whether this side may change things."""
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """All that are in."""
+
+    @property
+    def out(self) -> Mapping[str, str]:
+        """All others that are known."""
 
 
 class Records(Protocol):
@@ -104,6 +112,8 @@ class Places:
         record = self.record(name)
         if record is None and self.hosted(name):
             return self.node_id
+        if pin is not None and pin not in self.members().states and pin not in self.members().out:
+            return self.node_id  # to be refused: it is no member's name
         return placement.decider(name, record, self.members().active, pin)
 
     def reaches(self, node: str) -> bool:

@@ -143,8 +143,6 @@ ROUTES: Final[dict[str, Route]] = {
     "secret.rekey": _HERE,
     "audit.list": _HERE,
     "audit.note": _HERE,
-    "cluster.adopt": _HERE,
-    "cluster.plan": _HERE,
     "cluster.status": _HERE,
     "cluster.nodes": _HERE,
     "cluster.report": _HERE,
