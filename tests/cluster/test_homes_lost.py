@@ -25,7 +25,10 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
+    made, failed = (
+        Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__ON_OWNER_LOSS="restart"),
+        request.session.testsfailed,
+    )
     try:
         yield made.start()
     finally:
@@ -65,10 +68,10 @@ def copied(member: Member, to: Path) -> Path:
 def test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_what_it_has(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    waits = recorder(nodes, "waits", "n1", "n2")
-    saved = recorder(nodes, "saved", "n1", "n2")
-    clean = recorder(nodes, "clean", "n1", "n2")
-    anew = recorder(nodes, "anew", "n1", "n2", on_owner_loss="restart")
+    waits = recorder(nodes, "waits", "n1", "n2", on_owner_loss="wait")
+    saved = recorder(nodes, "saved", "n1", "n2", on_owner_loss="wait")
+    clean = recorder(nodes, "clean", "n1", "n2", on_owner_loss="wait")
+    anew = recorder(nodes, "anew", "n1", "n2")
     for name in (waits, saved, clean, anew):
         send(nodes["n1"], name, "aa", "ab")
         until(lambda one=name: handled(nodes, one) == ["aa", "ab"], "it has state")

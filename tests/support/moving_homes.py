@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from caxton.cluster.placement import rank
@@ -63,10 +64,14 @@ def home(member: Member, name: str) -> str | None:
     return None
 
 
+def _lives(member: Member, name: str, node: str) -> bool:
+    return home(member, name) == node
+
+
 def lives_on(nodes: Nodes, name: str, node: str) -> None:
     """Returns when every node says so."""
     for member in nodes:
-        until(lambda one=member: home(one, name) == node, f"{member.name} says that {name} lives on {node}", PATIENCE)
+        until(partial(_lives, member, name, node), f"{member.name} says that {name} lives on {node}", PATIENCE)
 
 
 def send(member: Member, name: str, *tokens: str, conversation_id: str = "talk") -> list[str]:

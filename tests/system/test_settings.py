@@ -760,6 +760,10 @@ PROOFS: dict[str, Proof] = {
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,
+    "coordination.on_owner_loss": (
+        "cluster/test_homes_lost.py::"
+        "test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_what_it_has"
+    ),
     "backup.directory": "backup/test_nodes.py::test_the_drill_proves_it_and_touches_nothing",
     "backup.state_retention_days": "backup/test_retention.py::test_a_backup_applies_it",
     "backup.config_retention_days": "backup/test_configuration_backup.py::test_old_ones_go",
@@ -772,7 +776,7 @@ LATER = {
         f"coordination.{name}"
         for name in (
             "expected_nodes", "detection_timeout", "heartbeat_interval", "outbox_size",
-            "on_owner_loss", "partition_mode",
+            "partition_mode",
         )
     ),
     *(

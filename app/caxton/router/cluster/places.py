@@ -41,6 +41,14 @@ class Seen(Protocol):
     def majority(self) -> bool:
         """Whether this side may change things."""
 
+    @property
+    def states(self) -> Mapping[str, str]:
+        """All that are in."""
+
+    @property
+    def out(self) -> Mapping[str, str]:
+        """All others that are known."""
+
 
 class Records(Protocol):
     """What is asked of the registry; `router.cluster.records.Records` is one."""
@@ -113,6 +121,8 @@ class Places:
         record = self.record(name)
         if record is None and self.hosted(name):
             return self.node_id
+        if pin is not None and pin not in self.members().states and pin not in self.members().out:
+            return self.node_id  # to be refused: it is no member's name
         return placement.decider(name, record, self.members().active, pin)
 
     def reaches(self, node: str) -> bool:
