@@ -13,7 +13,19 @@ from rich.table import Table as Drawn
 
 from bench.measure import Table, save
 
-BENCHMARKS = ["executor", "http", "guard", "durable", "depth", "talks", "cold", "deploy", "backup", "snapshots"]
+BENCHMARKS = [
+    "executor",
+    "http",
+    "guard",
+    "durable",
+    "depth",
+    "talks",
+    "cold",
+    "deploy",
+    "backup",
+    "snapshots",
+    "cluster",
+]
 
 
 def draw(console: Console, table: Table) -> None:

@@ -55,7 +55,7 @@ def drive(
     headers: Mapping[str, str] | None = None,
 ) -> Load:
     """Load on one URL: GET, or POST of `body` as JSON."""
-    assert url.startswith("http://127.0.0.1:")
+    assert url.startswith(("http://127.0.0.1:", "https://127.0.0.1:"))
     script = _REPORT
     if body is not None:
         text = json.dumps(body)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec import json, structs
 
 from caxton.cluster.placement import owner
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
 from caxton.protocol.operations import Invoke, Listing, Logs, Named, Remove, Submit
-from caxton.protocol.talks import Subscribe
+from caxton.protocol.talks import ConversationListing, Select, Subscribe, TaskCreate
 from support import router_agents as agents
 from support.desk_node import message
 from support.forwarding_nodes import NAMES, Member, Nodes, listed, named_for, until
@@ -23,8 +26,8 @@ KEEPS = {"instance": "persistent", "grants": {"kv": True, "send": ["*"]}}
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+def nodes() -> Iterator[Nodes]:
+    made = Nodes()
     try:
         yield made.start()
     except BaseException:
@@ -162,3 +165,80 @@ def _is_unknown(member: Member, name: str) -> bool:
     except CaxtonError as error:
         return error.code is Code.AGENT_NOT_FOUND
     return False
+
+
+def test_a_message_is_cancelled_where_it_waits(nodes: Nodes) -> None:
+    name = named_for("n2", "sleeps")
+    nodes.deploy("n1", name, agents.sleeper(3.0), **KEEPS)
+    first, second = message(name, conversation_id="c"), message(name, conversation_id="c")
+    nodes["n3"].call("submit", Submit([first, second]))
+    assert nodes["n1"].call("message.cancel", Named(second.message_id))["state"] == "cancelled"
+    assert nodes["n3"].refusal("message.cancel", Named(new_id())).code is Code.MESSAGE_NOT_FOUND
+
+
+def test_the_same_id_is_one_message_whichever_nodes_it_is_sent_to(nodes: Nodes) -> None:
+    name, replicas = named_for("n3", "once"), "once-anywhere"
+    nodes.deploy("n1", name, ECHO, **KEEPS)
+    nodes.deploy("n1", replicas, ECHO, replicas="all", instance="per_message", grants={"kv": False})
+    for receiver in (name, replicas):
+        sent = message(receiver)
+        sent = structs.replace(sent, conversation_id=sent.message_id)
+        for member in nodes:
+            assert "error" not in member.call("submit", Submit([sent]))[0]
+        other = structs.replace(sent, content=b"1")
+        assert nodes["n1"].call("submit", Submit([other]))[0]["error"]["code"] == Code.CONFLICT
+        until(lambda of=receiver: sum(_count(one, of, "done") for one in nodes) == 1, "it is done once")
+        assert sum(_count(one, receiver, "accepted") - _count(one, receiver, "forwarded") for one in nodes) == 1
+
+
+def _count(member: Member, name: str, column: str) -> int:
+    return int(member.ledger().get(name, {}).get(column, 0))
+
+
+def test_a_checked_conversation_goes_on_between_two_nodes(nodes: Nodes) -> None:
+    """Both nodes follow it: the asking one by what it sent and got, the other one likewise. Nothing is refused."""
+    answers, asks = named_for("n2", "follows"), named_for("n3", "begins")
+    nodes.deploy("n1", answers, CONSTANT, **KEEPS)
+    nodes.deploy("n1", asks, agents.puppet(), **KEEPS)
+    draft = {"performative": "request", "receiver": answers, "protocol": "fipa-request", "content": 1}
+    nodes["n1"].call("submit", Submit([message(asks, json.encode(draft))]))
+    for member in (nodes["n2"], nodes["n3"]):
+        until(lambda one=member: _talk(one, answers) == {"done"}, f"it is at its end on {member.name}")
+    until(lambda: _count(nodes["n3"], asks, "done") == 2, "the answer is handled")
+    assert [one for one in listed(nodes["n1"], "dead.list", 50) if one["receiver"] in (answers, asks)] == []
+
+
+def test_a_step_that_is_not_allowed_comes_back_across_nodes(nodes: Nodes) -> None:
+    name = named_for("n2", "strict")
+    nodes.deploy("n1", name, CONSTANT, **KEEPS)
+    wrong = message(name, protocol="fipa-request", performative="agree")
+    (item,) = nodes["n3"].call("submit", Submit([wrong]))
+    assert item["error"]["code"] == Code.PROTOCOL_VIOLATION
+
+
+def _talk(member: Member, participant: str) -> set[str]:
+    """Where the conversation is, as this node and the others see it."""
+    items = member.call("conversation.list", ConversationListing(agent=participant))["items"]
+    return {str(one["state"]) for one in items}
+
+
+def test_a_task_is_done_by_a_bidder_on_another_node(nodes: Nodes) -> None:
+    name = named_for("n2", "bids")
+    nodes.deploy("n1", name, agents.bidder('{"price":3}'), capabilities=["bidding"], **KEEPS)
+    order = TaskCreate(
+        task_id=new_id(),
+        capability="bidding",
+        owner="client:test",
+        content=b"{}",
+        select=Select(field="price"),
+        reply_by=time.time() + 20,
+    )
+    nodes["n3"].call("task.create", order)
+    done = until(lambda: _ended(nodes["n3"], order.task_id), "the task is at an end", 40)
+    assert (done["state"], done["winner"]) == ("done", name)
+    assert nodes["n1"].call("task.get", Named(order.task_id))["winner"] == name
+
+
+def _ended(member: Member, task_id: str) -> Any:
+    task = member.call("task.get", Named(task_id))
+    return task if task["state"] in ("done", "failed", "cancelled") else None

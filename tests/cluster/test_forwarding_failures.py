@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import string
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import convert
 
@@ -28,8 +30,11 @@ OUTBOX = 600
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__OUTBOX_SIZE=str(OUTBOX))
+def nodes() -> Iterator[Nodes]:
+    made = Nodes(
+        CAXTON_COORDINATION__OUTBOX_SIZE=str(OUTBOX),
+        CAXTON_COORDINATION__PARTITION_MODE="stop",
+    )
     try:
         yield made.start()
     except BaseException:
@@ -174,6 +179,8 @@ def test_a_request_of_a_guest_outlives_both_routers(nodes: Nodes) -> None:
 def test_the_smaller_side_changes_nothing_and_says_so(nodes: Nodes) -> None:
     name = named_for("n1", "ruled")
     deploy(nodes, name, ECHO)
+    nodes.deploy("n1", "adrift", ECHO, replicas="all", instance="per_message", grants={"kv": False})
+    until(lambda: _asked(nodes["n1"], "adrift"), "a replica of it is on n1")
     for other in ("n2", "n3"):
         nodes[other].signal(signal.SIGSTOP)
     try:
@@ -183,12 +190,17 @@ def test_the_smaller_side_changes_nothing_and_says_so(nodes: Nodes) -> None:
             error = nodes["n1"].refusal(op, args)
             assert (error.code, error.details["retry_after_seconds"] > 0) == (Code.CLUSTER_MINORITY, True)
         assert nodes["n1"].call("invoke", Invoke(message(name), 10.0))["reply"]
+        conversation = message("adrift")
+        held = msgspec.structs.replace(conversation, conversation_id=conversation.message_id)
+        error = nodes["n1"].refusal("invoke", Invoke(held, 1.0))
+        assert error.code is Code.EXECUTION_TIMEOUT  # the other side may run it: here it waits, as configured
     finally:
         for other in ("n2", "n3"):
             nodes[other].signal(signal.SIGCONT)
     nodes.whole()
     stopped = until(lambda: nodes["n2"].decided("agent.stop", Stop(name, 5.0)), "changes are made again")
     assert stopped["status"] == "stopped"
+    until(lambda: _asked(nodes["n1"], "adrift"), "it goes on")
 
 
 def test_what_another_node_decides_is_refused_while_it_cannot_be_asked(nodes: Nodes) -> None:
@@ -201,6 +213,12 @@ def test_what_another_node_decides_is_refused_while_it_cannot_be_asked(nodes: No
         assert (error.code, error.details["node"]) == (Code.CLUSTER_MINORITY, "n2")
     finally:
         nodes["n2"].signal(signal.SIGCONT)
+
+
+def _asked(member: Member, name: str) -> bool:
+    with suppress(CaxtonError):
+        return bool(member.call("invoke", Invoke(message(name), 5.0))["reply"])
+    return False
 
 
 def _unreachable(member: Member, name: str) -> bool:

@@ -6,13 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from caxton.protocol.operations import Named
+from caxton.protocol.cluster_moves import Plan
+from caxton.protocol.errors import Code
+from caxton.protocol.operations import DeadReplay, Listing, Named, Submit
+from support import router_agents as agents
+from support.desk_node import message
 from support.forwarding_nodes import Nodes, until
 from support.moving_homes import (
+    KEEPS,
     balanced,
     drained,
     handled,
+    home,
+    lives_on,
     load,
+    ranked_for,
     recorder,
     send,
     settled,
@@ -24,14 +32,13 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    made = Nodes(tmp_path_factory.mktemp("authority"))
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
     try:
         yield made.start()
-    except BaseException:
-        print(made.logs())
-        raise
     finally:
+        if request.session.testsfailed > failed:
+            print(made.logs())
         made.close()
 
 
@@ -45,21 +52,86 @@ def back(nodes: Nodes) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("back")
-def test_a_drained_node_gives_its_agents_away_under_load(nodes: Nodes) -> None:
-    name = recorder(nodes, "n1", "drained")
+def test_a_drained_node_gives_its_agents_away_under_load_and_gets_them_back(nodes: Nodes) -> None:
+    name = recorder(nodes, "drained", "n1", "n2")
     send(nodes["n1"], name, "zz")
     until(lambda: handled(nodes, name) == ["zz"], "it has state")
     with load(nodes, name, through=("n2", "n3")) as senders:
         until(lambda: min(len(one.sent) for one in senders) > 5, "the load is on")
         view = drained(nodes["n1"])
-        taker = next(one["taker"] for one in view["moved"] if one["agent"] == name)
-        until(lambda: nodes["n2"].call("agent.get", Named(name))["node"] == taker, "it lives elsewhere")
+        assert {"agent": name, "giver": "n1", "taker": "n2"}.items() <= next(
+            one for one in view["moved"] if one["agent"] == name
+        ).items()
+        lives_on(nodes, name, "n2")
         before = [len(one.sent) for one in senders]
-        until(lambda: all(len(s.sent) > n + 5 for s, n in zip(senders, before, strict=True)), "it goes on")
+        until(lambda: all(len(s.sent) > n + 5 for s, n in zip(senders, before, strict=True)), "it goes on there")
+        undrained(nodes["n1"])
+        lives_on(nodes, name, "n1")
+        before = [len(one.sent) for one in senders]
+        until(lambda: all(len(s.sent) > n + 5 for s, n in zip(senders, before, strict=True)), "it goes on here again")
     assert [one.failed for one in senders] == [[]] * 4
     assert settled(nodes, name, senders)[0] == "zz"
     assert view["kept"] == []
-    sums = balanced(nodes, name)
-    assert sums["accepted"] - sums["forwarded"] == 1 + sum(len(one.sent) for one in senders)
-    assert sums["done"] == 1 + sum(len(one.sent) for one in senders)
-    assert nodes["n1"].call("ready")["reasons"] == ["draining"]
+    sums, count = balanced(nodes, name), 1 + sum(len(one.sent) for one in senders)
+    assert (sums["done"], sums["accepted"] - sums["forwarded"]) == (count, count)
+
+
+@pytest.mark.usefixtures("back")
+def test_what_was_done_at_the_old_home_is_not_done_again_at_the_new_one(nodes: Nodes) -> None:
+    name = recorder(nodes, "dedup", "n1", "n3")
+    (message_id,) = send(nodes["n2"], name, "aa")
+    until(lambda: handled(nodes, name) == ["aa"], "it is handled")
+    drained(nodes["n1"])
+    lives_on(nodes, name, "n3")
+    shown = nodes["n3"].call("message.get", Named(message_id))
+    assert (shown["state"], shown["message_id"]) == ("done", message_id)
+    again = message(name, b'"aa"', message_id=message_id, conversation_id="talk")
+    for member in nodes:
+        (item,) = member.call("submit", Submit([again]))
+        assert "error" not in item
+    send(nodes["n2"], name, "bb")
+    until(lambda: handled(nodes, name) == ["aa", "bb"], "only what is new is handled")
+
+
+@pytest.mark.usefixtures("back")
+def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
+    name = ranked_for("luggage", "n1", "n2")
+    picky = agents.reactor(
+        """(drop (call $set_timer (i64.const 6000000)))
+           (if (i32.gt_u (local.get $n) (i32.const 400)) (then unreachable))
+           (call $bump) (i32.const 0)""",
+        extra='(func (export "handle_timer") (param i32) (result i32) (call $bump) (i32.const 0))',
+    )
+    config = {**KEEPS, "retry": {"max_deliveries": 1}}
+    nodes.deploy("n3", name, picky, **config)
+    (good, bad) = (message(name), message(name, b'"' + b"x" * 400 + b'"'))
+    nodes["n1"].call("submit", Submit([good, bad]))
+    until(lambda: nodes["n1"].ledger().get(name, {}).get("dead") == 1, "one is dead")
+    until(lambda: nodes["n1"].ledger().get(name, {}).get("done") == 1, "one is done")
+    drained(nodes["n1"])
+    lives_on(nodes, name, "n2")
+    dead = nodes["n3"].call("dead.list", Listing(name=name))["items"]
+    assert [one["message_id"] for one in dead] == [bad.message_id]
+    until(lambda: nodes["n2"].ledger().get(name, {}).get("done", 0) >= 1, "the timer fires there")
+    assert nodes["n3"].call("dead.replay", DeadReplay(message_ids=[bad.message_id]))["count"] == 1
+    until(lambda: nodes["n2"].ledger()[name]["dead"] == 1, "it is dead again, there")
+    versions = nodes["n3"].call("agent.versions", Named(name))["items"]
+    assert [one["version"] for one in versions] == [1]
+
+
+@pytest.mark.usefixtures("back")
+def test_the_plan_says_what_then_happens(nodes: Nodes) -> None:
+    moving, staying = recorder(nodes, "planned", "n1", "n2"), recorder(nodes, "stays", "n2", "n1")
+    pinned = recorder(nodes, "pinned", "n1", node="n1")
+    plan = nodes["n3"].call("cluster.plan", Plan(without=["n1"]))
+    assert plan["after"] == ["n2", "n3"]
+    planned = {one["agent"]: (one["giver"], one["taker"], one.get("why")) for one in plan["moves"] if one["stateful"]}
+    assert planned[moving] == ("n1", "n2", None)
+    assert planned[pinned] == ("n1", None, "pinned")
+    assert staying not in planned
+    view = drained(nodes["n1"])
+    done = {one["agent"]: (one["giver"], one["taker"], one.get("why")) for one in view["moved"] + view["kept"]}
+    assert done == planned
+    assert home(nodes["n1"], pinned) == "n1"
+    refused = nodes["n3"].refusal("cluster.plan", Plan(without=["nobody"]))
+    assert refused.code is Code.NOT_FOUND

@@ -1,4 +1,4 @@
-"""Who is in, who is reached, who is the majority: never two of them, whatever is cut and in whichever order beats come."""
+"""Who is in, who is reached, who is the majority: never two of them, whatever is cut, in any order of beats."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_all_together_are_the_majority_and_in(count: int) -> None:
     assert {held.reachable for held in network.held.values()} == {frozenset(network.nodes)}
 
 
-@given(data=st.data(), count=st.integers(2, 7), seed=st.integers(0, 1_000))
-@settings(max_examples=60, deadline=None)
+@given(data=st.data(), count=st.integers(2, 5), seed=st.integers(0, 1_000))
+@settings(max_examples=25, deadline=None)
 def test_only_one_part_is_ever_the_majority(data: st.DataObject, count: int, seed: int) -> None:
     network = settled(count, seed)
     groups = data.draw(partitions(network.nodes))
@@ -63,9 +63,9 @@ def test_only_one_part_is_ever_the_majority(data: st.DataObject, count: int, see
 
 
 @given(data=st.data(), count=st.integers(3, 5), seed=st.integers(0, 1_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_majority_holds_another_majority_for_out(data: st.DataObject, count: int, seed: int) -> None:
-    """Of which two could decide about the same agent: at no moment, while it is cut this way and that, and they sleep."""
+    """Two of them could decide about one agent. At no moment, while it is cut this way and that, and some sleep."""
     network = Network(count, seed)
 
     def check() -> None:
@@ -89,8 +89,8 @@ def test_no_majority_holds_another_majority_for_out(data: st.DataObject, count: 
             network.wake(sleeper)
 
 
-@given(data=st.data(), count=st.integers(2, 6), seed=st.integers(0, 1_000))
-@settings(max_examples=40, deadline=None)
+@given(data=st.data(), count=st.integers(2, 5), seed=st.integers(0, 1_000))
+@settings(max_examples=20, deadline=None)
 def test_any_single_ways_cut_never_make_two_that_share_nobody(data: st.DataObject, count: int, seed: int) -> None:
     network = settled(count, seed)
     ways = [(one, other) for one in network.nodes for other in network.nodes if one != other]

@@ -1,15 +1,15 @@
-"""Three whole nodes on this host that are one cluster: `caxton serve`, with serf, mutual TLS, routers and executors.
+"""Three whole nodes that are one cluster, asked by the sockets of their routers.
 
-Owns their processes and directories. Must never touch a process that it did not start.
+Owns what tests of forwarding ask of them. Must never touch a process that it did not start.
 """
 
 from __future__ import annotations
 
-import base64
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +19,22 @@ from caxton.cluster.placement import first
 from caxton.protocol.agents import AgentConfig
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Deploy, Listing, Named, Nothing
-from support.authority import Authority
+from support.operated_cluster import OperatedCluster
 from support.router_client import RouterClient
 from support.router_modules import wasm
-from support.served_node import ServedNode, free_ports, until
+from support.served_node import ServedNode, until
 
 NAMES = ("n1", "n2", "n3")
 PATIENCE = 60.0
 
 
 class Member:
-    """One node of the cluster."""
+    """One node of the cluster, by the socket of its router."""
 
-    def __init__(self, name: str, authority: Authority, gossip: dict[str, int], key: str, **more: str) -> None:
-        pair = authority.issue(name, f"DNS:{name}", "DNS:localhost", "IP:127.0.0.1")
-        (rpc,) = free_ports(1)
+    def __init__(self, name: str, node: ServedNode) -> None:
         self.name = name
-        self.node = ServedNode(
-            CAXTON_NETWORKING__TLS_ENABLED="true",
-            CAXTON_NETWORKING__TLS_CERT_PATH=str(pair.certificate),
-            CAXTON_NETWORKING__TLS_KEY_PATH=str(pair.key),
-            CAXTON_NETWORKING__TLS_CA_PATH=str(authority.certificate),
-            CAXTON_COORDINATION__CLUSTER_ENABLED="true",
-            CAXTON_COORDINATION__NODE_ID=name,
-            CAXTON_COORDINATION__BIND_ADDR=f"127.0.0.1:{gossip[name]}",
-            CAXTON_COORDINATION__ADVERTISE_ADDR=f"127.0.0.1:{gossip[name]}",
-            CAXTON_COORDINATION__GOSSIP_RPC_ADDRESS=f"127.0.0.1:{rpc}",
-            CAXTON_COORDINATION__SEEDS=",".join(f"127.0.0.1:{port}" for port in gossip.values()),
-            CAXTON_COORDINATION__EXPECTED_NODES=str(len(gossip)),
-            CAXTON_COORDINATION__ENCRYPT_KEY=key,
-            CAXTON_COORDINATION__HEARTBEAT_INTERVAL="200ms",
-            CAXTON_COORDINATION__DETECTION_TIMEOUT="3s",
-            CAXTON_MESSAGING__LOW_DISK_BYTES="1MB",
-            **more,
-        )
-        self.node.environ["CAXTON_RUN_DIR"] = str(self.node.directory / "run")
+        self.node = node
+        node.environ["CAXTON_RUN_DIR"] = str(node.directory / "run")
         self._client: RouterClient | None = None
 
     @property
@@ -118,13 +99,11 @@ class Member:
 
 
 class Nodes:
-    """The cluster. With `more`: variables of every node."""
+    """The cluster. `variables`: of every node."""
 
-    def __init__(self, home: Path, **more: str) -> None:
-        self.authority = Authority(home)
-        gossip = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
-        key = base64.b64encode(os.urandom(32)).decode()
-        self.members = {name: Member(name, self.authority, gossip, key, **more) for name in NAMES}
+    def __init__(self, **variables: str) -> None:
+        self._cluster = OperatedCluster(len(NAMES), CAXTON_MESSAGING__LOW_DISK_BYTES="1MB", **variables)
+        self.members = {name: Member(name, self._cluster[name]) for name in NAMES}
 
     def __getitem__(self, name: str) -> Member:
         return self.members[name]
@@ -134,15 +113,15 @@ class Nodes:
 
     def start(self) -> Nodes:
         """All at once; returns when each sees all of them."""
-        for member in self:
-            member.node.launch()
+        for name in NAMES:
+            self._cluster.launch(name)
         self.whole()
         return self
 
     def whole(self) -> None:
         """Returns when every node serves, sees all others, and may change things."""
         for member in self:
-            until(lambda one=member: self._is_whole(one), f"{member.name} sees the whole cluster", PATIENCE)
+            until(partial(self._is_whole, member), f"{member.name} sees the whole cluster", PATIENCE)
 
     def _is_whole(self, member: Member) -> bool:
         try:
@@ -157,10 +136,7 @@ class Nodes:
         """Ends all of them."""
         for member in self:
             member.forget()
-            if member.node.process is not None and member.node.process.poll() is None:
-                member.node.process.terminate()
-        for member in self:
-            member.node.close()
+        self._cluster.close()
 
     def logs(self) -> str:
         """What they said last."""
@@ -177,7 +153,7 @@ class Nodes:
         """Returns when every node knows these agents and can ask them."""
         for member in self:
             for name in names:
-                until(lambda one=member, of=name: _shown(one, of), f"{member.name} knows {name}", PATIENCE)
+                until(partial(_shown, member, name), f"{member.name} knows {name}", PATIENCE)
 
 
 def named_for(node: str, base: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 
 from caxton.cluster.gossip.members import GossipMember, Standing
@@ -44,7 +45,7 @@ class Network:
         for node, machine in self.machines.items():
             machine.sighted({one: sighting(one) for one in self.nodes}, self.now)
             self._look(node)
-            self._at(self._random.uniform(0, INTERVAL), lambda node=node: self._tick(node))
+            self._at(self._random.uniform(0, INTERVAL), partial(self._tick, node))
 
     # ---- what befalls them -------------------------------------------------------------------------
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
+from caxton.cluster.placement import rank
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.messages import Delivery
-from caxton.protocol.operations import Invoke, Listing, Named, Nothing, Submit
+from caxton.protocol.operations import Drain, Invoke, Listing, Named, Nothing, Submit
 from support import router_agents as agents
 from support.desk_node import message
-from support.forwarding_nodes import NAMES, Member, Nodes, named_for, until
+from support.forwarding_nodes import NAMES, Member, Nodes, until
 from support.router_client import RouterClient
 
 KEEPS = {"instance": "persistent", "grants": {"kv": True, "send": ["*"]}}
@@ -28,10 +30,19 @@ def token(number: int) -> str:
     return _DIGITS[number // 62] + _DIGITS[number % 62]
 
 
-def recorder(nodes: Nodes, home: str, base: str) -> str:
-    """An agent that lives on `home` and keeps, in order, the token of every message that it handles; its name."""
-    name = named_for(home, base)
-    assert nodes.deploy(home, name, agents.recorder(agents.content_offset(name) + 1), **KEEPS) == home
+def ranked_for(base: str, *order: str) -> str:
+    """A name that these nodes take in this order."""
+    return next(name for n in range(10_000) if rank(name := f"{base}{n}", NAMES)[: len(order)] == list(order))
+
+
+def recorder(nodes: Nodes, base: str, *order: str, **config: Any) -> str:
+    """An agent that keeps, in order, the token of every message that it handles; its name.
+
+    It lives on the first of `order`, and goes to the next when it may not.
+    """
+    name = ranked_for(base, *order)
+    module = agents.recorder(agents.content_offset(name) + 1)
+    assert nodes.deploy("n3", name, module, **{**KEEPS, **config}) == order[0]
     return name
 
 
@@ -53,10 +64,14 @@ def home(member: Member, name: str) -> str | None:
     return None
 
 
+def _lives(member: Member, name: str, node: str) -> bool:
+    return home(member, name) == node
+
+
 def lives_on(nodes: Nodes, name: str, node: str) -> None:
     """Returns when every node says so."""
     for member in nodes:
-        until(lambda one=member: home(one, name) == node, f"{member.name} says that {name} lives on {node}", PATIENCE)
+        until(partial(_lives, member, name, node), f"{member.name} says that {name} lives on {node}", PATIENCE)
 
 
 def send(member: Member, name: str, *tokens: str, conversation_id: str = "talk") -> list[str]:
@@ -132,7 +147,7 @@ def settled(nodes: Nodes, name: str, senders: list[Sender]) -> list[str]:
 
 
 def balanced(nodes: Nodes, name: str) -> dict[str, Any]:
-    """The agent's accounts on all nodes balance, and nothing waits; accepted minus forwarded is how many there were."""
+    """The agent's accounts on all nodes balance, and nothing waits; their sums."""
 
     def accounts() -> list[dict[str, Any]]:
         return [row for member in nodes if (row := member.ledger().get(name)) is not None]
@@ -140,15 +155,11 @@ def balanced(nodes: Nodes, name: str) -> dict[str, Any]:
     until(lambda: all(row["pending"] + row["in_flight"] == 0 for row in accounts()), "nothing waits", PATIENCE)
     rows = accounts()
     assert all(row["imbalance"] == 0 for row in rows), rows
-    return {
-        key: sum(row[key] for row in rows) for key in ("accepted", "done", "forwarded", "dead", "expired", "cancelled")
-    }
+    return {key: sum(row[key] for row in rows) for key in ("accepted", "done", "forwarded", "dead", "expired")}
 
 
 def drained(member: Member) -> Any:
     """The node hands everything over; what it says of that."""
-    from caxton.protocol.operations import Drain
-
     return member.call("node.drain", Drain(20.0))
 
 

@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class OperatedCluster:
         for name in self.nodes:
             self.launch(name)
         for name in self.nodes:
-            until(lambda name=name: self.is_whole(name), f"{name} sees a whole cluster", 90)
+            until(partial(self.is_whole, name), f"{name} sees a whole cluster", 90)
         return self
 
     def launch(self, name: str) -> None:

@@ -686,6 +686,15 @@ PROOFS: dict[str, Proof] = {
     "coordination.local_state_path": local_state_path,
     "coordination.journal_mode": journal_mode,
     "coordination.synchronous": "store/test_schema.py::test_the_modes_are_those_that_were_asked_for",
+    "coordination.cluster_enabled": "cluster/test_gossip_verbs.py::test_a_node_that_is_alone_runs_no_serf",
+    "coordination.node_id": "cluster/test_gossip.py::test_each_member_is_described_by_its_tags",
+    "coordination.gossip_rpc_address": "cluster/test_gossip.py::test_each_member_is_described_by_its_tags",
+    "coordination.bind_addr": "cluster/test_gossip.py::test_each_member_is_described_by_its_tags",
+    "coordination.advertise_addr": "cluster/test_gossip_addresses.py::test_the_address_that_others_are_told",
+    "coordination.seeds": "cluster/test_gossip.py::test_a_lone_node_knocks_at_its_seeds_until_they_answer",
+    "coordination.gossip_interval": ("cluster/test_gossip_addresses.py::test_serf_gets_the_profile_of_the_intervals"),
+    "coordination.probe_interval": "cluster/test_gossip_addresses.py::test_serf_gets_the_profile_of_the_intervals",
+    "coordination.encrypt_key": "cluster/test_gossip.py::test_another_key_is_no_member",
     "messaging.max_message_size": max_message_size,
     "messaging.mailbox_size": mailbox_size,
     "messaging.queue_size": queue_size,
@@ -751,6 +760,10 @@ PROOFS: dict[str, Proof] = {
     "runtime.gc_interval": gc_interval,
     "runtime.memory_pressure_threshold": memory_pressure_threshold,
     "runtime.agent_memory_reclaim": agent_memory_reclaim,
+    "coordination.on_owner_loss": (
+        "cluster/test_homes_lost.py::"
+        "test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_what_it_has"
+    ),
     "backup.directory": "backup/test_nodes.py::test_the_drill_proves_it_and_touches_nothing",
     "backup.state_retention_days": "backup/test_retention.py::test_a_backup_applies_it",
     "backup.config_retention_days": "backup/test_configuration_backup.py::test_old_ones_go",
@@ -762,10 +775,8 @@ LATER = {
     *(
         f"coordination.{name}"
         for name in (
-            "cluster_enabled", "node_id", "gossip_rpc_address", "bind_addr", "advertise_addr", "seeds",
-            "gossip_interval", "probe_interval",
-            "encrypt_key", "expected_nodes", "detection_timeout", "heartbeat_interval", "outbox_size",
-            "on_owner_loss", "partition_mode",
+            "expected_nodes", "detection_timeout", "heartbeat_interval", "outbox_size",
+            "partition_mode",
         )
     ),
     *(

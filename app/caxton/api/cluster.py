@@ -12,8 +12,9 @@ from caxton.api import body
 from caxton.api.answers import MemberPage, ReportPage
 from caxton.api.gateway import ask, gateway
 from caxton.api.operation import Operation, answer, operation, query
-from caxton.api.queries import NoQuery
+from caxton.api.queries import NoQuery, PlanQuery
 from caxton.protocol.cluster import ClusterView, NodeDrain
+from caxton.protocol.cluster_moves import Plan, PlanView
 from caxton.protocol.errors import Code
 from caxton.protocol.jsontext import decode
 from caxton.protocol.operations import Named, Nothing
@@ -41,6 +42,14 @@ def nodes() -> Response:
     return answer(ask("cluster.nodes", Nothing()))
 
 
+@blueprint.get("/cluster/plan")
+@operation(Operation("Say which agents would move", {200: PlanView}, query=PlanQuery, errors=(Code.NOT_FOUND,)))
+def plan() -> Response:
+    """If the nodes of `without` took no more work and those of `added` did; nothing moves."""
+    asked = query(PlanQuery)
+    return answer(ask("cluster.plan", Plan(_nodes(asked.without), _nodes(asked.added))))
+
+
 @blueprint.get("/cluster/reports")
 @operation(Operation("List what cuts between nodes meant", {200: ReportPage}, query=NoQuery))
 def reports() -> Response:
@@ -64,3 +73,7 @@ def undrain(node_id: str) -> Response:
     """It takes work again. Any node passes this on."""
     query(NoQuery)
     return answer(ask("cluster.undrain", Named(node_id[:_MAX_NODE])))
+
+
+def _nodes(text: str | None) -> list[str]:
+    return [name for part in (text or "").split(",") if (name := part.strip())]

@@ -36,6 +36,8 @@ _invoke_decoder = msgspec.json.Decoder(InvokeBody)
 _items_decoder = msgspec.json.Decoder(list[ItemView])
 _encode = msgspec.json.encode
 _REPLY_PREFIX: Final = b'{"reply":'
+_NAMES_ITS_ID: Final = b'"message_id"'
+"""What is in every message whose sender chose its id."""
 _INVOKE: Final = permissions.PERMISSION_OF[permissions.INVOKE]
 _SUBMIT: Final = permissions.PERMISSION_OF[permissions.SUBMIT]
 JsonAnswer = tuple[int, bytes, str | None]
@@ -153,7 +155,8 @@ def _accept(here: Gateway, environ: dict[str, Any], caller: Caller, texts: list[
             refused[index] = ItemView(error=error.body())
     result = b"[]"
     if messages:
-        result = here.router.call("submit", Submit(messages), timeout=here.timeout, caller=caller)
+        fresh = key is None and not any(_NAMES_ITS_ID in text for text in texts)
+        result = here.router.call("submit", Submit(messages, fresh), timeout=here.timeout, caller=caller)
     if not refused and b'"error"' not in result:
         return Accepted(result, None)
     return _merge(len(texts), refused, _items_decoder.decode(result))

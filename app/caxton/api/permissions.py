@@ -51,6 +51,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /namespaces/<name>
         GET /cluster
         GET /cluster/nodes
+        GET /cluster/plan
         GET /cluster/reports
     """,
     Permission.SEND: """

@@ -105,3 +105,10 @@ class LedgerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Parameters of GET /ledger."""
 
     cluster: bool = False
+
+
+class PlanQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of GET /cluster/plan: names of nodes, with commas between them."""
+
+    without: Filter | None = None
+    added: Filter | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from caxton.cli.render import cell, emit_json, emit_one, emit_page
+from caxton.cli.render import cell, emit_json, emit_one, emit_page, note
 from caxton.cli.state import State
 
 MEMBERS: Final = {
@@ -24,6 +24,15 @@ MEMBERS: Final = {
     "SOFTWARE": "software",
     "LINK": "link_version",
     "ADDRESS": "address",
+}
+MOVES: Final = {
+    "AGENT": "agent",
+    "FROM": "giver",
+    "TO": "taker",
+    "STATE": "stateful",
+    "WAITING": "waiting",
+    "IN FLIGHT": "in_flight",
+    "STAYS": "why",
 }
 REPORTS: Final = {
     "NODE": "node",
@@ -50,6 +59,21 @@ def show_status(state: State, view: dict[str, Any]) -> None:
     for items, columns in ((view["outbox"], _OUTBOX), (view["handovers"], _HANDOVERS)):
         if items:
             emit_page(state, {"items": items}, columns)
+
+
+def show_drained(state: State, answer: dict[str, Any], whose: str = "") -> None:
+    """What a drain came to in the cluster: homes that moved, those that did not and why, mail that still waits."""
+    moves = [{"stateful": True, **move} for move in (*answer["moved"], *answer["kept"])]
+    if moves:
+        emit_page(state, {"items": moves}, MOVES)
+    words = [f"{whose}drained" if answer["drained"] else f"{whose}somebody undrained the node meanwhile"]
+    for count, what in (
+        (len(answer["running"]), "executions did not end in time and went back to their mailboxes"),
+        (len(answer["kept"]), "agents stay and are not served while the node is away"),
+        (answer["outbox"], "messages still wait here for other nodes"),
+    ):
+        words += [f"{count} {what}"] if count else []
+    note(state, "; ".join(words))
 
 
 def show_members(state: State, page: dict[str, Any]) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import click
 
+from caxton.cli.adopt_verb import adopt
 from caxton.cli.client import TIMEOUT_SECONDS, connect, segment
-from caxton.cli.cluster_show import REPORTS, show_members, show_status
+from caxton.cli.cluster_show import REPORTS, show_drained, show_members, show_status
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.local import ask_router
 from caxton.cli.render import emit_json, emit_page, note
@@ -84,9 +85,8 @@ def drain(state: State, node: str, wait: float) -> int:
     if state.as_json:
         emit_json(answer)
     else:
-        count = len(answer["running"])
-        note(state, f"{node}: drained" + (f"; {count} executions went back to their mailboxes" if count else ""))
-    return EXIT_FAILED if answer["running"] or not answer["drained"] else 0
+        show_drained(state, answer, f"{node}: ")
+    return EXIT_FAILED if answer["running"] or answer["kept"] or not answer["drained"] else 0
 
 
 @cluster.command()
@@ -120,6 +120,9 @@ def forget(state: State, node: str, wait: float) -> None:
                 raise
             time.sleep(POLL_SECONDS)
     note(state, f"{node}: forgotten, until it comes back")
+
+
+cluster.add_command(adopt)
 
 
 @cluster.command()

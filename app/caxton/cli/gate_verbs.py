@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from caxton.cli.cluster_show import show_drained
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.local import TIMEOUT_SECONDS, ask_router
 from caxton.cli.render import emit_json, emit_rows, note
@@ -26,7 +27,8 @@ COLUMNS = {"AGENT": "agent", "MESSAGE": "message_id", "STARTED": "started_at", "
 def drain(state: State, wait: float) -> int:
     """Take no new work, also after a restart, until `caxton undrain`; /ready answers 503 from now on.
 
-    Prints what still ran after the wait and went back to its mailbox, and exits with 1 then.
+    In a cluster, agents with durable state move to other nodes. Exits with 1 if something still ran after the wait,
+    which went back to its mailbox, or if an agent could not move.
     """
     answer = ask_router(state, "node.drain", Drain(wait), timeout=wait + TIMEOUT_SECONDS)
     running = answer["running"]
@@ -34,13 +36,9 @@ def drain(state: State, wait: float) -> int:
         emit_json(answer)
     elif running:
         emit_rows(state, running, COLUMNS)
-    if not answer["drained"]:
-        note(state, "somebody undrained the node meanwhile")
-    elif running:
-        note(state, f"drained; {len(running)} executions did not end in time and went back to their mailboxes")
-    else:
-        note(state, "drained; nothing runs")
-    return EXIT_FAILED if running or not answer["drained"] else 0
+    if not state.as_json:
+        show_drained(state, answer)
+    return EXIT_FAILED if running or answer["kept"] or not answer["drained"] else 0
 
 
 @click.command()

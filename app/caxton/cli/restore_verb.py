@@ -45,7 +45,7 @@ def restore(state: State, file: str, paused: bool, yes: bool, directory: Path | 
     where = (directory or Path(config.backup.directory)).absolute()
     source = find(where, file, "state")
     if not yes:
-        _ask(f"Replace the state in {config.paths.data} by {source}?")
+        confirm(f"Replace the state in {config.paths.data} by {source}?")
     os.umask(0o027)
     done = restore(config, source, paused=paused)
     result = msgspec.to_builtins(done)
@@ -61,7 +61,8 @@ def restore(state: State, file: str, paused: bool, yes: bool, directory: Path | 
         note(state, "start the node, look at it, then: caxton resume")
 
 
-def _ask(question: str) -> None:
+def confirm(question: str) -> None:
+    """Goes on if the person at the terminal says yes."""
     if not sys.stdin.isatty():
         raise click.UsageError("nobody is here to be asked: give --yes")
     click.confirm(question, abort=True)

@@ -32,6 +32,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "ledger": ("caxton.cli.ledger_verb:ledger", "Account for every message"),
     "gossip": ("caxton.cli.gossip_verbs:gossip", "serf, which tells the nodes of a cluster who is alive"),
     "cluster": ("caxton.cli.cluster_verbs:cluster", "See the cluster; take nodes out and back"),
+    "plan": ("caxton.cli.plan_verbs:plan", "Which agents would move, before members change"),
     "db": ("caxton.cli.database_verbs:db", "The node's database: status, upgrade"),
     "backup": ("caxton.cli.backup_verbs:backup", "Back the node up, verify, prove that it restores"),
     "restore": ("caxton.cli.restore_verb:restore", "Put a backup in the place of the node's state"),

@@ -1,7 +1,7 @@
 """What of an outbox is sent next: messages for agents that live elsewhere, in order, in batches, paced.
 
-Owns the order, the windows and the pauses between attempts. Pure: it reads no clock and sends nothing, so that the
-simulation runs it as it is.
+Owns the order, the windows and the pauses between attempts. Must never read a clock or send anything: the simulation
+runs it as it is.
 
 For one receiver and one node there is at most one batch under way. An agent without durable state has several nodes:
 a conversation of which something is under way waits for that, should its owner be another node meanwhile; so the

@@ -8,11 +8,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from typing import Final
 
 from caxton.config.certificates import names_of, readable
 from caxton.config.kinds import split_address
 from caxton.config.problems import Problem, invalid, quoted
 from caxton.config.sections import NODE_ID, Config
+from caxton.config.units import format_duration
+
+_BEATS: Final = 4
+"""So many heartbeats may be missing until a node is."""
 
 
 def check_cluster(config: Config) -> list[Problem]:
@@ -28,6 +33,10 @@ def check_cluster(config: Config) -> list[Problem]:
     if not is_loopback(own.gossip_rpc_address):
         found = "a loopback address such as 127.0.0.1:7373"
         problems.append(Problem("coordination.gossip_rpc_address", own.gossip_rpc_address, found))
+    if own.detection_timeout < _BEATS * own.heartbeat_interval:
+        found = format_duration(own.detection_timeout)
+        expected = f"at least {_BEATS} times heartbeat_interval ({format_duration(own.heartbeat_interval)})"
+        problems.append(Problem("coordination.detection_timeout", found, expected))
     name = node_name(config)
     if own.node_id is None and re.fullmatch(NODE_ID, name, re.ASCII) is None:
         found = f"nothing, and the host is called {quoted(name)}"

@@ -106,7 +106,7 @@ class Coordination:
     bind_addr: str = address("0.0.0.0:7946")
     gossip_rpc_address: str = address("127.0.0.1:7373")
     advertise_addr: str = text("auto", rf"auto|{_HOST_PORT}|[0-9A-Za-z_.:-]{{1,253}}", '"auto" or an address')
-    seeds: tuple[str, ...] = words((), _HOST_PORT, 'an address "host:port"')
+    seeds: tuple[str, ...] = words((), _HOST_PORT, 'an address "host:port"', reload=True)
     gossip_interval: float = duration("200ms", "1ms", "1m")
     probe_interval: float = duration("1s", "10ms", "5m")
     encrypt_key: str | None = optional_text(

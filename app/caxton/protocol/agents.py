@@ -175,6 +175,12 @@ class SelfTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expect: Any = msgspec.UNSET
 
 
+OnOwnerLoss = Annotated[str, Meta(pattern="^(wait|restart)$")]
+"""What becomes of an agent with durable state when its home is out."""
+PartitionMode = Annotated[str, Meta(pattern="^(continue|stop)$")]
+"""What an agent without durable state does on the smaller side of a cut."""
+
+
 class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A deployment without its module: the `config` part of `POST /agents`."""
 
@@ -201,6 +207,9 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: str | None = None
     self_test: SelfTest | None = None
     schedules: Annotated[list[Schedule], Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    on_owner_loss: OnOwnerLoss | msgspec.UnsetType = msgspec.UNSET
+    partition_mode: PartitionMode | msgspec.UnsetType = msgspec.UNSET
+    """These two: not given, as `[coordination]` says."""
 
 
 class ModuleInfo(msgspec.Struct, frozen=True):

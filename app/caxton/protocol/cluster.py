@@ -70,14 +70,13 @@ class RegistryView(msgspec.Struct, frozen=True):
 
 
 class HandoverView(msgspec.Struct, frozen=True):
-    """An agent that is being moved. `giver` and `taker` are nodes; `step` as in app/docs/cluster.md."""
+    """An agent that is being moved. `giver` and `taker` are nodes; `step`: how far (`protocol.handover.Step`)."""
 
     agent: str
     giver: str
     taker: str
     step: str
     since: str
-    messages: int = 0
 
 
 class ProblemView(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -148,9 +148,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submit(msgspec.Struct, frozen=True, gc=False):
-    """Accept messages; each item is answered on its own, in order. Durable when the answer arrives."""
+    """Accept messages; each item is answered on its own, in order. Durable when the answer arrives.
+
+    `fresh`: the API made up all ids, so nobody can send one of these again.
+    """
 
     messages: list[Message]
+    fresh: bool = False
 
 
 class Invoke(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,8 @@ from caxton.protocol.agents import (
     Grants,
     Instance,
     Limits,
+    OnOwnerLoss,
+    PartitionMode,
     Profile,
     Retry,
     Schedule,
@@ -103,6 +105,8 @@ class ConfigChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     node: str | UnsetType | None = UNSET
     self_test: SelfTest | UnsetType | None = UNSET
     schedules: Annotated[list[Schedule], Meta(max_length=100)] | UnsetType = UNSET
+    on_owner_loss: OnOwnerLoss | UnsetType = UNSET
+    partition_mode: PartitionMode | UnsetType = UNSET
 
     def applied_to(self, config: AgentConfig) -> AgentConfig:
         """The configuration with these changes."""

@@ -44,7 +44,7 @@ class Moving:
         return box is not None and box.held
 
     def pass_on_callers(self, agent: Agent) -> None:
-        """What callers wait for and is not on disk becomes durable, in the outbox: it will be answered from elsewhere.
+        """What callers wait for and is not on disk becomes durable, in the outbox: it is answered from elsewhere.
 
         The agent's record says already that it does not live here.
         """

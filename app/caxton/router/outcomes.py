@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import Message, Outcome, Performative, State
 from caxton.protocol.names import TASK_PREFIX, TASKS, TOPIC_PREFIX
@@ -235,13 +237,8 @@ class Outcomes:
 
     def _send_addressed(self, message: Message, everyone: bool) -> None:
         try:
-            if message.receiver == TASKS:
-                self.tasks.receive(message)
-                return
-            if message.receiver.startswith(TASK_PREFIX):  # of another node
-                if message.protocol is not None:
-                    self._talks.admit(message)
-                self._intake.enter(self._intake.destination(message), message, DURABLE)
+            if message.receiver.startswith(TASK_PREFIX):
+                self._send_to_tasks(message)
                 return
             if everyone or message.receiver.startswith(TOPIC_PREFIX):
                 found = self.addressing.publish(message).deliveries
@@ -255,6 +252,17 @@ class Outcomes:
         self.send(chosen)
         if chosen.message_id in self._intake.live:
             self.addressing.capabilities.keep(message, chosen)
+
+    def _send_to_tasks(self, message: Message) -> None:
+        """To the node that calls for proposals: this one, or the one that the conversation is with."""
+        there = message.receiver if message.receiver != TASKS else self._talks.task_elsewhere(message)
+        if there is None:
+            self.tasks.receive(message)
+            return
+        message = msgspec.structs.replace(message, receiver=there)
+        if message.protocol is not None:
+            self._talks.admit(message)
+        self._intake.enter(self._intake.destination(message), message, DURABLE)
 
     def deliver(self, message: Message) -> None:
         """What the node itself says: no protocol can refuse it. One that cannot be delivered is reported."""

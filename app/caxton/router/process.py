@@ -122,6 +122,8 @@ async def _drain(desk: Desk) -> None:
         await asyncio.wait_for(desk.core.stop(), STOP_SECONDS)
     except TimeoutError:
         log.warning("executions still ran after %d s; they run again at the next start", STOP_SECONDS)
+    if desk.cluster is not None:  # until now guests have got what they asked of agents elsewhere
+        desk.cluster.outboxes.stop()
     desk.events.close()
 
 

@@ -32,7 +32,8 @@ def reload(desk: Desk, load: Callable[[], Config]) -> None:
     desk.core.reconfigure(config)
     if "observability.log_level" in applied:
         set_level(config.observability.log_level)
-    if desk.cluster is not None and "coordination.expected_nodes" in applied:
+    if desk.cluster is not None:
+        desk.cluster.gossip.reconfigure(config.coordination)
         desk.cluster.beats.expect(config.coordination.expected_nodes)
         desk.cluster.pulling.expect(config.coordination.expected_nodes)
     log.warning("configuration reloaded; changed: %s", ", ".join(applied) or "nothing")

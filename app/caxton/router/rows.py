@@ -14,19 +14,21 @@ from caxton.router.agents import Agent
 from caxton.store import AgentRow, SnapshotInfo
 
 _RETRY: Final = Retry()
+_BESIDE: Final = ("schedules", "on_owner_loss", "partition_mode")
 
 
 def _readable(config: AgentConfig) -> AgentConfig:
-    """Without what a release before schema 5 would refuse in a configuration: that is kept beside it."""
+    """Without what an older release would refuse in a configuration: that is kept beside it."""
     retry = msgspec.structs.replace(config.retry, jitter=_RETRY.jitter, on_dead=_RETRY.on_dead)
-    return msgspec.structs.replace(config, retry=retry, schedules=msgspec.UNSET)
+    unset = dict.fromkeys(_BESIDE, msgspec.UNSET)
+    return msgspec.structs.replace(config, retry=retry, **unset)
 
 
 def whole_config(row: AgentRow) -> AgentConfig:
     """The inverse of `_readable`."""
     if row.retry is None:
         return row.config
-    return msgspec.structs.replace(row.config, retry=row.retry, schedules=row.schedules)
+    return msgspec.structs.replace(row.config, retry=row.retry, **{name: getattr(row, name) for name in _BESIDE})
 
 
 def agent_row(agent: Agent) -> AgentRow:
@@ -52,6 +54,8 @@ def agent_row(agent: Agent) -> AgentRow:
         quarantine=agent.quarantine,
         retry=agent.config.retry,
         schedules=agent.config.schedules,
+        on_owner_loss=agent.config.on_owner_loss,
+        partition_mode=agent.config.partition_mode,
         signature=agent.signature,
         signed_by=agent.signed_by,
     )

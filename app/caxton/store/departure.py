@@ -51,7 +51,10 @@ TABLES: Final[dict[str, Travelling]] = {
     "log_line": Travelling(("agent", "at", "stream", "text", "message_id"), "seq"),
     "message": Travelling(COLUMNS[1:], "seq", "receiver = ?1 AND state = 'dead'"),
 }  # fmt: skip
-"""A snapshot's head comes behind its memory: until it is there, there is none. Of `message`: dead letters, which can be replayed only where the agent is. What is pending goes by the outbox."""
+"""A snapshot's head comes behind its memory: until it is there, there is none.
+
+Of `message`: dead letters, which can be replayed only where the agent is. What is pending goes by the outbox.
+"""
 PENDING: Final = "pending"
 ARCHIVED: Final = TABLES | {PENDING: Travelling(COLUMNS[1:], "seq", "receiver = ?1 AND state = 'pending'", "message")}
 """With what waits for the agent, where no outbox brings that."""

@@ -98,7 +98,9 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     quarantine: Quarantine | None = None
     retry: Retry | None = None
     schedules: list[Schedule] | msgspec.UnsetType = msgspec.UNSET
-    """These two complete `config`, which older releases read."""
+    on_owner_loss: str | msgspec.UnsetType = msgspec.UNSET
+    partition_mode: str | msgspec.UnsetType = msgspec.UNSET
+    """These four complete `config`, which older releases read."""
     signature: str | None = None
     signed_by: str | None = None
 

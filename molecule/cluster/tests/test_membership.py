@@ -127,9 +127,11 @@ def count_before() -> int:
 
 
 def test_a_node_where_messages_wait_stays(backups: Path) -> None:
-    said(GOING, "runuser", "-u", "caxton", "--", "caxton", "pause")
+    """An agent that is pinned there cannot move; what waits for it would be lost to sight."""
     client = site.directly(NODES[GOING], bearer=token())
-    assert client.post("/api/v1/messages", {"performative": "inform", "receiver": "tally"}).status == 202
+    client.deploy("pinned", TALLY, node=GOING)
+    said(GOING, "runuser", "-u", "caxton", "--", "caxton", "pause")
+    assert client.post("/api/v1/messages", {"performative": "inform", "receiver": "pinned"}).status == 202
     done = site.playbook("remove_node", check=False, caxton_remove_node=GOING, caxton_backup_fetch_directory=backups)
     assert done.returncode != 0
     assert last_task(done.stdout) == "leave | Refuse to remove a node where messages wait"
@@ -137,6 +139,7 @@ def test_a_node_where_messages_wait_stays(backups: Path) -> None:
     assert sent_to() == {"haproxy": OTHERS, "nginx": OTHERS}
     said(GOING, "runuser", "-u", "caxton", "--", "caxton", "resume")
     site.playbook("undrain", "--limit", GOING)
+    assert client.ask("DELETE", "/api/v1/agents/pinned").status == 200
     assert sent_to() == {"haproxy": set(NODES), "nginx": set(NODES)}
 
 

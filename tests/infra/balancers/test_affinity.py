@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import yaml
 
-from support.balancers import Balancer, balancing
+from caxton.api.permissions import PERMISSION_OF
+from support.balancers import ROLE, Balancer, balancing
 from support.stubs import Stub
 
 AGENTS = [f"agent-{number}" for number in range(60)]
@@ -83,6 +85,24 @@ def test_uri_takes_an_encoded_name_for_the_same_agent(by_uri: Balancer) -> None:
         for agent in AGENTS[:10]:
             plain, encoded = f"/api/v1/agents/{agent}/invoke", f"/api/v1/agents/%61{agent[1:]}/invoke"
             assert served(client, plain) == served(client, encoded)
+
+
+def test_uri_keeps_agents_of_one_namespace_apart(by_uri: Balancer) -> None:
+    with by_uri.client() as client:
+        found = {}
+        for agent in AGENTS[:30]:
+            base = f"/api/v1/agents/team/{agent}"
+            asked = {served(client, base + rest) for rest in ("", "?a=b", "/logs?limit=3", "/state")}
+            asked.add(served(client, base + "/invoke", "POST"))
+            assert len(asked) == 1, agent
+            found[agent] = asked.pop()
+    assert set(found.values()) == set(by_uri.nodes)
+
+
+def test_every_route_of_an_agent_is_known_to_the_balancers() -> None:
+    known = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__caxton_lb_agent_routes"]
+    routes = {rule.partition("<agent:name>/")[2] for _, rule in PERMISSION_OF if "/agents/<agent:name>/" in rule}
+    assert sorted(routes) == known
 
 
 def test_uri_spreads_agents_over_all_nodes(by_uri: Balancer) -> None:

@@ -118,6 +118,13 @@ def test_changes_that_came_from_the_registry_make_no_records() -> None:
     assert noted(make(), registry=[], api_keys=[KEY], namespaces=[NamespaceRow("team", Quota(agents=1))]) == []
 
 
+def test_rows_that_came_with_their_record_are_no_decision_later_either() -> None:
+    records = make()
+    said = records.unpublished({"agents": [row(version=2)]})
+    assert noted(records, registry=said, agents=[row(version=2)]) == said
+    assert noted(records, agents=[row(version=2, isolated=True)]) == []
+
+
 def test_a_failed_deployment_of_a_name_that_is_elsewhere_removes_nothing() -> None:
     records = make()
     body = agent_records.encode(agent_records.record_of(row(), "n2", None))

@@ -89,7 +89,14 @@ def test_the_ledger_of_all_nodes_adds_up(cluster: OperatedCluster) -> None:
 
 
 def test_any_node_drains_any_other(cluster: OperatedCluster) -> None:
+    lives = homes(cluster.view("n1"))["n2"]
+    plan = cluster["n3"].json("plan", "drain", "n2")
+    assert [move["giver"] for move in plan["moves"]] == ["n2"] * lives
+    assert len(cluster["n3"].json("plan", "drain", "n2", "--here")["moves"]) == lives
+    assert all(move["taker"] == "n4" for move in cluster["n3"].json("plan", "add", "n4")["moves"])
+    assert cluster["n3"].cli("plan", "remove", "nowhere").returncode == 1
     assert cluster["n1"].cli("cluster", "drain", "n2", "--wait", "20s").returncode == 0
+    assert homes(cluster.view("n2"))["n2"] == 0
     try:
         until(lambda: not cluster.is_whole("n3"), "n3 hears of it")
         assert "draining n2" in cluster["n3"].cli("cluster", "status").stdout
@@ -130,7 +137,16 @@ def test_a_node_that_hangs_is_named_missed_in_the_ledger_and_reported(cluster: O
 def test_fewer_are_expected_and_a_node_that_is_gone_is_forgotten(cluster: OperatedCluster) -> None:
     """What remove_node.yml does with a machine that is gone."""
     assert cluster["n1"].cli("cluster", "forget", "n3").returncode == 1  # it is there
+    agents = [move["agent"] for move in cluster["n1"].json("plan", "remove", "n3")["moves"]]
     cluster.signal("n3", signal.SIGKILL)
+    lost = agents[0]
+    until(lambda: not cluster.is_whole("n1", "--about", "n3"), "n1 misses n3")
+    assert cluster["n1"].cli("cluster", "adopt", lost).returncode == 2  # from what?
+    assert cluster["n1"].cli("cluster", "adopt", lost, "--clean", "--yes").returncode == 0
+    with cluster.client("n2") as client:
+        until(
+            lambda: client.post(f"/agents/{lost}/invoke", json={"content": 1}).status_code == 200, f"{lost} answers"
+        )
     for name in ("n1", "n2"):
         cluster.expect(name, 2)
     assert cluster["n1"].cli("cluster", "forget", "n3", "--wait", "40s").returncode == 0

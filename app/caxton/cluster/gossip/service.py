@@ -19,7 +19,7 @@ from caxton.cluster.gossip import rpc
 from caxton.cluster.gossip.addresses import other_seeds
 from caxton.cluster.gossip.members import MAX_DIGEST, GossipMember, Tags, member
 from caxton.cluster.gossip.rendering import own_tags, read_token
-from caxton.config import Config, node_name
+from caxton.config import Config, Coordination, node_name
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import NodeState
 
@@ -50,6 +50,11 @@ class Gossip:
         self._answers_since: float | None = None
         self._lost_at: float | None = None
         self._told: str | None = None
+
+    def reconfigure(self, own: Coordination) -> None:
+        """Other seeds and another number of nodes hold from now on; everything else as when it began."""
+        now = replace(self._config.coordination, seeds=own.seeds, expected_nodes=own.expected_nodes)
+        self._config = replace(self._config, coordination=now)
 
     def members(self) -> Mapping[str, GossipMember]:
         """By node id, this node included; read-only, a new one whenever something changed."""

@@ -81,7 +81,7 @@ async def _submit(args: Submit, reach: Reach, go: Go) -> Any:
     """Each message on its own: those out of reach are refused, the others go their way."""
     answers: list[ItemView | None] = [_refused(message, reach) for message in args.messages]
     mine = [_own(one, reach) for one, refused in zip(args.messages, answers, strict=True) if refused is None]
-    rest = iter(await go(Submit(mine)) if mine else [])
+    rest = iter(await go(Submit(mine, args.fresh)) if mine else [])
     return [refused or next(rest) for refused in answers]
 
 

@@ -1,5 +1,4 @@
-"""An agent whose home is gone lives here from now on: by an operator's word, from a backup, an archive, or clean; or by
-the agent's own policy (`on_owner_loss = "restart"`), always clean.
+"""An agent whose home is gone lives here from now on: from a backup, an archive, or clean.
 
 Owns these steps. Must never take one whose home can be reached, nor run it before a majority knows: a home that comes
 back asks them before it runs anything.
@@ -16,11 +15,13 @@ from typing import Final
 import msgspec
 
 from caxton.cluster.handover import ADOPTION, next_attempt
+from caxton.protocol.agents import AgentStatus
 from caxton.protocol.cluster_moves import Adopt, Adopted
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.handover import HandoverAnswer, HandoverKnown, HandoverPage, HandoverRow, Side, Step, Verdict
 from caxton.protocol.peers import AgentRecord, Record
 from caxton.router.agents import Agent
+from caxton.router.cluster.agent_records import STOPPED
 from caxton.router.cluster.archive import SUFFIX, pages, read_archive
 from caxton.router.cluster.handover_in import Arriving
 from caxton.router.cluster.homes import Homes, now
@@ -59,8 +60,9 @@ class Adopting:
         source = await self._read(args, record)
         async with self._desk.lock(args.agent):
             record = self._require(args.agent)
-            row = await self._received(record, source)
-            await self._tell_majority(await self._commit(row))
+            with self._homes.undecided(args.agent):
+                row = await self._received(record, source)
+                await self._tell_majority(await self._commit(row))
             await self._arriving.take_up(row)
         self._homes.counts["adopted"] += 1
         self._homes.told("agent.adopted", args.agent, giver=record.home, epoch=row.epoch, reason=reason)
@@ -126,6 +128,7 @@ class Adopting:
             at=now(),
         )
         agent = await self._prepared(record)
+        agent.status = AgentStatus.STOPPED if record.status == STOPPED else AgentStatus.RUNNING
         if source.row is not None:
             agent.incarnation, agent.next_timer_id = source.row.incarnation, source.row.next_timer_id
             agent.quarantine = source.row.quarantine

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from caxton.protocol.access import Caller
-from caxton.protocol.errors import CaxtonError
+from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import State
 from caxton.protocol.operations import Affected
 from caxton.protocol.peers import Forward
@@ -154,9 +154,10 @@ class Forwarding:
         asking = [asked.here(), *(elsewhere(node) for node in self.places.others())]
         answers = await asyncio.gather(*asking, return_exceptions=True)
         counted = [one for one in answers if isinstance(one, Affected)]
-        for one in answers:
-            if isinstance(one, BaseException) and not (counted and _is_elsewhere(one, asked.route)):
-                raise one
+        failed = [one for one in answers if isinstance(one, BaseException)]
+        failed.sort(key=lambda one: _is_elsewhere(one, asked.route))  # what another node may know is said last
+        if failed and not (counted and _is_elsewhere(failed[0], asked.route)):
+            raise failed[0]
         return Affected(sum(one.count for one in counted))
 
     async def _pass_on(self, node: str, asked: _Asked) -> msgspec.Raw:
@@ -249,7 +250,10 @@ def _undecided(name: str, node: str | None, why: str) -> CaxtonError:
 
 
 def _is_elsewhere(error: BaseException, route: Route) -> bool:
-    return isinstance(error, CaxtonError) and (error.code in route.unknown or places.is_unreachable(error))
+    """A drained node has given away what it had, so that the others count for it too."""
+    return isinstance(error, CaxtonError) and (
+        error.code in route.unknown or error.code is Code.DRAINING or places.is_unreachable(error)
+    )
 
 
 class _State(msgspec.Struct):

@@ -6,6 +6,7 @@ Owns their wiring. Must never be called on a node that is alone.
 from __future__ import annotations
 
 from caxton.router.cluster.arrivals import Arrivals
+from caxton.router.cluster.bodies import AGENT
 from caxton.router.cluster.forwarding import Forwarding
 from caxton.router.cluster.forwarding_messages import Passing
 from caxton.router.cluster.homes_assembly import settle_homes
@@ -43,7 +44,7 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
 
     cluster.changed = changed
     cluster.beats.watch(lambda _before, _after: changed())
-    cluster.records.watch(lambda _records: changed())
+    cluster.records.watch(lambda records: changed() if any(one.kind == AGENT for one in records) else None)
 
 
 def recover(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -25,8 +25,10 @@ from caxton.router.cluster.waits import Waits
 from caxton.router.intake import Intake
 from caxton.router.talks.capabilities import Capabilities
 
+Begun = TypeVar("Begun")
 Here = Callable[[Any], Awaitable[Any]]
 _items: Final = msgspec.json.Decoder(list[ItemView]).decode
+_OUTBOX: Final = ""
 _GOING: Final = frozenset({Code.DRAINING})
 """The node takes nothing any more: what is for it waits until it is back, or its agents are elsewhere."""
 
@@ -49,9 +51,13 @@ class Passing:
         self._ask = ask
         self.waits = Waits()
 
-    def leaves(self, message: Message) -> bool:
-        """Whether somebody has to look where the message goes; False: this node handles it itself."""
-        return ":" in message.receiver or self._outboxes.takes(message)
+    def begin(self, args: Invoke, begin: Callable[[], Begun]) -> Begun | None:
+        """`begin()`, where this node handles the message itself; None: somebody has to look where it goes."""
+        message = args.message
+        if ":" in message.receiver or self._outboxes.takes(message, fresh=_is_fresh(message, not args.idempotent)):
+            return None
+        with self._outboxes.kept_here([message.message_id]):
+            return begin()
 
     async def answer(self, op: str, args: Any, caller: Caller, here: Here) -> Any:
         """The answer to `submit` or `invoke`."""
@@ -97,20 +103,33 @@ class Passing:
         """Grouped by node, in order; each group on its own way, all at the same time."""
         groups: dict[str, list[int]] = {}
         for index, message in enumerate(args.messages):
-            groups.setdefault(self._direct(message) or "", []).append(index)
-        if groups.keys() <= {""}:
-            found: list[ItemView] = await here(args)
-            return found
+            groups.setdefault(self._way(message, args.fresh), []).append(index)
         answers: list[ItemView | None] = [None] * len(args.messages)
 
         async def one(node: str, indexes: list[int]) -> None:
             messages = [args.messages[index] for index in indexes]
-            items = await (self._through(node, messages, caller, here) if node else here(Submit(messages)))
+            items = await self._go(node, messages, caller, here)
             for index, item in zip(indexes, items, strict=True):
                 answers[index] = item
 
         await asyncio.gather(*(one(node, indexes) for node, indexes in groups.items()))
         return [answer for answer in answers if answer is not None]
+
+    async def _go(self, node: str, messages: list[Message], caller: Caller, here: Here) -> list[ItemView]:
+        if node == self._places.node_id:
+            with self._outboxes.kept_here([one.message_id for one in messages]):
+                return list(await here(Submit(messages)))
+        if node == _OUTBOX:
+            return list(await here(Submit(messages)))
+        return await self._through(node, messages, caller, here)
+
+    def _way(self, message: Message, fresh: bool) -> str:
+        """The node that the message is passed on to at once, this one where it handles it; `_OUTBOX`: neither."""
+        if ":" in message.receiver:
+            return _OUTBOX  # whom it is for is chosen first
+        if not self._outboxes.takes(message, fresh=_is_fresh(message, fresh)):
+            return self._places.node_id
+        return self._direct(message) or _OUTBOX
 
     async def _through(self, node: str, messages: list[Message], caller: Caller, here: Here) -> list[ItemView]:
         """Passed on; what may not have arrived goes into the outbox."""
@@ -128,21 +147,22 @@ class Passing:
         return items
 
     def _direct(self, message: Message) -> str | None:
-        """The node that the message is passed on to at once; None: this node takes it, into the outbox it may be."""
-        if ":" in message.receiver or not self._outboxes.takes(message):
-            return None
-        node = self._places.of_message(message.receiver, message.conversation_id, message.message_id)
+        """The other node that the message is passed on to at once; None: it waits its turn, or there is none."""
+        node = self._places.of_message(message.receiver, message.conversation_id)
         if node is None or not self._places.reaches(node) or self._outboxes.count(message.receiver):
             return None
-        return node if message.message_id not in self._intake.live else None
+        here = node == self._places.node_id or message.message_id in self._intake.live
+        return None if here else node
 
     # ---- invoke ------------------------------------------------------------------------------------
 
     async def _invoke(self, args: Invoke, caller: Caller, here: Here) -> Any:
         chosen = self._chosen(args.message)
         order = msgspec.structs.replace(args, message=chosen)
-        if not self._outboxes.takes(chosen):
-            return await here(args)
+        if not self._outboxes.takes(chosen, fresh=_is_fresh(chosen, not args.idempotent)):
+            self._keep(args.message, chosen)
+            with self._outboxes.kept_here([chosen.message_id]):
+                return await here(order)
         loop = asyncio.get_running_loop()
         end = loop.time() + args.timeout_seconds
         node = self._direct(chosen)
@@ -163,7 +183,7 @@ class Passing:
 
     def _waits_its_turn(self, message: Message) -> bool:
         """Whether something for the agent is on its way already: what comes later goes behind it, durably."""
-        node = self._places.of_message(message.receiver, message.conversation_id, message.message_id)
+        node = self._places.of_message(message.receiver, message.conversation_id)
         return node is not None and self._places.reaches(node) and bool(self._outboxes.count(message.receiver))
 
     def _chosen(self, message: Message) -> Message:
@@ -174,6 +194,11 @@ class Passing:
     def _keep(self, asked: Message, chosen: Message) -> None:
         if asked is not chosen:
             self._capabilities.keep(asked, chosen)
+
+
+def _is_fresh(message: Message, made_up: bool) -> bool:
+    """Whether the API has made up the conversation and the id, so that neither comes again by way of another node."""
+    return made_up and message.conversation_id == message.message_id
 
 
 def _may_wait(error: CaxtonError) -> bool:

@@ -124,8 +124,8 @@ class Arriving:
 
     async def look(self) -> None:
         """Agents whose old home is out are not waited for any longer."""
-        for row in list(self._homes.rows.values()):
-            if row.side is Side.IN and row.step is Step.COMMITTED and self._is_out(row.peer):
+        for row in self._homes.committed():
+            if self._is_out(row.peer):
                 async with self._lock(row.agent):
                     if self._homes.row(row.agent, Side.IN) == row and self._is_out(row.peer):
                         await self._take_up(row)

@@ -1,7 +1,7 @@
 """Homes that leave: the old home's side of a hand-over.
 
-Owns its steps: what ended is told while the agent still runs, then it is held, sent, and given away. Must never let it
-run again once it is HANDED, unless the new home has said that it will never have it.
+Owns its steps: what ended is told while the agent still runs, then it is held, sent, and given away. Must never let
+it run again once it is HANDED, unless the new home has said that it will never have it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class Departing:
-    """One per node of a cluster. The caller of `hand_over` waits until it is decided; what follows goes on beside it."""
+    """One per node of a cluster. The caller of `hand_over` waits until it is decided; the rest goes on beside it."""
 
     def __init__(self, homes: Homes) -> None:
         self._homes = homes

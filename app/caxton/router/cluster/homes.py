@@ -1,10 +1,10 @@
 """The homes of agents with durable state, as this node keeps them: which moves are under way, who runs and who waits.
 
-Owns the rows of moves in memory and on disk, and the decision at start and after each change of the registry whether an
-agent of this node runs. Must never move one: `handover_out` and `handover_in` do.
+Owns the rows of moves in memory and on disk, and the decision at start and after each change of the registry whether
+an agent of this node runs. Must never move one: `handover_out` and `handover_in` do.
 
-A node that starts runs none of them yet. While it was away an operator may have adopted one elsewhere, which a majority
-of the others must have known: so as soon as those that it could not ask are no majority, it knows.
+A node that starts runs none of them yet. While it was away an operator may have adopted one elsewhere, which a
+majority of the others must have known: so as soon as those that it could not ask are no majority, it knows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -50,6 +51,7 @@ class Homes:
         self.rows: dict[tuple[str, Side], HandoverRow] = {
             (row.agent, row.side): row for row in desk.store.reader.handovers()
         }
+        self._undecided: set[str] = set()
         self.locks: dict[str, asyncio.Lock] = {}
         self.epochs: dict[str, int] = {}
         """The highest of agents that run here."""
@@ -91,6 +93,20 @@ class Homes:
         """One step, answered by another node; raises its refusal."""
         found = await self.cluster.links.call(node, op, args, timeout=CALL_SECONDS)
         return msgspec.json.decode(found, type=answer)
+
+    @contextmanager
+    def undecided(self, agent: str) -> Iterator[None]:
+        """It is being adopted, and no majority knows yet: meanwhile nobody takes it up."""
+        self._undecided.add(agent)
+        try:
+            yield
+        finally:
+            self._undecided.discard(agent)
+
+    def committed(self) -> list[HandoverRow]:
+        """Agents whose home this node is, and that do not run yet."""
+        rows = (row for row in self.rows.values() if row.side is Side.IN and row.step is Step.COMMITTED)
+        return [row for row in rows if row.agent not in self._undecided]
 
     def modules(self) -> set[str]:
         """SHA-256 of what versions of agents are made of that are coming here."""
@@ -137,14 +153,17 @@ class Homes:
             agent = self.desk.registry.get(name)
             if agent is None or not keeps_state(agent):
                 continue
-            found = self.place(name)
-            record = self.cluster.records.agent(name)
-            another = record is not None and record.agent_id != agent.agent_id
-            if found is Place.AWAY or another:
+            if self.is_stray(agent):
                 strays.append(agent)
-            elif found is Place.RUN and self.knows and not self.is_moving(name):
+            elif self.place(name) is Place.RUN and self.knows and not self.is_moving(name):
                 self.desk.core.moving.release(agent)
         return strays
+
+    def is_stray(self, agent: Agent) -> bool:
+        """Whether it lives elsewhere, is removed, or the name has another agent by now."""
+        record = self.cluster.records.agent(agent.name)
+        another = record is not None and record.agent_id != agent.agent_id
+        return another or self.place(agent.name) is Place.AWAY
 
     def is_moving(self, name: str) -> bool:
         """Whether a move of the agent away from here is under way."""

@@ -12,6 +12,7 @@ from caxton.router.cluster.handover_in import Arriving
 from caxton.router.cluster.handover_out import Departing
 from caxton.router.cluster.homes import Homes
 from caxton.router.cluster.keeping import Keeping
+from caxton.router.cluster.owner_loss import OwnerLoss
 from caxton.router.cluster.rebalance import Rebalance
 from caxton.router.cluster.service import Cluster
 from caxton.router.desk import Desk
@@ -25,9 +26,10 @@ def settle_homes(desk: Desk, cluster: Cluster) -> None:
     cluster.adopting = Adopting(homes, cluster.arriving)
     cluster.keeping = Keeping(homes, cluster.arriving, departing)
     cluster.rebalance = Rebalance(homes, departing)
+    cluster.owner_loss = OwnerLoss(homes, cluster.adopting)
     cluster.arrivals.waits = cluster.forwarding.waits = cluster.forwarding.passing.waits = homes.waits
 
 
 async def keep_homes(cluster: Cluster) -> None:
     """For ever; to be cancelled."""
-    await asyncio.gather(cluster.keeping.run(), cluster.rebalance.run())
+    await asyncio.gather(cluster.keeping.run(), cluster.rebalance.run(), cluster.owner_loss.run())

@@ -1,7 +1,7 @@
 """Agents whose home turns out to be elsewhere stop here; those whose home is here go on once that is certain.
 
-Owns that loop, and what becomes of what such an agent had here: an archive, and its mail follows it. Must never stop one
-whose record says that it lives here.
+Owns that loop, and what becomes of what such an agent had here: an archive, and its mail follows it. Must never stop
+one whose record says that it lives here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from caxton.cluster.handover import Place
 from caxton.protocol.handover import Side, Step
 from caxton.protocol.peers import Record
 from caxton.router.agents import Agent
@@ -67,7 +66,7 @@ class Keeping:
         """An agent that lives elsewhere now runs nothing more from this turn of the loop on."""
         for record in records:
             agent = self._desk.registry.get(record.name) if record.kind == "agent" else None
-            if agent is not None and keeps_state(agent) and self._homes.place(record.name) is Place.AWAY:
+            if agent is not None and keeps_state(agent) and self._homes.is_stray(agent):
                 self._desk.core.moving.hold(agent)
         self.wake.set()
 
@@ -78,7 +77,7 @@ class Keeping:
             return
         core.moving.hold(agent)
         async with self._desk.lock(name):
-            if self._desk.registry.get(name) is not agent or homes.place(name) is not Place.AWAY:
+            if self._desk.registry.get(name) is not agent or not homes.is_stray(agent):
                 return
             await core.moving.still(agent, 0.0)
             await write_archive(homes, agent)

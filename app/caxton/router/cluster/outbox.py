@@ -93,14 +93,14 @@ class Outboxes:
         first = next(self._outbox.items(receiver), None)
         return None if first is None else first.accepted_at
 
-    def takes(self, message: Message) -> bool:
+    def takes(self, message: Message, *, fresh: bool = False) -> bool:
         """Whether the message is for another node to handle, or for an agent that is on its way to this one.
 
         What follows a message that waits here, as another node was away when that came, stays here too.
         """
         if message.message_id in self._kept:
             return False
-        place = self.places.of_message(message.receiver, message.conversation_id, message.message_id)
+        place = self.places.of_message(message.receiver, message.conversation_id, fresh=fresh)
         record = self.places.record(message.receiver)
         if record is not None and record.home is not None:
             return not self.places.hosted(message.receiver)  # while it leaves, its mailbox here takes it

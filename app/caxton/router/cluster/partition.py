@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import UNSET
+
 from caxton.router.boxes import Box, Boxes
 from caxton.router.cluster.places import Places
 
@@ -24,8 +26,10 @@ class Partition:
 
     def look(self) -> None:
         """To be called when members or records have changed, and once at the start."""
-        stopped = self._boxes.config.coordination.partition_mode == STOP and not self._places.members().majority
+        mode, minority = self._boxes.config.coordination.partition_mode, not self._places.members().majority
         for box in self._boxes:
+            own = box.agent.config.partition_mode
+            stopped = minority and (mode if own is UNSET else own) == STOP
             adrift = stopped and self._may_be_elsewhere(box.agent.name)
             if box.adrift is not adrift:
                 box.adrift = adrift

@@ -13,7 +13,8 @@ import msgspec
 
 from caxton import __version__
 from caxton.cluster.gossip.members import GossipMember
-from caxton.protocol.cluster import ClusterView, MemberView, OutboxView, Path, RegistryView
+from caxton.protocol.cluster import ClusterView, HandoverView, MemberView, OutboxView, Path, RegistryView
+from caxton.protocol.handover import HandoverRow, Side
 from caxton.protocol.peers import LINK_VERSION
 from caxton.router.cluster.everywhere import homes, replicas
 from caxton.router.cluster.service import Cluster
@@ -40,7 +41,7 @@ def picture(desk: Desk, cluster: Cluster) -> ClusterView:
         members=seen,
         outbox=outbox,
         registry=_registry(cluster),
-        handovers=[],
+        handovers=handovers(cluster),
     )
 
 
@@ -93,6 +94,16 @@ def outboxes(cluster: Cluster) -> list[OutboxView]:
         for agent, count in waiting.receivers().items()
     ]
     return sorted(lines, key=lambda line: -line.oldest_seconds)
+
+
+def handovers(cluster: Cluster) -> list[HandoverView]:
+    """Agents that are moving from or to this node."""
+    return [_handover(cluster.node_id, row) for row in cluster.homes.under_way()]
+
+
+def _handover(node: str, row: HandoverRow) -> HandoverView:
+    giver, taker = (node, row.peer) if row.side is Side.OUT else (row.peer, node)
+    return HandoverView(row.agent, giver, taker, row.step.value, rfc3339(row.at))
 
 
 def with_counts(cluster: Cluster, members: list[MemberView], outbox: list[OutboxView]) -> list[MemberView]:

@@ -5,7 +5,7 @@ Owns the questions that forwarding asks of registry and members, and their answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from caxton.cluster import placement
@@ -31,6 +31,14 @@ class Seen(Protocol):
     @property
     def majority(self) -> bool:
         """Whether this side may change things."""
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """All that are in."""
+
+    @property
+    def out(self) -> Mapping[str, str]:
+        """All others that are known."""
 
 
 class Records(Protocol):
@@ -65,12 +73,12 @@ class Places:
         self.serves = serves
 
     def of_message(
-        self, receiver: str, conversation_id: str, message_id: str = "", *, here: bool | None = None
+        self, receiver: str, conversation_id: str, *, fresh: bool = False, here: bool | None = None
     ) -> str | None:
         """The node that handles it; None: nobody does now. A name that nobody knows is this node's to refuse.
 
-        A conversation that the node made up belongs to nobody yet: a replica here takes it. `here`: whether there is
-        one, as far as the caller is concerned.
+        A `fresh` conversation, which this node has made up, belongs to nobody yet: a replica here takes it. `here`:
+        whether there is one, as far as the caller is concerned.
         """
         if receiver.startswith(TASK_PREFIX):
             return self.node_id if receiver == TASKS else receiver.removeprefix(TASK_PREFIX)
@@ -82,7 +90,7 @@ class Places:
         active = self.members().active
         if here is None:
             here = self.serves(receiver)
-        if here and (message_id == conversation_id or not active):
+        if here and (fresh or not active):
             return self.node_id
         place = placement.owner(record, conversation_id, active)
         if place == self.node_id and not here:  # it is about to come: meanwhile another replica takes it
@@ -104,6 +112,8 @@ class Places:
         record = self.record(name)
         if record is None and self.hosted(name):
             return self.node_id
+        if pin is not None and pin not in self.members().states and pin not in self.members().out:
+            return self.node_id  # to be refused: it is no member's name
         return placement.decider(name, record, self.members().active, pin)
 
     def reaches(self, node: str) -> bool:

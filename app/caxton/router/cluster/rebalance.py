@@ -40,7 +40,6 @@ class Rebalance:
         self._wake = asyncio.Event()
         self._emptying = False
         homes.cluster.beats.watch(lambda _before, _after: self._wake.set())
-        homes.cluster.records.watch(lambda _: self._wake.set())
 
     async def run(self) -> None:
         """For ever; to be cancelled. A change of the members ends what was begun for those before."""
@@ -50,7 +49,11 @@ class Rebalance:
                 async with asyncio.timeout(self._settling()):
                     await self._wake.wait()
                     continue  # it changed: wait until it has been the same for a while
-            if not self._emptying and not is_draining(self._homes.desk):
+            if self._homes.desk.draining or self._emptying:
+                continue
+            if self._homes.desk.drained:  # the router has started again since, or something could not go
+                await self.empty(lambda: self._homes.desk.drained)
+            else:
                 await self._settle()
 
     def _settling(self) -> float:

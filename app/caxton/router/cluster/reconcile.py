@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -24,6 +25,7 @@ from caxton.protocol.peers import AgentRecord, Record
 from caxton.router import lifecycle
 from caxton.router.agents import Agent
 from caxton.router.cluster import agent_records, bodies
+from caxton.router.cluster.archive import write_archive
 from caxton.router.cluster.install import Installing
 from caxton.router.cluster.records import Records
 from caxton.router.cluster.sight import Sight
@@ -31,6 +33,8 @@ from caxton.router.desk import Desk
 
 SIDE_BY_SIDE: Final = 4
 PERIOD_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 60.0
+"""Between looks at all agents, when no member came or went: for what nobody was told of."""
 AGAIN_SECONDS: Final = 15.0
 """After which an agent that could not be brought up is tried again, if nothing changes before."""
 AT_ONCE: Final = 200
@@ -54,6 +58,7 @@ class Reconciler:
         self._wake = asyncio.Event()
         self._look_at: set[str] = set()
         self._all = True
+        self._looked_at = 0.0
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(SIDE_BY_SIDE)
         self._not_before: dict[str, float] = {}
@@ -72,14 +77,15 @@ class Reconciler:
             self._wake.clear()
             names, self._look_at = self._look_at, set()
             if self._all:
-                self._all = False
+                self._all, self._looked_at = False, time.monotonic()
                 names = {agent.name for agent in self._desk.registry} | {one.name for one in self._records.agents()}
             await self._look(names)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_SECONDS):
                     await self._wake.wait()
-            except TimeoutError:
-                self._all = True
+            now = time.monotonic()
+            self._look_at |= {name for name, at in self._not_before.items() if at <= now}
+            self._all = self._all or now - self._looked_at >= LOOK_SECONDS
 
     def _changed(self, records: list[Record]) -> None:
         names = {record.name for record in records if record.kind == bodies.AGENT}
@@ -169,6 +175,8 @@ class Reconciler:
             await lifecycle.run(self._desk, agent)
 
     async def _end(self, agent: Agent, *, removed: bool) -> None:
+        if removed and self._keeps_state(agent) and self._desk.cluster is not None:
+            await write_archive(self._desk.cluster.homes, agent)  # it was removed while this node was away
         await self._installing.end(agent, removed=removed)
         self._counts["ended"] += 1
 

@@ -76,7 +76,10 @@ class Records:
     def note(self, changes: Changes) -> None:
         """The hook: adds the records of what these changes decide."""
         used = vars(changes)
-        if _OURS.isdisjoint(used) or "registry" in used:
+        if _OURS.isdisjoint(used):
+            return
+        if "registry" in used:
+            self._mirror(used)
             return
         made = [record for entry in bodies.entries(used) if (record := self._said(*entry)) is not None]
         made += self._of_agents(used)
@@ -150,6 +153,13 @@ class Records:
             was_here = self._rows.pop(name, None) is not None
             if was_here and name not in self._mirrored and (gone := self._said(bodies.AGENT, name, None)):
                 yield gone
+
+    def _mirror(self, used: Mapping[str, Any]) -> None:
+        """Rows that came with their records."""
+        for row in used.get("agents", ()):
+            self._rows[row.name] = self._plain(row)
+        for name in used.get("agents_removed", ()):
+            self._rows.pop(name, None)
 
     def _plain(self, row: AgentRow) -> bytes:
         return agent_records.encode(agent_records.record_of(row, "", None))

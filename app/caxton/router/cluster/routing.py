@@ -69,7 +69,7 @@ _MESSAGES: Final = Route(Where.MESSAGES, _nothing)
 _AGENT: Final = Route(Where.AGENT)
 _DECIDER: Final = Route(Where.DECIDER, changes=True)
 _GATHER: Final = Route(Where.GATHER, _nothing)
-_COUNTED: Final = Route(Where.EVERYWHERE, _nothing, unknown=frozenset({Code.AGENT_NOT_FOUND}))
+_COUNTED: Final = Route(Where.EVERYWHERE, _nothing, unknown=frozenset({Code.AGENT_NOT_FOUND, Code.INVALID_REQUEST}))
 
 ROUTES: Final[dict[str, Route]] = {
     "submit": _MESSAGES,
@@ -149,6 +149,9 @@ ROUTES: Final[dict[str, Route]] = {
     "cluster.ledger": _HERE,
     "cluster.drain": _HERE,
     "cluster.undrain": _HERE,
+    "cluster.plan": _HERE,
+    "cluster.adopt": _HERE,
+    "cluster.forget": _HERE,
 }
 
 

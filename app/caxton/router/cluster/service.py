@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # they work on the desk's parts, and the desk names this
     from caxton.router.cluster.homes import Homes
     from caxton.router.cluster.keeping import Keeping
     from caxton.router.cluster.outbox import Outboxes
+    from caxton.router.cluster.owner_loss import OwnerLoss
     from caxton.router.cluster.rebalance import Rebalance
 
 
@@ -57,6 +58,7 @@ class Cluster:
     adopting: Adopting = field(init=False)
     rebalance: Rebalance = field(init=False)
     keeping: Keeping = field(init=False)
+    owner_loss: OwnerLoss = field(init=False)
     changed: Callable[[], None] = field(init=False)
     """To be called when records have changed: what was decided by them is looked at again."""
 

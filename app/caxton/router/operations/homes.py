@@ -73,7 +73,7 @@ def _arriving(desk: Desk, origin: str, caller: Caller) -> Arriving:
     return clustered(desk).arriving
 
 
-# ---- operators ------------------------------------------------------------------------------------------------------
+# ---- operators -------------------------------------------------------------------------------------
 
 
 async def adopt(desk: Desk, args: Adopt) -> Adopted:

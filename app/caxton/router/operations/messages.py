@@ -6,6 +6,7 @@ Owns the way from the socket to the core, and how a message is looked up. Must n
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
@@ -37,11 +38,12 @@ async def submit(desk: Desk, args: Submit) -> list[ItemView]:
 def begin_invoke(desk: Desk, args: Invoke, answered: Answered) -> Cancellable | None:
     """Begins an invocation that needs no disk; None for every other: that is `invoke`'s."""
     _require_invocable(desk, args)
-    if desk.cluster is not None and desk.cluster.forwarding.passing.leaves(args.message):
-        return None
-    return desk.core.begin_invoke(
-        args, lambda answer: answered(answer if isinstance(answer, CaxtonError) else Invoked(reply=answer))
+    begin = partial(
+        desk.core.begin_invoke,
+        args,
+        lambda answer: answered(answer if isinstance(answer, CaxtonError) else Invoked(reply=answer)),
     )
+    return begin() if desk.cluster is None else desk.cluster.forwarding.passing.begin(args, begin)
 
 
 async def invoke(desk: Desk, args: Invoke) -> Invoked:

@@ -21,6 +21,7 @@ from caxton.protocol import fipa
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.fipa import Role
 from caxton.protocol.messages import Message, Performative
+from caxton.protocol.names import TASK_PREFIX, TASKS
 from caxton.router.aftermath import Aftermath
 from caxton.router.boxes import Boxes
 from caxton.router.commits import Commits
@@ -120,6 +121,13 @@ class Conversations:
                 return
         if not standings and fipa.after(message.protocol or "", fipa.NEW, Role.INITIATOR, message.performative):
             self._begin(message, standings, now)
+
+    def task_elsewhere(self, message: Message) -> str | None:
+        """The node, as a receiver, whose task the message's sender is in: to agents every node's is `task:node`."""
+        for row in self._reader.talks.conversation(message.conversation_id):
+            if row.participant == message.sender and row.initiator.startswith(TASK_PREFIX) and row.initiator != TASKS:
+                return row.initiator
+        return None
 
     def failing(self, handled: Message) -> bool:
         """The node is about to answer `handled` with a failure: whether it should still be delivered.

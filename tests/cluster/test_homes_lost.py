@@ -1,0 +1,139 @@
+"""A home that is gone: its agents wait, are adopted, or start afresh; and the old home comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from caxton.protocol.cluster_moves import Adopt
+from caxton.protocol.errors import Code
+from caxton.protocol.operations import Listing
+from caxton.router.cluster.archive import read_archive
+from support.forwarding_nodes import Member, Nodes, until
+from support.moving_homes import PATIENCE, handled, home, lives_on, recorder, send
+from support.serf_agents import SERF
+
+pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = (
+        Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__ON_OWNER_LOSS="restart"),
+        request.session.testsfailed,
+    )
+    try:
+        yield made.start()
+    finally:
+        if request.session.testsfailed > failed:
+            print(made.logs())
+        made.close()
+
+
+def lose(member: Member) -> None:
+    """The machine is gone, all processes at once."""
+    assert member.node.process is not None
+    for pid in (member.node.process.pid, *member.node.descendants()):
+        os.kill(pid, signal.SIGKILL)
+    member.node.process.wait(10)
+    member.forget()
+
+
+def is_out(nodes: Nodes, lost: str, by: str) -> bool:
+    seen = nodes[by].call("cluster.status")
+    return all(one["path"] == "none" for one in seen["members"] if one["node_id"] == lost) and seen["majority"]
+
+
+def archives(member: Member, name: str) -> list[Path]:
+    return sorted((member.node.directory / "data" / "archive").glob(f"{name}-*.agent"))
+
+
+def copied(member: Member, to: Path) -> Path:
+    """The database as a backup takes it: consistent, from a node that runs."""
+    with (
+        closing(sqlite3.connect(f"file:{member.node.directory / 'data' / 'local.db'}?mode=ro", uri=True)) as live,
+        closing(sqlite3.connect(to)) as copy,
+    ):
+        live.backup(copy)
+    return to
+
+
+def test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_what_it_has(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    waits = recorder(nodes, "waits", "n1", "n2", on_owner_loss="wait")
+    saved = recorder(nodes, "saved", "n1", "n2", on_owner_loss="wait")
+    clean = recorder(nodes, "clean", "n1", "n2", on_owner_loss="wait")
+    anew = recorder(nodes, "anew", "n1", "n2")
+    for name in (waits, saved, clean, anew):
+        send(nodes["n1"], name, "aa", "ab")
+        until(lambda one=name: handled(nodes, one) == ["aa", "ab"], "it has state")
+    backup = copied(nodes["n1"], tmp_path / "backup.db")
+    send(nodes["n1"], saved, "ac")
+    until(lambda: handled(nodes, saved) == ["aa", "ab", "ac"], "it has gone on since the backup")
+    refused = nodes["n2"].refusal("cluster.adopt", Adopt(saved, clean=True))
+    assert refused.code is Code.CONFLICT, "its home is there"
+    assert nodes["n2"].refusal("cluster.adopt", Adopt(saved)).code is Code.INVALID_REQUEST
+
+    lose(nodes["n1"])
+    until(lambda: is_out(nodes, "n1", "n2") and is_out(nodes, "n1", "n3"), "it is out", PATIENCE)
+    for name in (waits, saved, clean, anew):
+        send(nodes["n3"], name, "ba")
+    lives_on_both(nodes, anew, "n2")
+    until(lambda: handled_by(nodes["n2"], anew) == ["ba"], "it has begun afresh")
+    assert nodes["n3"].refusal("cluster.adopt", Adopt(saved, str(tmp_path / "none.db"))).code is Code.BACKUP_INVALID
+    adopted = nodes["n3"].call("cluster.adopt", Adopt(saved, str(backup)))
+    assert (adopted["node"], adopted["giver"]) == ("n3", "n1")
+    assert nodes["n2"].call("cluster.adopt", Adopt(clean, clean=True))["node"] == "n2"
+    until(lambda: handled_by(nodes["n3"], saved) == ["aa", "ab", "ba"], "it goes on from the backup")
+    until(lambda: handled_by(nodes["n2"], clean) == ["ba"], "it has begun anew")
+    assert home(nodes["n3"], waits) is None, "it waits for its home"
+
+    nodes["n1"].node.launch()
+    nodes.whole()
+    until(lambda: handled(nodes, waits) == ["aa", "ab", "ba"], "what waited has arrived", PATIENCE)
+    lives_on(nodes, waits, "n1")
+    for name in (saved, clean, anew):
+        until(lambda one=name: archives(nodes["n1"], one), f"the old home has archived {name}", PATIENCE)
+    until(lambda: home(nodes["n1"], saved) in ("n2", "n3", "n1"), "and knows where it is")
+    heading, pages = read_archive(archives(nodes["n1"], saved)[0])
+    (keys,) = [page for page in pages if page.table == "key_value"]
+    assert heading.agent == saved
+    assert keys.rows[0][keys.columns.index("value")] == b"aaabac"
+    send(nodes["n1"], saved, "ca")
+    until(lambda: handled(nodes, saved) == ["aa", "ab", "ba", "ca"], "only the new home's state goes on")
+
+
+def handled_by(member: Member, name: str) -> list[str]:
+    page = member.call("agent.state", Listing(name=name))["items"]
+    text = page[0]["value"] if page else ""
+    return [text[at : at + 2] for at in range(0, len(text), 2)]
+
+
+def lives_on_both(nodes: Nodes, name: str, node: str) -> None:
+    for member in (nodes["n2"], nodes["n3"]):
+        until(lambda one=member: home(one, name) == node, f"{member.name} knows that {name} is on {node}", PATIENCE)
+
+
+def test_a_node_that_starts_alone_runs_nothing_that_could_have_been_adopted(nodes: Nodes) -> None:
+    name = recorder(nodes, "alone", "n1", "n2")
+    send(nodes["n1"], name, "aa")
+    until(lambda: handled(nodes, name) == ["aa"], "it has state")
+    for member in nodes:
+        lose(member)
+    nodes["n1"].node.launch()
+    send(nodes["n1"], name, "ab")
+    time.sleep(4.0)  # nothing can be awaited: it is to do nothing
+    assert nodes["n1"].ledger()[name]["pending"] == 1
+    nodes["n2"].node.launch()
+    until(lambda: nodes["n1"].ledger()[name]["pending"] == 0, "with one more it knows", PATIENCE)
+    nodes["n3"].node.launch()
+    nodes.whole()
+    assert handled(nodes, name) == ["aa", "ab"]
