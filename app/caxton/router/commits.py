@@ -40,7 +40,8 @@ class Commits:
         """The changes of this turn, to be appended to; they are handed over at the turn's end."""
         if self._open is None:
             if self.failed is not None:
-                raise CaxtonError(Code.INTERNAL_ERROR, "the node's store failed; the router is ending")
+                why = "the node's store failed; the router is ending, and is started again"
+                raise CaxtonError(Code.NOT_READY, why, retry_after_seconds=2)
             self._open = Changes()
             self._idle.clear()
             self._loop.call_soon(self._hand_over)

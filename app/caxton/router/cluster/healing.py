@@ -89,9 +89,12 @@ class Healing:
         return Ran(cut.ran)
 
     async def keep(self) -> None:
-        """What is known now is on disk."""
+        """What is known now is on disk; if that takes nothing, the next change is written with all that was before."""
         async with self._writing:
-            await asyncio.to_thread(_write, self._path, msgspec.json.encode(self.cuts.all()))
+            try:
+                await asyncio.to_thread(_write, self._path, msgspec.json.encode(self.cuts.all()))
+            except OSError as error:
+                log.warning("%s is not written: %s", self._path, error)
 
     async def _parted(self, desk: Desk, cluster: Cluster, node: str, now: float, after: Members) -> None:
         cut = self.cuts.parted(node, now, homes_at(cluster, node), minority=not after.majority)
