@@ -41,14 +41,6 @@ class Seen(Protocol):
     def majority(self) -> bool:
         """Whether this side may change things."""
 
-    @property
-    def states(self) -> Mapping[str, str]:
-        """All that are in."""
-
-    @property
-    def out(self) -> Mapping[str, str]:
-        """All others that are known."""
-
 
 class Records(Protocol):
     """What is asked of the registry; `router.cluster.records.Records` is one."""
