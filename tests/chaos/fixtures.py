@@ -48,7 +48,8 @@ def survives(trial: Trial, *faults: Fault, shows: Callable[[], bool] | None = No
 
     recoveries = play(trial, faults, print, look)
     assert shows is None or any(seen), "the faults were not felt"
-    assert trial.verdict() == []
+    found = trial.verdict()
+    assert not found, "\n".join(found)
     for recovery in recoveries:
         print(f"recovered from {recovery.fault.kind} after {recovery.seconds:.1f} s")
         assert 0 <= recovery.seconds < BOUND_SECONDS, recovery

@@ -37,7 +37,8 @@ def test_a_full_disk(trial: Trial) -> None:
 def test_a_disk_that_is_slow_to_say_that_it_has_written(trial: Trial) -> None:
     def slow() -> bool:
         begun = time.monotonic()
-        made = trial.cluster["n3"].answer("key.create", KeyCreate("probe", Scope(Role.VIEWER)))
+        subject = f"probe-{begun}"
+        made = trial.cluster["n3"].answer("key.create", KeyCreate(subject, Scope(Role.VIEWER)))
         return made is not None and 1000 * (time.monotonic() - begun) >= SYNC_MILLISECONDS
 
     survives(trial, one(Kind.SLOW_DISK, 2, seconds=5.0), shows=slow)
