@@ -25,10 +25,8 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    made, failed = (
-        Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__ON_OWNER_LOSS="restart"),
-        request.session.testsfailed,
-    )
+    failed = request.session.testsfailed
+    made = Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__ON_OWNER_LOSS="restart")
     try:
         yield made.start()
     finally:

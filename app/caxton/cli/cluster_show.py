@@ -63,14 +63,14 @@ def show_status(state: State, view: dict[str, Any]) -> None:
 
 def show_drained(state: State, answer: dict[str, Any], whose: str = "") -> None:
     """What a drain came to in the cluster: homes that moved, those that did not and why, mail that still waits."""
-    moves = [{"stateful": True, **move} for move in (*answer["moved"], *answer["kept"])]
+    moves = [{"stateful": True, **move} for move in (*answer.get("moved", ()), *answer.get("kept", ()))]
     if moves:
         emit_page(state, {"items": moves}, MOVES)
     words = [f"{whose}drained" if answer["drained"] else f"{whose}somebody undrained the node meanwhile"]
     for count, what in (
         (len(answer["running"]), "executions did not end in time and went back to their mailboxes"),
-        (len(answer["kept"]), "agents stay and are not served while the node is away"),
-        (answer["outbox"], "messages still wait here for other nodes"),
+        (len(answer.get("kept", ())), "agents stay and are not served while the node is away"),
+        (answer.get("outbox", 0), "messages still wait here for other nodes"),
     ):
         words += [f"{count} {what}"] if count else []
     note(state, "; ".join(words))

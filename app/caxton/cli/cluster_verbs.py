@@ -86,7 +86,7 @@ def drain(state: State, node: str, wait: float) -> int:
         emit_json(answer)
     else:
         show_drained(state, answer, f"{node}: ")
-    return EXIT_FAILED if answer["running"] or answer["kept"] or not answer["drained"] else 0
+    return EXIT_FAILED if answer["running"] or answer.get("kept") or not answer["drained"] else 0
 
 
 @cluster.command()

@@ -38,7 +38,7 @@ def drain(state: State, wait: float) -> int:
         emit_rows(state, running, COLUMNS)
     if not state.as_json:
         show_drained(state, answer)
-    return EXIT_FAILED if running or answer["kept"] or not answer["drained"] else 0
+    return EXIT_FAILED if running or answer.get("kept") or not answer["drained"] else 0
 
 
 @click.command()

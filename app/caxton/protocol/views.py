@@ -329,9 +329,9 @@ class DrainView(msgspec.Struct, frozen=True):
 
     drained: bool
     running: list[RunningView] = []
-    moved: list[MoveView] = []
-    kept: list[MoveView] = []
-    outbox: int = 0
+    moved: list[MoveView] | msgspec.UnsetType = msgspec.UNSET
+    kept: list[MoveView] | msgspec.UnsetType = msgspec.UNSET
+    outbox: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProbeView(msgspec.Struct, frozen=True):

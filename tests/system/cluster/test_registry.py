@@ -48,7 +48,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     key = home / "secrets_key"
     key.write_text(base64.b64encode(os.urandom(32)).decode())
     key.chmod(0o600)
-    made = Nodes(home, CAXTON_SECURITY__SECRETS_KEY_FILE=str(key))
+    made = Nodes(CAXTON_SECURITY__SECRETS_KEY_FILE=str(key))
     try:
         yield made.start()
     except BaseException:

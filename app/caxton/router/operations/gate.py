@@ -6,6 +6,7 @@ Owns how these decisions outlive the router. Must never touch a message itself.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from caxton.protocol.operations import Drain, Nothing
 from caxton.protocol.peers import NodeState
@@ -64,13 +65,17 @@ async def _empty(desk: Desk, seconds: float) -> DrainView:
     if desk.cluster is not None:
         announce.say(desk.cluster, NodeState.DRAINING)  # from now on the others take over what has no home
     running = await desk.core.emptying.empty(seconds, lambda: desk.drained)
-    homes = [] if desk.cluster is None else await desk.cluster.rebalance.empty(lambda: desk.drained)
-    outbox = 0 if desk.cluster is None else await desk.cluster.rebalance.outbox_emptied(seconds)
-    moved, kept = [one for one in homes if one.why is None], [one for one in homes if one.why is not None]
+    told: dict[str, Any] = {"node": desk.node, "taken_back": len(running)}
+    view = DrainView(desk.drained, running)
+    if desk.cluster is not None:
+        homes = await desk.cluster.rebalance.empty(lambda: desk.drained)
+        moved, kept = [one for one in homes if one.why is None], [one for one in homes if one.why is not None]
+        told |= {"moved": len(moved), "kept": len(kept)}
+        outbox = await desk.cluster.rebalance.outbox_emptied(seconds)
+        view = DrainView(desk.drained, running, moved, kept, outbox)
     if desk.drained:
-        told = {"node": desk.node, "taken_back": len(running), "moved": len(moved), "kept": len(kept)}
         desk.events.publish("node.drained", told)
-    return DrainView(desk.drained, running, moved, kept, outbox)
+    return view
 
 
 async def undrain(desk: Desk, _: Nothing) -> Nothing:
