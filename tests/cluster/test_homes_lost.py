@@ -24,9 +24,9 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
     failed = request.session.testsfailed
-    made = Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__ON_OWNER_LOSS="restart")
+    made = Nodes(CAXTON_COORDINATION__ON_OWNER_LOSS="restart")
     try:
         yield made.start()
     finally:
