@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak sim examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak chaos sim examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -87,6 +87,10 @@ bench: export PYTHONPATH := $(abspath app):$(abspath tests)
 sim: $(VENV)/.installed ## registry and placement of 3 to 1,000 simulated nodes, as a table (smaller: SIM="--nodes N --agents N")
 	cd app && $(BIN)/python -m sim $(SIM)
 sim: export PYTHONPATH := $(abspath app):$(abspath tests)
+
+chaos: $(VENV)/.installed ## as root: faults at random on a cluster under load, 5 minutes (longer: CHAOS="--seconds 3600"; again: CHAOS="--seed N")
+	cd app && $(BIN)/python -m chaos $(CHAOS)
+chaos: export PYTHONPATH := $(abspath app):$(abspath tests)
 
 soak: $(VENV)/.installed ## a million executions of every kind with kills, then 100,000 instances; an hour (less: SOAK="--executions N --instances N")
 	cd app && $(BIN)/python -m soak $(SOAK)

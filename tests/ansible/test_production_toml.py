@@ -34,6 +34,7 @@ EVERYTHING = {
     "networking.tls_client_auth": "required",
     "networking.workers": 3,
     "coordination.cluster_enabled": True,
+    "coordination.node_id": "node1",
     "coordination.seeds": ["node1:7946", "node2:7946"],
     "coordination.encrypt_key": "cg8StVXbQJ0gPvMd9o7yrg==",
     "observability.log_file": "/opt/caxton/logs/caxton.log",

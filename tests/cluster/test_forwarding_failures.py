@@ -19,7 +19,7 @@ from caxton.protocol.messages import Delivery, Message
 from caxton.protocol.operations import Deploy, Invoke, Listing, Named, Stop, Submit
 from support import router_agents as agents
 from support.desk_node import message
-from support.forwarding_nodes import Member, Nodes, named_for, until
+from support.forwarding_nodes import Member, Nodes, listed, named_for, until
 from support.router_modules import ECHO, wasm
 from support.serf_agents import SERF
 
@@ -131,6 +131,8 @@ def test_what_is_for_a_node_that_does_not_answer_waits_up_to_a_bound_and_arrives
         assert codes == [None] * (OUTBOX - 596) + [Code.MAILBOX_FULL] * (10 - OUTBOX + 596)
         assert items[-1]["error"]["details"]["retry_after_seconds"] > 0
         nodes["n1"].call("invoke", Invoke(message(other), 5.0))
+        assert nodes["n1"].call("agent.list", Listing())["unreachable"] == ["n3"]
+        assert len(listed(nodes["n1"], "message.list", 50, name=name, conversation_id="talk")) == 200
     finally:
         nodes["n3"].signal(signal.SIGCONT)
     until(lambda: len(recorded(nodes["n3"], name)) >= 600, "all have arrived")

@@ -348,6 +348,23 @@ def test_links_take_no_place_of_their_address(node: ServedNode, authority: Autho
         assert answers(node, authority)
 
 
+def test_clients_that_fill_an_address_keep_no_node_out(node: ServedNode, authority: Authority, own: Pair) -> None:
+    with ExitStack() as held:
+        for _ in range(30):
+            held.enter_context(socket.create_connection(("127.0.0.1", port_of(node)), 10))
+        until(lambda: not answers(node, authority), "the address has its fill")
+
+        async def work() -> None:
+            async with peers(node, authority, own) as made:
+                while not made.up():
+                    await asyncio.sleep(0.01)
+                await made.call(SERVER, "peer.beat", beat())
+
+        run(work())
+        assert not answers(node, authority)
+    until(lambda: answers(node, authority), "there is room again")
+
+
 def test_a_renewed_certificate_is_shown_by_the_next_connection(
     node: ServedNode, authority: Authority, own: Pair, tmp_path: Path
 ) -> None:
@@ -365,6 +382,20 @@ def test_a_renewed_certificate_is_shown_by_the_next_connection(
             await made.call(SERVER, "peer.beat", beat())
 
     run(work())
+
+
+def test_what_is_large_goes_beside_the_link(node: ServedNode, authority: Authority, own: Pair) -> None:
+    async def work() -> Code:
+        async with peers(node, authority, own) as made:
+            large = Relay("n3", "peer.beat", bytes(8_000_000))
+            with pytest.raises(CaxtonError) as refused:
+                await made.call(SERVER, "peer.relay", large)
+            await made.call(SERVER, "peer.beat", beat())
+            figures = made.figures()[SERVER]
+            assert (figures.connects, figures.bytes_out > 8_000_000) == (1, True)
+            return refused.value.code
+
+    assert run(work()) is Code.NOT_READY  # n1 has no link to n3: it got all of it
 
 
 # ---- streams ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ GOOD = {
         ("CAXTON_NETWORKING__TLS_CA_PATH", None, "networking.tls_ca_path"),
         ("CAXTON_COORDINATION__GOSSIP_RPC_ADDRESS", "0.0.0.0:7373", "coordination.gossip_rpc_address"),
         ("CAXTON_COORDINATION__GOSSIP_RPC_ADDRESS", "10.0.0.1:7373", "coordination.gossip_rpc_address"),
+        ("CAXTON_COORDINATION__DETECTION_TIMEOUT", "3s", "coordination.detection_timeout"),
         ("CAXTON_COORDINATION__NODE_ID", "Node_1", "coordination.node_id"),
     ],
 )

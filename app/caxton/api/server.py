@@ -186,5 +186,6 @@ def _worker_class(config: Config, certificates: Certificates | None) -> type[Cax
         "connections_per_address": -(-net.max_connections_per_address // net.workers),
         "trusted_proxies": config.security.trusted_proxies,
         "certificates": certificates,
+        "takes_nodes": config.coordination.cluster_enabled and certificates is not None,
     }
     return type("ConfiguredWorker", (CaxtonWorker,), values)

@@ -26,6 +26,7 @@ class Splice:
         self._router = router
         self._seconds = seconds
         self._inward: Any = None
+        self._ending = False
 
     def serve(self, client: Any, early: bytes) -> None:
         """Says `101` and passes on; returns when it is over. `early`: what the client has sent already."""
@@ -45,6 +46,7 @@ class Splice:
 
     def end(self) -> None:
         """The worker is to end: nothing more is taken. The router tells the node so, answers what it has, closes."""
+        self._ending = True
         if self._inward is not None:
             self._inward.kill(block=False)
         with contextlib.suppress(OSError):
@@ -55,6 +57,8 @@ class Splice:
             _pass_on(client, self._router)
         except OSError:
             pass
+        if self._ending:
+            return  # what was just read and not passed on is asked again elsewhere; the router has yet to say so
         with contextlib.suppress(OSError):
             self._router.shutdown(socket.SHUT_RDWR)
 

@@ -30,6 +30,7 @@ from caxton.api.proxies import Proxies
 from caxton.api.splice import Splice
 from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.peers import certificate_name
 
 ENVIRON_REQUEST: Final = "caxton.request"
 ENVIRON_EXPECTED: Final = "caxton.expected_100_continue"
@@ -40,6 +41,8 @@ PARTING_SECONDS: Final = 2.0
 """How long a worker that ends waits for the next request of a connection that has been used."""
 FIRST_REQUEST_SECONDS: Final = 5.0
 """As above, of one that never was: on a busy host the first request comes long after its connection."""
+LATE_SECONDS: Final = 1.0
+"""How long the handshake of a node may take whose address has its fill."""
 _TOO_MANY: Final = CaxtonError(
     Code.RATE_LIMITED,
     "this address has as many connections open as [networking] max_connections_per_address lets it have",
@@ -62,6 +65,8 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
     request_seconds = 60.0
     connections_per_address = 1_000
     trusted_proxies: tuple[str, ...] = ()
+    takes_nodes = False
+    """Whether clients with a node's certificate are let in where their address has its fill."""
     certificates: Certificates | None = None
     """None: plain HTTP."""
 
@@ -84,6 +89,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         now = time.monotonic()
         if not self.alive and self._ending_since is None:
             self._ending_since = now
+        if not self.alive:  # also those who had not quite come when it was told to end
             for taker in self.given_away:
                 taker.end()
         ending = 0.0 if self._ending_since is None else now - self._ending_since
@@ -92,11 +98,12 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """One connection, if its address may have one more, encrypted first where it has to be."""
         address = addr[0] if isinstance(addr, tuple) else ""
-        if not self.connections.enter(address):
+        is_late = not self.connections.enter(address)
+        if is_late and not (self.takes_nodes and self.connections.enter_late(address)):
             self._turn_away(client)
             return
         try:
-            self._converse(self._secured(client), addr)
+            self._converse(self._node(client) if is_late else self._secured(client), addr)
         except ParseException as error:
             self._refuse(client, *refusal(error))
             linger(client)
@@ -108,17 +115,33 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
 
     def _turn_away(self, client: Any) -> None:
         """In plain text: a handshake would be what the limit is there to save."""
-        front = getattr(self.wsgi, "limited", None)
-        if front is not None:
-            front(CONNECTIONS)
+        self._count_turned_away()
         if self.certificates is None:
             self._refuse(client, *rendered(_TOO_MANY))
         util.close(client)
+
+    def _count_turned_away(self) -> None:
+        front = getattr(self.wsgi, "limited", None)
+        if front is not None:
+            front(CONNECTIONS)
 
     def _secured(self, client: Any) -> Any:
         if self.certificates is None:
             return client
         return secured(client, self.certificates.context, self.connection_seconds)
+
+    def _node(self, client: Any) -> Any:
+        """As `_secured`; `ConnectionError` for who shows no node's certificate, for whom there is no place."""
+        assert self.certificates is not None
+        try:
+            secure = secured(client, self.certificates.context, LATE_SECONDS)
+        finally:
+            self.connections.leave_late()
+        if certificate_name(secure.getpeercert()) is None:
+            self._count_turned_away()
+            util.close(secure)
+            raise ConnectionError("its address has its fill")
+        return secure
 
     def _converse(self, client: Any, addr: Any) -> None:
         """Requests until it closes, is idle for too long or has to be ended."""

@@ -21,19 +21,22 @@ SERVICES: Final = (
     "caxton-router.service",
     "caxton-executor.service",
 )
+GOSSIP: Final = "caxton-gossip.service"
+"""Active on a node of a cluster only."""
 TIMERS: Final = ("caxton-backup.timer", "caxton-restore-drill.timer")
 _RUNNING: Final = Path("/run/systemd/system")
 _SECONDS: Final = 20.0
 
 
-def examine(_: Patient) -> Iterator[Check]:
+def examine(patient: Patient) -> Iterator[Check]:
     """One finding for each unit that is not active; one if there is none."""
-    states = _states() if _RUNNING.is_dir() and shutil.which("systemctl") else {}
+    wanted = (*SERVICES, *((GOSSIP,) if patient.config.coordination.cluster_enabled else ()), *TIMERS)
+    states = _states(wanted) if _RUNNING.is_dir() and shutil.which("systemctl") else {}
     if states.get("caxton.service", ("not-found", ""))[0] == "not-found":
         yield Check(NAME, Status.OK, "systemd does not run this node")
         return
-    bad = [check for unit in (*SERVICES, *TIMERS) if (check := _judge(unit, *states.get(unit, ("", "")))) is not None]
-    yield from bad or [Check(NAME, Status.OK, f"{len(SERVICES) + len(TIMERS)} are active")]
+    bad = [check for unit in wanted if (check := _judge(unit, *states.get(unit, ("", "")))) is not None]
+    yield from bad or [Check(NAME, Status.OK, f"{len(wanted)} are active")]
 
 
 def _judge(unit: str, load: str, active: str) -> Check | None:
@@ -44,9 +47,9 @@ def _judge(unit: str, load: str, active: str) -> Check | None:
     return Check(NAME, status, f"{unit} is {active if load == 'loaded' else load or 'unknown'}", hint)
 
 
-def _states() -> dict[str, tuple[str, str]]:
+def _states(units: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """Load state and active state by unit."""
-    command = ["systemctl", "show", "--property=Id,LoadState,ActiveState", *SERVICES, *TIMERS]
+    command = ["systemctl", "show", "--property=Id,LoadState,ActiveState", *units]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     found = {}
     for block in done.stdout.split("\n\n"):

@@ -144,9 +144,8 @@ def test_fewer_are_expected_and_a_node_that_is_gone_is_forgotten(cluster: Operat
     assert cluster["n1"].cli("cluster", "adopt", lost).returncode == 2  # from what?
     assert cluster["n1"].cli("cluster", "adopt", lost, "--clean", "--yes").returncode == 0
     with cluster.client("n2") as client:
-        until(
-            lambda: client.post(f"/agents/{lost}/invoke", json={"content": 1}).status_code == 200, f"{lost} answers"
-        )
+        path, body = f"/agents/{lost}/invoke", {"content": 1, "timeout_seconds": 5}
+        until(lambda: client.post(path, json=body).status_code == 200, f"{lost} answers on n1", 90)
     for name in ("n1", "n2"):
         cluster.expect(name, 2)
     assert cluster["n1"].cli("cluster", "forget", "n3", "--wait", "40s").returncode == 0

@@ -48,7 +48,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     key = home / "secrets_key"
     key.write_text(base64.b64encode(os.urandom(32)).decode())
     key.chmod(0o600)
-    made = Nodes(home, CAXTON_SECURITY__SECRETS_KEY_FILE=str(key))
+    made = Nodes(CAXTON_SECURITY__SECRETS_KEY_FILE=str(key))
     try:
         yield made.start()
     except BaseException:
@@ -86,12 +86,15 @@ def has_module(member: Member, module: str) -> bool:
     return (database(member).parent / "modules" / sha256(wasm(module)).hexdigest()).is_file()
 
 
-def end(member: Member) -> None:
-    """The whole node is gone, in order."""
-    assert member.node.process is not None
-    member.node.process.send_signal(signal.SIGTERM)
-    member.node.process.wait(PATIENCE)
-    member.forget()
+def end(*members: Member) -> None:
+    """Whole nodes are gone, each in order, all at the same time."""
+    processes = [member.node.process for member in members if member.node.process is not None]
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        process.wait(PATIENCE)
+    for member in members:
+        member.forget()
 
 
 def test_replicas_on_all_nodes(nodes: Nodes) -> None:
@@ -234,8 +237,8 @@ def test_a_node_that_returns_after_a_week_brings_nothing_back(nodes: Nodes) -> N
     for member in (one, two):
         until(lambda one=member: here(one, "after") is None, "it has gone", PATIENCE)
         until(lambda one=member: "after" not in _records(one), "its record has gone", PATIENCE)
+    end(one, two)
     for member in (one, two):
-        end(member)
         with closing(sqlite3.connect(database(member))) as connection, connection:
             gone = connection.execute("SELECT writer, hlc FROM registry WHERE name = 'after'").fetchone()
             connection.execute("DELETE FROM registry WHERE name = 'after'")

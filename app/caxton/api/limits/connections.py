@@ -12,6 +12,8 @@ from typing import Final
 from caxton.api.limits.networks import network_of
 
 CONNECTIONS: Final = "connections"
+MOST_LATE: Final = 16
+"""Handshakes of other nodes that a full address cannot keep out."""
 
 
 class Connections:
@@ -21,6 +23,7 @@ class Connections:
         self._most = most
         self._trusts = trusts
         self._open: dict[str, int] = {}
+        self._late = 0
 
     def enter(self, address: str) -> bool:
         """Counts one more, if there may be. Every True needs a `leave`."""
@@ -32,6 +35,19 @@ class Connections:
             return False
         self._open[network] = count + 1
         return True
+
+    def enter_late(self, address: str) -> bool:
+        """One more although its address has its fill, to see who it is; few at once. Needs `leave_late`, `leave`."""
+        if self._late >= MOST_LATE:
+            return False
+        self._late += 1
+        network = network_of(address)
+        self._open[network] = self._open.get(network, 0) + 1
+        return True
+
+    def leave_late(self) -> None:
+        """One of them has ended, or is known for a node."""
+        self._late -= 1
 
     @contextmanager
     def uncounted(self, address: str) -> Iterator[None]:

@@ -46,7 +46,7 @@ class Gossip:
         self._tags: Tags | None = None
         self._state, self._digest = NodeState.ACTIVE, ""
         self._woken = asyncio.Event()
-        self._met = False
+        self._settled = False
         self._answers_since: float | None = None
         self._lost_at: float | None = None
         self._told: str | None = None
@@ -85,7 +85,7 @@ class Gossip:
     def joined(self) -> bool:
         """Whether this node is in the cluster: serf runs, and another member was met, or there is nobody to meet."""
         now, own = time.monotonic(), self._config.coordination
-        settled = self._met or (own.expected_nodes <= 1 and not own.seeds)
+        settled = self._settled or (own.expected_nodes <= 1 and not own.seeds)
         if self._answers_since is not None:
             return settled or now - self._answers_since >= LONELY_SECONDS
         return settled and self._lost_at is not None and now - self._lost_at < own.detection_timeout
@@ -151,7 +151,7 @@ class Gossip:
         if self._answers_since is None:
             self._answers_since, self._told = time.monotonic(), None
             log.info("serf answers: %d members", len(new))
-        self._met = self._met or any(one.alive for name, one in new.items() if name != self.node_id)
+        self._settled = self._settled or any(one.alive for name, one in new.items() if name != self.node_id)
         if new != self._members:
             self._members = MappingProxyType(new)
             for callback in self._watchers:
@@ -173,6 +173,7 @@ class Gossip:
 
     def _lost(self, error: CaxtonError) -> None:
         if self._answers_since is not None:
+            self._settled = self.joined
             self._answers_since, self._lost_at = None, time.monotonic()
         if self._told != error.code:
             self._told = error.code

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from caxton.cluster.links.failures import busy, late, lost
 from caxton.cluster.links.figures import LinkFigures
 from caxton.cluster.links.wire import Wire
 from caxton.protocol.errors import CaxtonError, Code
@@ -51,12 +52,7 @@ class Calls:
         if wire is None or not wire.is_open:
             raise NotTakenError
         if len(self._waiting) >= MOST:
-            raise CaxtonError(
-                Code.NOT_READY,
-                f"too many calls to {self._node} are under way; try again",
-                node=self._node,
-                not_sent=True,
-            )
+            raise busy(self._node)
         self._last = call_id = self._last + 1
         frame = encode_frame(Call(call_id, op, args))
         answer: asyncio.Future[bytes] = self._loop.create_future()
@@ -90,9 +86,19 @@ class Calls:
             else:
                 waiting[0].set_exception(CaxtonError(Code.INTERNAL_ERROR, f"{self._node} streams what is no stream"))
 
+    def abort(self) -> None:
+        """Gives up the connection, and all that is under way on it."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    async def writable(self) -> None:
+        """Returns when the peer has room for another call."""
+        if self._wire is not None:
+            await self._wire.writable()
+
     def lost(self) -> None:
         """The connection is over: nobody will answer what is under way."""
-        self._fail(lambda: _lost(self._node))
+        self._fail(lambda: lost(self._node))
 
     def _not_taken(self, last: int) -> None:
         for call_id in [one for one in self._waiting if one > last]:
@@ -110,17 +116,5 @@ class Calls:
         now = self._loop.time()
         for answer, deadline in list(self._waiting.values()):
             if deadline <= now and not answer.done():
-                answer.set_exception(_late(self._node))  # `call` tells the peer
+                answer.set_exception(late(self._node))  # `call` tells the peer
         self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._waiting else None
-
-
-def _late(node: str) -> CaxtonError:
-    return CaxtonError(
-        Code.NOT_READY, f"{node} did not answer in time; what was asked may or may not have been done", node=node
-    )
-
-
-def _lost(node: str) -> CaxtonError:
-    return CaxtonError(
-        Code.NOT_READY, f"the link to {node} was lost; what was asked may or may not have been done", node=node
-    )

@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
+from caxton.cluster.links.failures import unreachable
 from caxton.cluster.links.figures import LinkFigures
-from caxton.cluster.links.link import Link, unreachable
+from caxton.cluster.links.link import Link
 from caxton.cluster.links.streams import streamed
 from caxton.protocol.peers import Relay
 
@@ -85,7 +86,7 @@ class Peers:
         link = self._links.get(node)
         if link is None:
             raise unreachable(node)
-        return streamed(node, link.address, self._context, op, _pack(args), link.figures)
+        return streamed(link.asked(op, _pack(args)))
 
     def up(self) -> frozenset[str]:
         """The nodes to which there is a link now."""

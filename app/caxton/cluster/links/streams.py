@@ -1,6 +1,6 @@
-"""Streams from another node, each over a connection of its own: a slow reader holds up nobody's calls.
+"""Streams, and calls with much to say, each over a connection of its own: they hold up nobody else's calls.
 
-Owns the flow of one stream. Must never hold more of it than one read of the socket.
+Owns the flow of one of them. Must never hold more of a stream than one read of the socket.
 """
 
 from __future__ import annotations
@@ -8,16 +8,30 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from caxton.cluster.links.failures import late, lost, unreachable
 from caxton.cluster.links.figures import LinkFigures
-from caxton.cluster.links.link import unreachable
 from caxton.cluster.links.wire import Wire, connect
 from caxton.config import split_address
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.frames import encode_frame
 from caxton.protocol.operations import Call, Fail, Farewell, Item, Reply
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call of `node` at `address` (`host:port`); `context` gives the TLS of a new connection."""
+
+    node: str
+    address: str
+    context: Callable[[], ssl.SSLContext]
+    op: str
+    args: bytes
+    figures: LinkFigures
 
 
 class _Inbox:
@@ -53,30 +67,51 @@ class _Inbox:
         return self.frames.popleft()
 
 
-async def streamed(
-    node: str, address: str, context: Callable[[], ssl.SSLContext], op: str, args: bytes, figures: LinkFigures
-) -> AsyncGenerator[bytes, None]:
-    """The JSON of each item until the peer ends the stream; see `Peers.stream`."""
-    inbox = _Inbox(figures)
-    host, port = split_address(address)
+@asynccontextmanager
+async def _apart(asked: Asked) -> AsyncIterator[_Inbox]:
+    """What answers a call that is made on a connection of its own, which ends with it."""
+    inbox = _Inbox(asked.figures)
+    host, port = split_address(asked.address)
     try:
-        wire = inbox.wire = await connect(node, host, port, context(), inbox.received, inbox.lost)
+        wire = inbox.wire = await connect(asked.node, host, port, asked.context(), inbox.received, inbox.lost)
     except (OSError, TimeoutError) as error:
-        raise unreachable(node, f"{type(error).__name__}: {error}"[:200]) from None
+        raise unreachable(asked.node, f"{type(error).__name__}: {error}"[:200]) from None
     try:
-        frame = encode_frame(Call(1, op, args))
-        figures.calls += 1
-        figures.bytes_out += len(frame)
+        frame = encode_frame(Call(1, asked.op, asked.args))
+        asked.figures.calls += 1
+        asked.figures.bytes_out += len(frame)
         wire.send(frame)
-        while True:
-            came = await inbox.next()
-            if isinstance(came, Item):
-                yield came.item
-            elif isinstance(came, Reply):
-                return
-            elif isinstance(came, Fail):
-                raise CaxtonError.from_body(came.error)
-            else:
-                raise CaxtonError(Code.NOT_READY, f"the stream from {node} broke off", node=node)
+        yield inbox
     finally:
         wire.close()
+
+
+async def streamed(asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The JSON of each item until the peer ends the stream; see `Peers.stream`."""
+    async with _apart(asked) as inbox:
+        while (item := _item(asked.node, await inbox.next())) is not None:
+            yield item
+
+
+async def asked_apart(asked: Asked, timeout: float) -> bytes:
+    """The JSON of the answer, as `Link.call`: for arguments so large that others would have to wait behind them."""
+    try:
+        async with asyncio.timeout(timeout), _apart(asked) as inbox:
+            came = await inbox.next()
+    except TimeoutError:
+        raise late(asked.node) from None
+    if isinstance(came, Reply):
+        return came.result
+    _item(asked.node, came)  # says why not
+    raise CaxtonError(Code.INTERNAL_ERROR, f"{asked.node} streams what is no stream", node=asked.node)
+
+
+def _item(node: str, came: Item | Reply | Fail | None) -> bytes | None:
+    """The next of a stream; None at its end. Raises what ended it before."""
+    if isinstance(came, Item):
+        return came.item
+    if isinstance(came, Reply):
+        return None
+    if isinstance(came, Fail):
+        raise CaxtonError.from_body(came.error)
+    raise lost(node)

@@ -34,8 +34,8 @@ def _sub(numbers: range | tuple[int, ...]) -> bytes:
 
 _NUMERIC: Final = rb"\xfc(?:" + b"|".join((
     _sub(range(8)),
-    _sub((9, 11, 13, 15, 16, 17)) + _L,
-    _sub((8, 10, 12, 14)) + _L + _L,
+    _sub((11, 16)) + _L,
+    _sub((8, 10)) + _L + _L,
 )) + rb")"  # fmt: skip
 _VECTOR: Final = rb"\xfd(?:" + b"|".join((
     _sub((*range(12), 92, 93)) + _MEMARG,
@@ -52,15 +52,22 @@ _GC: Final = rb"\xfb(?:" + b"|".join((
     _sub((24, 25)) + rb"[\s\S]" + _L + _L + _L,
 )) + rb")"  # fmt: skip
 
-_PLAIN: Final = b"|".join((
-    rb"[\x20-\x26\x10\x41\x42]" + _L,             # locals, globals, tables, call, i32/i64.const
+_LASTING: Final = b"|".join((
+    rb"[\x20-\x25\x10\x41\x42]" + _L,             # locals, globals, table.get, call, i32/i64.const
     rb"[\x45-\xc4\x0f\x1a\x1b\x00\x01\xd1\xd3\xd4\x0a]",
     rb"[\x28-\x3e]" + _MEMARG,                    # loads and stores
     rb"[\x3f\x40\xd0\xd2\x08\x12\x14\x15]" + _L,  # memory.size/grow, ref.null/func, throw, tail calls
     rb"[\x11\x13]" + _L + _L,                     # call_indirect
     rb"\x44[\s\S]{8}|\x43[\s\S]{4}",
-    _NUMERIC, _VECTOR, _SELECT_T, _ATOMIC, _GC,
+    _NUMERIC, _VECTOR, _SELECT_T, _ATOMIC,
 ))  # fmt: skip
+_FORGETFUL: Final = b"|".join((
+    rb"\x26" + _L,  # table.set, then data.drop, elem.drop, table.grow, table.fill; table.init, table.copy
+    rb"\xfc(?:" + _sub((9, 13, 15, 17)) + _L + rb"|" + _sub((12, 14)) + _L + _L + rb")",
+    _GC,
+))  # fmt: skip
+"""What changes something that is neither memory nor a global."""
+_PLAIN: Final = _LASTING + rb"|" + _FORGETFUL
 
 MAX_CATCHES: Final = 64
 _CATCH: Final = rb"(?:[\x00\x01]" + _L + _L + rb"|[\x02\x03]" + _L + rb")"
@@ -92,11 +99,11 @@ _UP_TO_VARIABLE: Final = re.compile(
     rb"(?:" + _PLAIN + rb"|[\x02-\x04]" + _PLAIN_TYPE + rb"|[\x0c\x0d\xd5\xd6]" + _L + rb"|[\x05\x0b]"
     rb"|\x1f" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb"))*+"
 )
-_FORGETFUL: Final = rb"\x26|\xfc[\x09\x0c\x0d\x0e\x0f\x11]|\xfb"
+# Without a lookahead: before Python 3.11.5, where one fails within `*+`, the match ends too late.
 _UP_TO_FORGETFUL: Final = re.compile(
-    rb"(?:(?!" + _FORGETFUL + rb")(?:" + _PLAIN + rb"|[\x02-\x04]" + _PLAIN_TYPE + rb"|[\x0c\x0d\xd5\xd6]" + _L
-    + rb"|[\x05\x0b]|\x1f" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb")))*+"
-)  # fmt: skip
+    rb"(?:" + _LASTING + rb"|[\x02-\x04]" + _PLAIN_TYPE + rb"|[\x0c\x0d\xd5\xd6]" + _L + rb"|[\x05\x0b]"
+    rb"|\x1f" + _PLAIN_TYPE + rb"(?:" + _CATCHES + rb"))*+"
+)
 _LEB: Final = re.compile(_L)
 _CATCH_LIST: Final = re.compile(_CATCHES)
 

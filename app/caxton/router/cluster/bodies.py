@@ -19,9 +19,9 @@ from caxton.store import ApiKeyRow, CapabilityRow, Changes, NamespaceRow, Revoke
 AGENT: Final = "agent"
 API_KEY: Final = "api_key"
 REVOKED_KEY: Final = "revoked_key"
-REVOKED_TOKEN: Final = "revoked_token"  # nosec B105 # a kind of record
+REVOKED_TOKEN: Final = "revoked_token"
 NAMESPACE: Final = "namespace"
-SECRET: Final = "secret"  # nosec B105 # as above
+SECRET: Final = "secret"
 CAPABILITY: Final = "capability"
 SUBSCRIPTION: Final = "subscription"
 FIELDS: Final = frozenset(

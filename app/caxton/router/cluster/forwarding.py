@@ -145,7 +145,8 @@ class Forwarding:
                 return await self.call(node, asked.op, args, asked.caller)
             return msgspec.json.encode(await asked.go(args, *asked.more))
 
-        return await gather(asked.op, asked.args, [self.places.node_id, *self.places.others()], ask)
+        nodes = [self.places.node_id, *self.places.others()]
+        return await gather(asked.op, asked.args, nodes, ask, self.places.absent())
 
     async def _everywhere(self, asked: _Asked) -> Any:
         async def elsewhere(node: str) -> Affected:

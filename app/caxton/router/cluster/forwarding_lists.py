@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from typing import Any, Final
@@ -77,15 +77,17 @@ class _Line:
     shown: bool = True
 
 
-async def gather(op: str, args: Any, nodes: list[str], ask: Ask) -> Page | GatheredPage:
+async def gather(op: str, args: Any, nodes: list[str], ask: Ask, absent: Sequence[str] = ()) -> Page | GatheredPage:
     """The next `limit` items of all nodes' lists. A node that does not answer is named, and asked with the next page.
 
-    What one node has forwarded is shown as the other has it. The cursor is None once every node's list has ended.
+    `absent`: nodes that need not even be asked. What one node has forwarded is shown as the other has it. The cursor
+    is None once the list of every node that answers has ended.
     """
     order = ORDERS[op]
     before = _read(args.cursor, order, nodes)
     asked = [node for node in nodes if args.cursor is None or before.get(node, "") is not None]
     parts, lost = await _parts(args, asked, before, ask)
+    lost += absent
     hide = not lost and getattr(args, "state", None) != State.FORWARDED
     lines = _merged(order, {node: part for node, part in parts.items() if part.items}, hide=hide)
     passed, shown = _page(lines, args.limit)
@@ -173,10 +175,9 @@ async def _cursor(
             after[node] = before.get(node, "")
         else:
             after[node] = part.next_cursor
-    going_on = {node: cursor for node, cursor in after.items() if cursor is not None}
-    if not going_on:
-        return None
-    ended = {node: None for node in before if node not in going_on}
+    if all(after[node] is None for node in parts):
+        return None  # of nodes that do not answer nobody knows whether there is more
+    ended = {node: None for node in before if node not in after}
     return _write({**ended, **after})
 
 

@@ -13,6 +13,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import TASK_PREFIX, TASKS
 from caxton.protocol.peers import AgentRecord
 
+LEFT: Final = "left"
 STOPPED: Final = "stopped"
 RETRY_SECONDS: Final = 2
 
@@ -29,16 +30,16 @@ class Seen(Protocol):
         """Who answers, directly or by way of another."""
 
     @property
-    def majority(self) -> bool:
-        """Whether this side may change things."""
-
-    @property
     def states(self) -> Mapping[str, str]:
-        """All that are in."""
+        """All that are in, this node included."""
 
     @property
     def out(self) -> Mapping[str, str]:
-        """All others that are known."""
+        """All others that are known, and why."""
+
+    @property
+    def majority(self) -> bool:
+        """Whether this side may change things."""
 
 
 class Records(Protocol):
@@ -123,6 +124,12 @@ class Places:
     def others(self) -> list[str]:
         """Every other node that answers, by name."""
         return sorted(self.members().reachable - {self.node_id})
+
+    def absent(self) -> list[str]:
+        """Every other node that does not answer and has not left for good, by name."""
+        members = self.members()
+        away = {node for node, why in members.out.items() if why != LEFT}
+        return sorted((members.states.keys() | away) - members.reachable - {self.node_id})
 
     def exists(self, name: str) -> bool:
         """Whether anybody in the cluster has an agent of this name."""
