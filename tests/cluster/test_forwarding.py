@@ -18,6 +18,7 @@ from caxton.protocol.talks import ConversationListing, Select, Subscribe, TaskCr
 from support import router_agents as agents
 from support.desk_node import message
 from support.forwarding_nodes import NAMES, Member, Nodes, listed, named_for, until
+from support.moving_homes import drained, ranked_for, undrained
 from support.router_modules import CONSTANT, ECHO, LOGS
 from support.serf_agents import SERF
 
@@ -128,6 +129,21 @@ def _handled(member: Member, conversation: str) -> int:
     """Of a conversation, on this node itself: what is counted is there, others are not asked."""
     rows = member.call("message.list", Listing(conversation_id=conversation, limit=50))["items"]
     return sum(row["state"] == "done" for row in rows)
+
+
+def test_what_was_passed_on_and_comes_back_is_handled_here(nodes: Nodes) -> None:
+    """By the node that passed it on: there its id is known, and nobody else has it any more."""
+    slow, sends = ranked_for("slow", "n1", "n2"), named_for("n2", "sends")
+    nodes.deploy("n3", slow, agents.sleeper(0.5), instance="per_message", grants={"kv": False})
+    nodes.deploy("n3", sends, agents.sender(slow, 8), **KEEPS)
+    ask(nodes["n2"], sends)
+    until(lambda: nodes["n2"].ledger().get(slow, {}).get("forwarded") == 8, "all are where the agent is")
+    drained(nodes["n1"])
+    try:
+        until(lambda: sum(one.ledger().get(slow, {}).get("done", 0) for one in nodes) == 8, "all are handled", 60)
+        assert nodes["n2"].ledger()[slow]["done"] > 0
+    finally:
+        undrained(nodes["n1"])
 
 
 def test_a_log_is_followed_across_nodes(nodes: Nodes) -> None:

@@ -33,8 +33,9 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
     """A message that enters the ledger.
 
     `digest`: 16 bytes of what makes two submissions of one id "the same". A terminal `state` (with its
-    `outcome`) stores a message that has already run; `finished_at` defaults to `accepted_at` then. `home`: the agent
-    lives here, so a message that was forwarded from here and comes back is accepted again, in its old place.
+    `outcome`) stores a message that has already run; `finished_at` defaults to `accepted_at` then. `home`: it is
+    to be handled here and nowhere else, so one that was forwarded from here and comes back is accepted again, in its
+    old place.
     """
 
     message: Message
