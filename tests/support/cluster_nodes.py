@@ -216,7 +216,7 @@ class LocalCluster:
 
     def delay(self, key: object, ways: list[tuple[str, str]], seconds: float) -> None:
         """What is asked over these links arrives so much later, and so does the answer."""
-        for number, (one, other) in enumerate(ways):
+        for number, (one, other) in enumerate(ways):  # their links are made anew: it takes a second or two
             port = 9000 + 10 * self.names.index(one) + self.names.index(other)
             command = [sys.executable, "-m", "support.delaying_proxy", str(port), str(seconds)]
             environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
