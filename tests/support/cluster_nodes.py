@@ -239,10 +239,12 @@ class LocalCluster:
             self.network.mend(one)
 
     def keep_logs(self, directory: Path) -> None:
-        """Copies what the nodes said."""
+        """Copies what the nodes said, and their databases: where a message went is in their rows."""
         directory.mkdir(parents=True, exist_ok=True)
         for node in self:
             shutil.copy(node.served.log_file, directory / f"{node.name}.log")
+            for file in node.data.glob("local.db*"):
+                shutil.copy(file, directory / f"{node.name}-{file.name}")
 
     def _trust(self) -> None:
         """An authority of yesterday: to a clock that is an hour slow its certificates are not of tomorrow."""
