@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
+def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = Nodes(), request.session.testsfailed
     try:
         yield made.start()
     finally:

@@ -22,8 +22,8 @@ ROUNDS = 6
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    made, failed = Nodes(tmp_path_factory.mktemp("authority")), request.session.testsfailed
+def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    made, failed = Nodes(), request.session.testsfailed
     try:
         yield made.start()
     finally:

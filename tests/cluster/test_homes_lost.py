@@ -24,9 +24,9 @@ pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
     failed = request.session.testsfailed
-    made = Nodes(tmp_path_factory.mktemp("authority"), CAXTON_COORDINATION__ON_OWNER_LOSS="restart")
+    made = Nodes(CAXTON_COORDINATION__ON_OWNER_LOSS="restart")
     try:
         yield made.start()
     finally:
@@ -94,7 +94,7 @@ def test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_wha
     until(lambda: handled_by(nodes["n2"], clean) == ["ba"], "it has begun anew")
     assert home(nodes["n3"], waits) is None, "it waits for its home"
 
-    nodes["n1"].node.launch()
+    nodes.launch("n1")
     nodes.whole()
     until(lambda: handled(nodes, waits) == ["aa", "ab", "ba"], "what waited has arrived", PATIENCE)
     lives_on(nodes, waits, "n1")
@@ -126,12 +126,12 @@ def test_a_node_that_starts_alone_runs_nothing_that_could_have_been_adopted(node
     until(lambda: handled(nodes, name) == ["aa"], "it has state")
     for member in nodes:
         lose(member)
-    nodes["n1"].node.launch()
+    nodes.launch("n1")
     send(nodes["n1"], name, "ab")
     time.sleep(4.0)  # nothing can be awaited: it is to do nothing
     assert nodes["n1"].ledger()[name]["pending"] == 1
-    nodes["n2"].node.launch()
+    nodes.launch("n2")
     until(lambda: nodes["n1"].ledger()[name]["pending"] == 0, "with one more it knows", PATIENCE)
-    nodes["n3"].node.launch()
+    nodes.launch("n3")
     nodes.whole()
     assert handled(nodes, name) == ["aa", "ab"]

@@ -118,6 +118,10 @@ class Nodes:
         self.whole()
         return self
 
+    def launch(self, name: str) -> None:
+        """Starts one that was lost, and does not wait."""
+        self._cluster.launch(name)
+
     def whole(self) -> None:
         """Returns when every node serves, sees all others, and may change things."""
         for member in self:

@@ -19,6 +19,7 @@ from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
 from caxton.router.cluster import assembly
 from caxton.router.cluster.forwarding_assembly import furnish, recover
+from caxton.router.cluster.service import Cluster
 from caxton.router.core import Core
 from caxton.router.desk import Desk
 from caxton.router.events import EventBus
@@ -64,13 +65,13 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
         if desk.cluster is not None:
-            desk.spawn(assembly.run(desk, desk.cluster))
+            desk.spawn(_in_the_cluster(desk, desk.cluster))
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
         log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
         failed = await _until(stop, desk.core)
         if failed is not None:
-            log.critical("a commit failed, the router ends; everything goes on from the last commit: %s", failed)
+            log.critical("the router cannot go on and ends; everything goes on from the last commit: %s", failed)
             return EXIT_STORE_FAILED
         await _drain(desk)
     return EXIT_OK
@@ -100,6 +101,16 @@ def make_desk(config: Config, store: Store) -> Desk:
         desk.cluster = assembly.make_cluster(desk)
         furnish(desk, desk.cluster)
     return desk
+
+
+async def _in_the_cluster(desk: Desk, cluster: Cluster) -> None:
+    """An error that nobody expected ends the router: better started again than alive and outside of its cluster."""
+    try:
+        await assembly.run(desk, cluster)
+    except Exception as error:
+        log.exception("this node's part in the cluster has ended")
+        if not desk.core.failed.done():
+            desk.core.failed.set_result(error)
 
 
 async def _until(stop: asyncio.Event, core: Core) -> Exception | None:
