@@ -37,6 +37,14 @@ class Faults:
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster = cluster
+        self._drained: set[ClusterNode] = set()
+
+    def undrain(self) -> bool:
+        """Whether no node is drained any more: that outlives kills, and to end it the node must answer."""
+        for node in list(self._drained):
+            if node.answer("cluster.undrain", Named(node.name)) is not None:
+                self._drained.discard(node)
+        return not self._drained
 
     def steps(self, fault: Fault) -> list[Step]:
         """What there is to do, in order: at least the begin, and the end of one that lasts."""
@@ -63,6 +71,8 @@ class Faults:
         assert each is not None
         if kind in _KILLED:
             return lambda: _kill(each, _KILLED[kind]), _nothing
+        if kind is Kind.DRAIN:
+            return lambda: self._drain(each), lambda: self.undrain()
         if kind in _LOCAL:
             begin, end = _LOCAL[kind]
             return lambda: begin(each, fault), lambda: end(each)
@@ -73,6 +83,12 @@ class Faults:
         ways = self._ways(fault, nodes)
         network = self._cluster.network
         return lambda: network.lose(fault, percent, *ways), lambda: network.mend(fault)
+
+    def _drain(self, node: ClusterNode) -> None:
+        """It takes its time, so it is asked for on the side."""
+        self._drained.add(node)
+        asked = NodeDrain(node.name, _DRAIN_SECONDS)
+        threading.Thread(target=node.answer, args=("cluster.drain", asked), daemon=True).start()
 
     def _ways(self, fault: Fault, nodes: list[ClusterNode]) -> list[tuple[str, str]]:
         if len(nodes) == 1:
@@ -122,12 +138,6 @@ def _turn_clock(node: ClusterNode, fault: Fault) -> None:
     node.host.clock(CLOCK_SECONDS if int(fault.at * 100) % 2 else -CLOCK_SECONDS)
 
 
-def _drain(node: ClusterNode, _: Fault) -> None:
-    """It takes its time, so it is asked for on the side."""
-    asked = (node.name, _DRAIN_SECONDS)
-    threading.Thread(target=lambda: node.answer("cluster.drain", NodeDrain(*asked)), daemon=True).start()
-
-
 _KILLED: Final = {
     Kind.KILL_WORKER: "worker",
     Kind.KILL_EXECUTOR: "executor",
@@ -143,5 +153,4 @@ _LOCAL: Final[dict[Kind, tuple[_Begin, _End]]] = {
     Kind.CLOCK: (_turn_clock, lambda node: node.host.clock(0)),
     Kind.FULL_DISK: (lambda node, _: node.fill_disk(), lambda node: node.free_disk()),
     Kind.SLOW_DISK: (lambda node, _: node.host.slow_disk(SYNC_MILLISECONDS), lambda node: node.host.slow_disk(0)),
-    Kind.DRAIN: (_drain, lambda node: node.answer("cluster.undrain", Named(node.name))),
 }

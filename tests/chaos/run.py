@@ -55,7 +55,10 @@ def play(
             ends[fault] = time.monotonic()
         doing.end_all()
         last = time.monotonic()
-        while trial.all_accepted_since(last) < 0 and time.monotonic() - last < RECOVERY_SECONDS:
+        while (
+            not (doing.undrain() and trial.all_accepted_since(last) >= 0)
+            and time.monotonic() - last < RECOVERY_SECONDS
+        ):
             _tend(trial.cluster)
             time.sleep(_TICK_SECONDS)
         time.sleep(_TAIL_SECONDS)  # of ordinary load, for what comes out late

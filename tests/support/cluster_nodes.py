@@ -216,7 +216,7 @@ class LocalCluster:
 
     def delay(self, key: object, ways: list[tuple[str, str]], seconds: float) -> None:
         """What is asked over these links arrives so much later, and so does the answer."""
-        for number, (one, other) in enumerate(ways):
+        for number, (one, other) in enumerate(ways):  # their links are made anew: it takes a second or two
             port = 9000 + 10 * self.names.index(one) + self.names.index(other)
             command = [sys.executable, "-m", "support.delaying_proxy", str(port), str(seconds)]
             environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -239,10 +239,12 @@ class LocalCluster:
             self.network.mend(one)
 
     def keep_logs(self, directory: Path) -> None:
-        """Copies what the nodes said."""
+        """Copies what the nodes said, and their databases: where a message went is in their rows."""
         directory.mkdir(parents=True, exist_ok=True)
         for node in self:
             shutil.copy(node.served.log_file, directory / f"{node.name}.log")
+            for file in node.data.glob("local.db*"):
+                shutil.copy(file, directory / f"{node.name}-{file.name}")
 
     def _trust(self) -> None:
         """An authority of yesterday: to a clock that is an hour slow its certificates are not of tomorrow."""

@@ -1,4 +1,4 @@
-"""Reports of cuts and a disk that takes nothing: the cluster goes on, and a later report is written with the earlier."""
+"""Reports of cuts and a disk that takes nothing: the cluster goes on, and they are written later."""
 
 from __future__ import annotations
 

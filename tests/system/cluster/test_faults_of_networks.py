@@ -41,7 +41,7 @@ def test_a_third_of_the_packets_lost(trial: Trial) -> None:
 
 def test_everything_late(trial: Trial) -> None:
     late = lambda: (trial.cluster["n1"].sees("n3").get("rtt_seconds") or 0) >= 2 * DELAY_SECONDS  # noqa: E731
-    survives(trial, one(Kind.DELAY, 0, 2, seconds=SECONDS), shows=late)
+    survives(trial, one(Kind.DELAY, 0, 2, seconds=2 * SECONDS), shows=late)
 
 
 def test_a_link_that_flaps(trial: Trial) -> None:

@@ -89,7 +89,7 @@ class Healing:
         return Ran(cut.ran)
 
     async def keep(self) -> None:
-        """What is known now is on disk; if that takes nothing, the next change is written with all that was before."""
+        """What is known now is on disk; if that takes nothing, it is written with the next change."""
         async with self._writing:
             try:
                 await asyncio.to_thread(_write, self._path, msgspec.json.encode(self.cuts.all()))
