@@ -205,7 +205,7 @@ class Intake:
             if box.account is not None:
                 box.account.stored(entry.size)
             elsewhere = self._boxes.elsewhere
-            # What another node passes on here has nobody else to handle it, also when it was passed on from here once.
+            # What another node passes on has nobody else to handle it, also when it was passed on from here once.
             home = accepted_at is not None or (elsewhere is not None and elsewhere.is_home(message.receiver))
             self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery, home=home))
             self._aftermath.arrive(box, entry)
