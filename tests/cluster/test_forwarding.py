@@ -23,6 +23,14 @@ from support.router_modules import CONSTANT, ECHO, LOGS
 from support.serf_agents import SERF
 
 pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
+NAP = """
+(module
+  (import "caxton" "sleep_micros" (func $sleep (param i64) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "caxton_alloc") (param i32) (result i32) (i32.const 4096))
+  (func (export "handle_message") (param i32 i32) (result i32)
+    (drop (call $sleep (i64.const 500000))) (i32.const 0)))
+"""
 KEEPS = {"instance": "persistent", "grants": {"kv": True, "send": ["*"]}}
 
 
@@ -134,7 +142,7 @@ def _handled(member: Member, conversation: str) -> int:
 def test_what_was_passed_on_and_comes_back_is_handled_here(nodes: Nodes) -> None:
     """By the node that passed it on: there its id is known, and nobody else has it any more."""
     slow, sends = ranked_for("slow", "n1", "n2"), named_for("n2", "sends")
-    nodes.deploy("n3", slow, agents.sleeper(0.5), instance="per_message", grants={"kv": False})
+    nodes.deploy("n3", slow, NAP, instance="per_message")
     nodes.deploy("n3", sends, agents.sender(slow, 8), **KEEPS)
     ask(nodes["n2"], sends)
     until(lambda: nodes["n2"].ledger().get(slow, {}).get("forwarded") == 8, "all are where the agent is")
