@@ -18,6 +18,7 @@ import pytest
 
 from caxton.config import load
 from caxton.doctor import Patient, Status, backups, examine, permissions, worst
+from caxton.store import SCHEMA_VERSION
 from support.served_node import SOURCE, ServedNode, run_cli, until
 
 SECRET = "Vq1bTz9rW3kLmXs7YpGh2NdFc8JaEu5R"
@@ -127,7 +128,7 @@ def test_a_schema_of_another_release_fails(tmp_path: Path) -> None:
         node.start()
         node.stop()
         with closing(sqlite3.connect(node.directory / "data" / "local.db")) as connection:
-            connection.execute("UPDATE schema_info SET version = 9, compat = 9")
+            connection.execute("UPDATE schema_info SET version = ?, compat = ?", (SCHEMA_VERSION + 1,) * 2)
             connection.commit()
         code, found = examined(node)
         assert code == 1
@@ -142,7 +143,7 @@ def test_a_router_that_waits_for_its_schema_says_its_version() -> None:
         node.start()
         node.stop()
         with closing(sqlite3.connect(node.directory / "data" / "local.db")) as connection:
-            connection.execute("UPDATE schema_info SET version = 9, compat = 9")
+            connection.execute("UPDATE schema_info SET version = ?, compat = ?", (SCHEMA_VERSION + 1,) * 2)
             connection.commit()
         node.launch()
         until(
