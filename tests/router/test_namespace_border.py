@@ -35,7 +35,10 @@ CALLS = 1_200
 SEEDS = (1,)
 STREAMS = {"events"}
 pytestmark = pytest.mark.timeout(400)
-LASTING = {"agent.remove", "agent.stop", "agent.update", "agent.rollback", "capability.remove", "dead.purge"}
+LASTING = {
+    *("agent.remove", "agent.stop", "agent.update", "agent.rollback", "capability.remove"),
+    *("dead.purge", "dead.replay", "dead.replay_one", "dead.skip"),
+}
 """Would leave nothing of our own to ask for; what they do to it is shown elsewhere."""
 
 
