@@ -95,12 +95,12 @@ def test_an_older_schema_is_waited_for_and_upgraded_beside_the_router(next_relea
 def test_a_newer_schema_is_waited_for_too() -> None:
     with node_with_echo() as node:
         database = node.data / "local.db"
-        edit(database, "UPDATE schema_info SET version = 9, compat = 9")
+        edit(database, f"UPDATE schema_info SET version = {NEXT}, compat = {NEXT}")
         node.start_router(ready=False)
         with until(node.connected) as client:
             assert client.call("ready")["reasons"] == ["schema"]
             refused = refusal(client, "ledger")
-            assert (refused.code, refused.details["needs"]) == (Code.NOT_READY, 9)
+            assert (refused.code, refused.details["needs"]) == (Code.NOT_READY, NEXT)
         edit(database, "UPDATE schema_info SET version = 1, compat = 1")
         until(node.is_ready)
 
@@ -108,7 +108,7 @@ def test_a_newer_schema_is_waited_for_too() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_router_that_waits_ends_in_order(number: signal.Signals) -> None:
     with node_with_echo() as node:
-        edit(node.data / "local.db", "UPDATE schema_info SET version = 9, compat = 9")
+        edit(node.data / "local.db", f"UPDATE schema_info SET version = {NEXT}, compat = {NEXT}")
         node.start_router(ready=False)
         until(node.connected).close()
         assert node.router is not None
@@ -119,7 +119,7 @@ def test_a_router_that_waits_ends_in_order(number: signal.Signals) -> None:
 
 def test_the_service_manager_is_content_and_sees_why(monkeypatch: pytest.MonkeyPatch) -> None:
     with node_with_echo() as node, listening() as manager:
-        edit(node.data / "local.db", "UPDATE schema_info SET version = 9, compat = 9")
+        edit(node.data / "local.db", f"UPDATE schema_info SET version = {NEXT}, compat = {NEXT}")
         monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
         monkeypatch.setenv("WATCHDOG_USEC", "400000")
         node.start_router(ready=False)
@@ -136,7 +136,7 @@ def test_over_http_the_node_is_not_ready_and_names_the_schema(tmp_path: Path) ->
         node.start()
         node.deploy("echo", wat.ECHO)
         assert node.stop() == 0
-        edit(home / "data" / "local.db", "UPDATE schema_info SET version = 9, compat = 9")
+        edit(home / "data" / "local.db", f"UPDATE schema_info SET version = {NEXT}, compat = {NEXT}")
         node.launch()
 
         def reasons() -> object:
