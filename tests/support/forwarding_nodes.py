@@ -133,7 +133,7 @@ class Nodes:
             seen = member.call("cluster.status", Nothing())
         except (OSError, EOFError, CaxtonError):
             return False
-        reached = [one for one in seen["members"] if one["path"] != "none"]
+        reached = [one for one in seen["members"] if one["path"] != "none" and one["state"] == "active"]
         return bool(ready and seen["majority"]) and len(reached) == len(NAMES)
 
     def close(self) -> None:

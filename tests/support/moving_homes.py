@@ -40,6 +40,7 @@ def recorder(nodes: Nodes, base: str, *order: str, **config: Any) -> str:
 
     It lives on the first of `order`, and goes to the next when it may not.
     """
+    nodes.whole()  # also those that were drained before
     name = ranked_for(base, *order)
     module = agents.recorder(agents.content_offset(name) + 1)
     assert nodes.deploy("n3", name, module, **{**KEEPS, **config}) == order[0]

@@ -30,6 +30,9 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NEEDED: Final = frozenset(key for key in KEYS if key.startswith("coordination.")) | {"networking.bind_address"}
 COLUMNS: Final = {"KEY": "fingerprint", "NODES": "nodes"}
 
+EXIT_NOT_WANTED: Final = 78
+"""EX_CONFIG of sysexits.h: the unit takes it for an end that needs no start."""
+
 
 @click.group()
 def gossip() -> None:
@@ -47,15 +50,18 @@ def check(state: State) -> int:
 
 
 @gossip.command()
+@click.option("--if-wanted", is_flag=True, help="end with exit 78 where the configuration wants none")
 @output_options
 @pass_state
-def run(state: State) -> None:
+def run(state: State, *, if_wanted: bool) -> None:
     """Run serf in the foreground, which tells the nodes of a cluster who is alive.
 
     Its configuration is made of [coordination]; `caxton serve` and caxton-gossip.service run this.
     """
     config = _configuration(state)
     if not config.coordination.cluster_enabled:
+        if if_wanted:
+            raise SystemExit(EXIT_NOT_WANTED)
         raise CaxtonError(Code.CONFLICT, "coordination.cluster_enabled is false: a node that is alone runs no serf")
     serf = shutil.which("serf", path=_PATH)
     if serf is None:
