@@ -77,7 +77,10 @@ class OperatedCluster:
         return self
 
     def launch(self, name: str) -> None:
-        """Starts one, and does not wait."""
+        """Starts one that has ended, and does not wait."""
+        before = self[name].process
+        if before is not None:
+            before.wait(30)
         self[name].launch("--config", str(self._file(name)), "serve")
 
     def expect(self, name: str, count: int) -> None:
