@@ -299,16 +299,15 @@ def agent_idle_timeout(nodes: Nodes) -> None:
 
 
 def agent_startup_timeout(nodes: Nodes) -> None:
-    deadline = time.monotonic() + 60
-    code = "NOT_READY"
-    while code == "NOT_READY" and time.monotonic() < deadline:  # a busy machine may have no worker yet
+    end = time.monotonic() + 60
+    code, took = "", 0.0
+    while (code, took < 9) != ("EXECUTION_TIMEOUT", True):  # the default takes ten; a busy machine gets another try
+        assert time.monotonic() < end, (code, took)
         began = time.monotonic()
         body = post_agent(nodes.tight, "endless", ENDLESS_INIT).json()
         while body.get("state") not in (None, "failed"):  # it took longer than a request waits
             body = nodes.tight.client.get(f"/api/v1/jobs/{body['job_id']}").json()
-        code = body["error"]["code"]
-    assert code == "EXECUTION_TIMEOUT"
-    assert time.monotonic() - began < 20  # beside a compilation; ten of them would be the default's
+        code, took = body["error"]["code"], time.monotonic() - began
 
 
 def agent_shutdown_timeout(nodes: Nodes) -> None:
