@@ -27,9 +27,10 @@ from caxton.protocol.peers import Deliver, Posted
 from caxton.protocol.views import ItemView
 from caxton.router.agents import unknown_agent
 from caxton.router.boxes import Boxes
+from caxton.router.cluster.agent_records import STOPPED
 from caxton.router.cluster.arrivals import LATER
 from caxton.router.cluster.outbox_outcomes import Abroad, Calls, ForgottenError
-from caxton.router.cluster.places import STOPPED, Places, unreachable
+from caxton.router.cluster.places import Places, unreachable
 from caxton.router.intake import EPHEMERAL, REQUEST, digest_of, full, new_entry, require_size
 from caxton.router.mailbox import Entry, Place
 from caxton.router.outcomes import CANCELLED, Outcomes

@@ -5,41 +5,18 @@ Owns the questions that forwarding asks of registry and members, and their answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from caxton.cluster import placement
+from caxton.cluster.membership import Out
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import TASK_PREFIX, TASKS
 from caxton.protocol.peers import AgentRecord
+from caxton.router.cluster.agent_records import STOPPED
+from caxton.router.cluster.sight import Sight
 
-LEFT: Final = "left"
-STOPPED: Final = "stopped"
 RETRY_SECONDS: Final = 2
-
-
-class Seen(Protocol):
-    """What is asked of the members; `cluster.membership.Members` is one."""
-
-    @property
-    def active(self) -> tuple[str, ...]:
-        """Who agents are placed on."""
-
-    @property
-    def reachable(self) -> frozenset[str]:
-        """Who answers, directly or by way of another."""
-
-    @property
-    def states(self) -> Mapping[str, str]:
-        """All that are in, this node included."""
-
-    @property
-    def out(self) -> Mapping[str, str]:
-        """All others that are known, and why."""
-
-    @property
-    def majority(self) -> bool:
-        """Whether this side may change things."""
 
 
 class Records(Protocol):
@@ -61,7 +38,7 @@ class Places:
     def __init__(
         self,
         node_id: str,
-        members: Callable[[], Seen],
+        members: Callable[[], Sight],
         records: Records,
         hosted: Callable[[str], bool],
         serves: Callable[[str], bool],
@@ -128,7 +105,7 @@ class Places:
     def absent(self) -> list[str]:
         """Every other node that does not answer and has not left for good, by name."""
         members = self.members()
-        away = {node for node, why in members.out.items() if why != LEFT}
+        away = {node for node, why in members.out.items() if why != Out.LEFT}
         return sorted((members.states.keys() | away) - members.reachable - {self.node_id})
 
     def exists(self, name: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from caxton.cluster import placement
+from caxton.cluster.membership import Out
 from caxton.cluster.registry import Exchange, Hints, Registry
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import Delta, Pull, Seen
@@ -38,7 +39,6 @@ MOST_RECORDS: Final = 5_000
 COLLECT_SECONDS: Final = 600.0
 TOKEN_SECONDS: Final = 86_400.0
 """For which the record of a revoked token stays after the token's end."""
-LEFT: Final = "left"
 _decode: Final = msgspec.json.Decoder(Delta).decode
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class Pulling:
     async def collect(self) -> int:
         """Lets old tombstones go that all members have seen, those that cannot be reached too; gives how many."""
         sight = self._sight()
-        members = {*sight.states, *(node for node, why in sight.out.items() if why != LEFT)}
+        members = {*sight.states, *(node for node, why in sight.out.items() if why != Out.LEFT)}
         gone = self.registry.collect(members)
         if gone:
             removed = [(record.kind, record.name) for record in gone]

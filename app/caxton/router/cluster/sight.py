@@ -1,4 +1,4 @@
-"""What the registry's work asks of links and members, as plain interfaces.
+"""What the cluster's work on this node asks of links and members, as plain interfaces.
 
 Owns these two shapes. Must never know how they are kept.
 """

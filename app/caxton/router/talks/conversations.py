@@ -98,12 +98,8 @@ class Conversations:
             return
         now = time.time()
         standings = self._standings(message, now)
-        for role, row in standings:
-            state = fipa.after(row.protocol, row.state, role, message.performative)
-            if state is not None:
-                self._move(row, state, message, now)
-                return
-        self._begin(message, standings, now)
+        if not self._stepped(message, message.performative, standings, now):
+            self._begin(message, standings, now)
 
     def follow(self, message: Message) -> None:
         """A step of an agent elsewhere, which its node has let pass: it moves what it may move here, unrefused.
@@ -114,11 +110,8 @@ class Conversations:
             return
         now = time.time()
         standings = self._standings(message, now)
-        for role, row in standings:
-            state = fipa.after(row.protocol, row.state, role, message.performative)
-            if state is not None:
-                self._move(row, state, message, now)
-                return
+        if self._stepped(message, message.performative, standings, now):
+            return
         if not standings and fipa.after(message.protocol or "", fipa.NEW, Role.INITIATOR, message.performative):
             self._begin(message, standings, now)
 
@@ -137,12 +130,10 @@ class Conversations:
         if not fipa.is_checked(handled.protocol):
             return True
         now = time.time()
-        standings = self._standings(_turned(handled), now)
-        for role, row in standings:
-            state = fipa.after(row.protocol, row.state, role, Performative.FAILURE)
-            if state is not None:
-                self._move(row, state, _turned(handled), now)
-                return True
+        step = _turned(handled)
+        standings = self._standings(step, now)
+        if self._stepped(step, Performative.FAILURE, standings, now):
+            return True
         return not any(row.ended_at is not None for _, row in standings)
 
     def withdraw(self, message: Message) -> None:
@@ -155,6 +146,17 @@ class Conversations:
                 self._end(row, fipa.CANCELLED, now)
 
     # ---- steps -------------------------------------------------------------------------------------
+
+    def _stepped(
+        self, message: Message, performative: str, standings: list[tuple[Role, ConversationRow]], now: float
+    ) -> bool:
+        """Moves the conversation by this act, if one of its standings allows that; gives whether it did."""
+        for role, row in standings:
+            state = fipa.after(row.protocol, row.state, role, performative)
+            if state is not None:
+                self._move(row, state, message, now)
+                return True
+        return False
 
     def _begin(self, message: Message, standings: list[tuple[Role, ConversationRow]], now: float) -> None:
         protocol = message.protocol
