@@ -8,8 +8,9 @@ circles. The caller travels along: the answering node applies its reach again, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -35,6 +36,10 @@ ANSWER_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 0.2
 """After this the registries agree, if they differed."""
 _WAITS: Final = ("timeout_seconds", "wait_seconds", "grace_period_seconds")
+Find = Callable[[], "str | None"]
+"""The node that answers, as far as this one knows now."""
+Refuse = Callable[["str | None"], CaxtonError]
+"""What is said when that node does not."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 _count: Final = msgspec.json.Decoder(Affected).decode
 
@@ -84,33 +89,30 @@ class Forwarding:
 
     async def _agent(self, asked: _Asked) -> Any:
         name = asked.route.about(asked.args) or ""
-        for again in (True, False):
-            node = self.places.of_agent(name)
-            if node == self.places.node_id:
-                return await asked.here()
-            if node is None or not self.places.reaches(node):
-                raise places.unreachable(node, f"the agent {name[:128]!r}")
-            try:
-                return await self._pass_on(node, asked)
-            except CaxtonError as error:
-                if not (again and places.is_not_here(error)):
-                    raise
-                await asyncio.sleep(AGAIN_SECONDS)
-        raise AssertionError("unreachable")
+        away = partial(places.unreachable, what=f"the agent {name[:128]!r}")
+        return await self._at(asked, partial(self.places.of_agent, name), away)
 
     async def _decider(self, asked: _Asked) -> Any:
         name = asked.route.about(asked.args) or ""
+        find = partial(self.places.decider, name, asked.route.pin(asked.args))
+        away = partial(_undecided, name, why="cannot be reached")
+        return await self._at(
+            asked, find, away, partial(_undecided, name, why="did not answer: look what became of it")
+        )
+
+    async def _at(self, asked: _Asked, find: Find, away: Refuse, lost: Refuse | None = None) -> Any:
+        """At the node that `find` names; once more where that knows better. `lost`: when its answer did not come."""
         for again in (True, False):
-            node = self.places.decider(name, asked.route.pin(asked.args))
+            node = find()
             if node == self.places.node_id:
                 return await asked.here()
             if node is None or not self.places.reaches(node):
-                raise _undecided(name, node, "cannot be reached")
+                raise away(node)
             try:
                 return await self._pass_on(node, asked)
             except CaxtonError as error:
-                if places.is_unreachable(error):
-                    raise _undecided(name, node, "did not answer: look what became of it") from error
+                if lost is not None and places.is_unreachable(error):
+                    raise lost(node) from error
                 if not (again and places.is_not_here(error)):
                     raise
                 await asyncio.sleep(AGAIN_SECONDS)
