@@ -11,7 +11,7 @@ from caxton.cluster.registry import Clock, Registry
 from caxton.protocol.agents import AgentConfig, AgentStatus, EffectiveLimits, Instance, ModuleInfo, Shape
 from caxton.protocol.namespaces import Quota
 from caxton.protocol.peers import Record
-from caxton.router.cluster import agent_records, bodies
+from caxton.router.cluster import agent_records, bodies, version_records
 from caxton.router.cluster.records import Records
 from caxton.store import (
     AgentRow,
@@ -23,6 +23,7 @@ from caxton.store import (
     ProviderRow,
     RevokedTokenRow,
     SecretRow,
+    VersionRow,
 )
 
 KEY = ApiKeyRow("k1", "alice", b"s" * 16, b"d" * 32, 1.0)
@@ -158,6 +159,27 @@ def test_the_epoch_of_a_deployment_stays_through_its_updates_and_its_successor_h
     noted(records, agents_removed=["cat"])
     assert records.epoch("cat") >= epochs[3] + 1_000, "a hand-over that comes too late finds the agent's end"
     assert records.epoch("dog") == 0
+
+
+def version(number: int, **fields: Any) -> VersionRow:
+    return msgspec.convert({**msgspec.to_builtins(row(version=number)), **fields}, VersionRow)
+
+
+def test_versions_that_are_kept_are_recorded_but_for_the_one_that_the_agent_is() -> None:
+    records = make()
+    assert [one.kind for one in noted(records, agents=[row()], versions=[version(1)])] == ["agent"]
+    (kept, _) = noted(records, agents=[row(version=2)], versions=[version(1), version(2)])
+    assert (kept.kind, kept.name, version_records.decode(kept)) == ("version", "cat 1", version(1))
+    (tried,) = noted(records, versions=[version(3, returned="it failed")])
+    assert [version_records.decode(one).returned for one in records.versions.of("cat")] == [None, "it failed"]
+    assert records.versions.of("cat") == [kept, tried]
+    assert records.modules() == {"a" * 64}
+    with records.mirroring("cat"):
+        assert noted(records, versions=[version(4)], versions_removed=[("cat", 3)]) == []
+    (gone,) = noted(records, versions_removed=[("cat", 3)])
+    assert (gone.name, gone.body, records.versions.is_gone("cat", 3)) == ("cat 3", None, True)
+    assert {one.name for one in noted(records, agents_removed=["cat"])} == {"cat", "cat 1"}
+    assert (records.versions.of("cat"), records.modules()) == ([], set())
 
 
 def test_what_a_guest_says_of_itself_may_be_larger_than_a_body_can_hold() -> None:

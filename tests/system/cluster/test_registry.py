@@ -40,6 +40,7 @@ pytestmark = [
     pytest.mark.timeout(300),  # three whole nodes, some of which are started a second time
 ]
 OTHER = CAT.replace('(memory (export "memory") 2)', '(memory (export "memory") 3)')
+THIRD = CAT.replace('(memory (export "memory") 2)', '(memory (export "memory") 4)')
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +187,16 @@ def test_one_replica_is_on_the_next_node_when_its_own_is_gone(nodes: Nodes) -> N
     nodes.deploy("n1", "single", CAT)
     assert here(nodes[first], "single") == ("running", 1)
     everywhere(nodes, lambda member: has_module(member, CAT), "the module is there")
+    kept = named_for(first, "kept")
+    nodes.deploy("n1", kept, CAT, replicas="all")
+    everywhere(nodes, lambda member: here(member, kept) == ("running", 1), "its replica runs")
     end(nodes[first])
     until(lambda: here(nodes[second], "single") == ("running", 1), "the next node runs it", PATIENCE)
     nodes[second].call("agent.remove", Remove("cat"))  # what the node that is gone does not see
     left = next(member for member in nodes if member.name not in (first, second))
+    for module in (OTHER, THIRD):
+        update = Update(kept, ConfigChange(), wasm(module), wait_seconds=PATIENCE)
+        until(lambda asked=update: left.decided("agent.update", asked), "another version", PATIENCE)
     key = until(lambda: left.decided("key.create", KeyCreate("bob", UNBOUND)), "a key is made", PATIENCE)["key_id"]
     _say_of_the_future(nodes[first])
     nodes[first].node.launch()
@@ -198,6 +205,19 @@ def test_one_replica_is_on_the_next_node_when_its_own_is_gone(nodes: Nodes) -> N
     until(lambda: here(nodes[first], "single") == ("running", 1), "it is back where it belongs", PATIENCE)
     until(lambda: here(nodes[second], "single") is None, "and nowhere else", PATIENCE)
     assert _key(nodes[first], key) is not None
+    until(lambda: _versions(nodes[first], kept) == [1, 2, 3], "what it can go back to is there", PATIENCE)
+    until(lambda: here(nodes[first], kept) == ("running", 3), "it runs what the others run", PATIENCE)
+    until(lambda: nodes[first].decided("agent.rollback", Rollback(kept, version=2)), "it goes back", PATIENCE)
+    everywhere(nodes, lambda member: here(member, kept) == ("running", 2), "to what this node had never run")
+    everywhere(nodes, lambda member: _versions(member, kept) == [1, 2, 3], "and nothing is lost")
+
+
+def _versions(member: Member, name: str) -> list[int]:
+    reader = Reader(database(member))
+    try:
+        return [row.version for row in reader.versions(name)]
+    finally:
+        reader.close()
 
 
 def _say_of_the_future(member: Member) -> None:

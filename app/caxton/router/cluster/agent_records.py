@@ -53,13 +53,13 @@ def record_of(row: AgentRow, node_id: str, before: AgentRecord | None, epoch: in
         node=config.node,
         epoch=epoch if before is None else before.epoch,
         capabilities=tuple(row.capabilities),
-        descriptor=_portable(row.descriptor),
+        descriptor=portable(row.descriptor),
         signature=row.signature,
         signed_by=row.signed_by,
     )
 
 
-def _portable(descriptor: Any) -> Any:
+def portable(descriptor: Any) -> Any:
     """What a guest says of itself, unless it is more than a body can hold (integers over 64 bits)."""
     try:
         _encode(descriptor)

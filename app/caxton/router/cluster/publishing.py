@@ -22,7 +22,11 @@ async def publish_all(desk: Desk, cluster: Cluster) -> None:
     """Once, as soon as this node knows what a majority knows."""
     await cluster.pulling.synced.wait()
     used = await desk.read(_stored, desk.store.reader)
-    used["agents"] = [agent_row(agent) for agent in desk.registry if agent.status not in _NOT_YET]
+    here = {agent.name: agent for agent in desk.registry if agent.status not in _NOT_YET}
+    used["agents"] = [agent_row(agent) for agent in here.values()]
+    used["versions"] = [
+        row for row in used["versions"] if row.name in here and row.agent_id == here[row.name].agent_id
+    ]
     desk.core.commits.hand_over()
     records = cluster.records.unpublished(used)
     if records:
@@ -38,6 +42,7 @@ def _stored(reader: Reader) -> dict[str, Any]:
         "secrets": reader.secrets(),
         "capabilities": reader.talks.capabilities(),
         "subscriptions": reader.talks.subscriptions(),
+        "versions": reader.versions(),
     }
 
 

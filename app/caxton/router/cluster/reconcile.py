@@ -24,7 +24,7 @@ from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import AgentRecord, Record
 from caxton.router import lifecycle
 from caxton.router.agents import Agent
-from caxton.router.cluster import agent_records, bodies
+from caxton.router.cluster import agent_records, bodies, version_records
 from caxton.router.cluster.archive import write_archive
 from caxton.router.cluster.install import Installing
 from caxton.router.cluster.records import Records
@@ -89,6 +89,9 @@ class Reconciler:
 
     def _changed(self, records: list[Record]) -> None:
         names = {record.name for record in records if record.kind == bodies.AGENT}
+        names |= {
+            version_records.agent_of(record.name) for record in records if record.kind == version_records.VERSION
+        }
         if names:
             self._look_at |= names
             for name in names:
@@ -125,8 +128,11 @@ class Reconciler:
         if agent is not None and self._keeps_state(agent):
             return False
         if placement.runs_on(record, sight.node_id, sight.active):
-            return agent is None or _is_other(agent, record) or _status_differs(agent, record)
+            return agent is None or _is_other(agent, record) or self._differs_in_rest(agent, record)
         return agent is not None or self._installing.lacks(record, sight)
+
+    def _differs_in_rest(self, agent: Agent, record: AgentRecord) -> bool:
+        return _status_differs(agent, record) or self._installing.lacks_versions(agent)
 
     def _is_stray(self, agent: Agent, record: AgentRecord) -> bool:
         """A replica of what got durable state with a newer version, and lives elsewhere now."""
@@ -138,11 +144,11 @@ class Reconciler:
 
     async def _settle(self, name: str) -> None:
         async with self._places:
+            self._not_before.pop(name, None)
             try:
                 async with self._desk.lock(name):
                     with self._records.mirroring(name):
                         await self._become(name)
-                self._not_before.pop(name, None)
             except (CaxtonError, msgspec.ValidationError) as error:
                 self._counts["failed"] += 1
                 self._tell(name, error)
@@ -161,14 +167,17 @@ class Reconciler:
         if record is None or not here or (agent is not None and agent.agent_id != record.agent_id):
             if agent is not None:
                 await self._end(agent, removed=record is None)
-            elif record is not None:
-                await self._installing.keep_module(record, sight)
+            elif record is not None and not await self._installing.keep_modules(record, sight):
+                self._not_before[name] = time.monotonic() + AGAIN_SECONDS
             return
         if agent is None:
             await self._installing.bring_up(record, sight)
             self._counts["brought_up"] += 1
         elif agent.version != record.version:
             await self._installing.take_version(agent, record, sight)
+        elif not _status_differs(agent, record):
+            if not await self._installing.take_versions(agent, record, sight):
+                self._not_before[name] = time.monotonic() + AGAIN_SECONDS
         elif record.status == agent_records.STOPPED:
             await lifecycle.halt(self._desk, agent, self._desk.config.runtime.agent_shutdown_timeout)
         else:

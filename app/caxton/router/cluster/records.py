@@ -18,10 +18,11 @@ import msgspec
 from caxton.cluster.registry import Registry
 from caxton.cluster.registry.clock import milliseconds_of
 from caxton.protocol.peers import AgentRecord, Record
-from caxton.router.cluster import agent_records, bodies
+from caxton.router.cluster import agent_records, bodies, version_records
+from caxton.router.cluster.version_records import VersionRecords
 from caxton.store import AgentRow, Changes
 
-_OURS: Final = bodies.FIELDS | {"agents", "agents_removed"}
+_OURS: Final = bodies.FIELDS | version_records.FIELDS | {"agents", "agents_removed"}
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +31,7 @@ class Records:
 
     def __init__(self, registry: Registry, rows: Iterable[AgentRow]) -> None:
         self.registry = registry
+        self.versions = VersionRecords(registry)
         self._agents: dict[str, AgentRecord] = {}
         self._modules: Counter[str] = Counter()
         self._mirrored: Counter[str] = Counter()
@@ -65,8 +67,8 @@ class Records:
         return 0 if last is None else milliseconds_of(last.hlc)
 
     def modules(self) -> set[str]:
-        """SHA-256 of the modules that agents anywhere are made of now."""
-        return set(self._modules)
+        """SHA-256 of the modules that agents anywhere, and their kept versions, are made of."""
+        return set(self._modules) | self.versions.modules()
 
     # ---- what this node decides --------------------------------------------------------------------
 
@@ -89,7 +91,8 @@ class Records:
         if "registry" in used:
             self._mirror(used)
             return
-        made = [record for entry in bodies.entries(used) if (record := self._said(*entry)) is not None]
+        entries = [*bodies.entries(used), *self._of_versions(used)]
+        made = [record for entry in entries if (record := self._said(*entry)) is not None]
         made += self._of_agents(used)
         if made:
             changes.registry.extend(made)
@@ -104,7 +107,8 @@ class Records:
 
     def unpublished(self, used: Mapping[str, Any]) -> list[Record]:
         """Records of what is stored here and was never in the registry; to be written by whoever calls."""
-        found = [entry for entry in bodies.entries(used) if self.registry.last(*entry[:2]) is None]
+        entries = [*bodies.entries(used), *self.versions.entries(used, self._agents)]
+        found = [entry for entry in entries if self.registry.last(*entry[:2]) is None]
         for row in used.get("agents", ()):
             if self.registry.last(bodies.AGENT, row.name) is None:
                 found.append((bodies.AGENT, row.name, self._body(row)))
@@ -133,6 +137,7 @@ class Records:
     def took(self, changed: list[Record]) -> None:
         """These records have just come to hold; whoever watches is told."""
         self._learn(record for record in changed if record.kind == bodies.AGENT)
+        self.versions.learn(record for record in changed if record.kind == version_records.VERSION)
         for callback in self._watchers:
             callback(changed)
 
@@ -144,6 +149,10 @@ class Records:
         if (None if known is None else known.body) == body:
             return None
         return self.registry.remove(kind, name) if body is None else self.registry.put(kind, name, body)
+
+    def _of_versions(self, used: Mapping[str, Any]) -> Iterator[bodies.Entry]:
+        said = self.versions.entries(used, self._agents)
+        return (entry for entry in said if version_records.agent_of(entry[1]) not in self._mirrored)
 
     def _of_agents(self, used: Mapping[str, Any]) -> Iterator[Record]:
         for row in used.get("agents", ()):
@@ -157,8 +166,9 @@ class Records:
                     yield record
         for name in used.get("agents_removed", ()):
             was_here = self._rows.pop(name, None) is not None
-            if was_here and name not in self._mirrored and (gone := self._said(bodies.AGENT, name, None)):
-                yield gone
+            if was_here and name not in self._mirrored:
+                entries = [(bodies.AGENT, name, None), *self.versions.ended(name)]
+                yield from (gone for entry in entries if (gone := self._said(*entry)) is not None)
 
     def _mirror(self, used: Mapping[str, Any]) -> None:
         """Rows that came with their records."""
