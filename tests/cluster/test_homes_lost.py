@@ -17,12 +17,14 @@ from caxton.cluster.registry import is_moment
 from caxton.cluster.registry.clock import stamp
 from caxton.protocol.cluster_moves import Adopt
 from caxton.protocol.errors import Code
-from caxton.protocol.operations import Listing
+from caxton.protocol.operations import Listing, Submit
 from caxton.protocol.peers import AgentRecord, Record
 from caxton.router.cluster.archive import read_archive
 from caxton.store import Reader
+from support.desk_node import message
 from support.forwarding_nodes import Member, Nodes, until
 from support.moving_homes import PATIENCE, handled, home, lives_on, recorder, send
+from support.router_modules import CAT
 from support.serf_agents import SERF
 
 pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
@@ -78,6 +80,15 @@ def record(member: Member, name: str) -> Record:
 
 def said(member: Member, name: str) -> AgentRecord:
     return msgspec.msgpack.decode(record(member, name).body or b"", type=AgentRecord)
+
+
+def here(member: Member) -> set[str]:
+    """Agents that are on this very node."""
+    reader = Reader(member.node.directory / "data" / "local.db")
+    try:
+        return {row.name for row in reader.agents()}
+    finally:
+        reader.close()
 
 
 def say(member: Member, agent: AgentRecord) -> None:
@@ -155,13 +166,21 @@ def test_a_node_that_starts_alone_runs_nothing_that_could_have_been_adopted(node
     name = recorder(nodes, "alone", "n1", "n2")
     send(nodes["n1"], name, "aa")
     until(lambda: handled(nodes, name) == ["aa"], "it has state")
+    nodes.deploy("n1", "goes-on", CAT, replicas="all")
+    nodes.deploy("n1", "stops", CAT, replicas="all", partition_mode="stop")
+    until(lambda: {"goes-on", "stops"} <= here(nodes["n1"]), "their replicas are here")
     for member in nodes:
         lose(member)
     nodes.launch("n1")
     send(nodes["n1"], name, "ab")
+    for keyless in ("goes-on", "stops"):
+        nodes["n1"].call("submit", Submit([message(keyless, b"ab")]))
+    until(lambda: nodes["n1"].ledger()["goes-on"]["done"] == 1, "it runs in a minority", PATIENCE)
     time.sleep(4.0)  # nothing can be awaited: it is to do nothing
     assert nodes["n1"].ledger()[name]["pending"] == 1
+    assert nodes["n1"].ledger()["stops"]["pending"] == 1, "it waits, because its own configuration says so"
     nodes.launch("n2")
+    until(lambda: nodes["n1"].ledger()["stops"]["pending"] == 0, "with the majority it goes on", PATIENCE)
     until(lambda: nodes["n1"].ledger()[name]["pending"] == 0, "with one more it knows", PATIENCE)
     nodes.launch("n3")
     nodes.whole()

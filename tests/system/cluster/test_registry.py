@@ -25,14 +25,17 @@ from caxton.cluster.registry.clock import stamp
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.keys import UNBOUND
 from caxton.protocol.namespaces import NamespaceSet, Quota
-from caxton.protocol.operations import Invoke, KeyCreate, Listing, Named, Remove, Stop, TokenRevoke
+from caxton.protocol.operations import Events, Invoke, Item, KeyCreate, Listing, Named, Remove, Stop, TokenRevoke
 from caxton.protocol.peers import AgentRecord
 from caxton.protocol.secrets import SecretSet
 from caxton.protocol.talks import Subscribe
 from caxton.protocol.versions import ConfigChange, Rollback, Update
 from caxton.store import Reader
+from support import broken_host
+from support.broken_host import BrokenHost
 from support.desk_node import message
 from support.forwarding_nodes import NAMES, PATIENCE, Member, Nodes, named_for, until
+from support.router_client import RouterClient
 from support.router_modules import CAT, ECHO, KEYS, wasm
 
 pytestmark = [
@@ -44,12 +47,20 @@ THIRD = CAT.replace('(memory (export "memory") 2)', '(memory (export "memory") 4
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> BrokenHost:
+    """Of the third node."""
+    home = tmp_path_factory.mktemp("host")
+    return BrokenHost(broken_host.build(home), home / "broken")
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, host: BrokenHost) -> Iterator[Nodes]:
     home = tmp_path_factory.mktemp("authority")
     key = home / "secrets_key"
     key.write_text(base64.b64encode(os.urandom(32)).decode())
     key.chmod(0o600)
     made = Nodes(CAXTON_SECURITY__SECRETS_KEY_FILE=str(key))
+    made["n3"].node.environ |= host.environ
     try:
         yield made.start()
     except BaseException:
@@ -154,6 +165,31 @@ def test_keys_tokens_quotas_secrets_and_subscriptions(nodes: Nodes) -> None:
     everywhere(nodes, lambda member: _count(member, "news") == 1, "the subscription is known")
     one.call("topic.subscribe", Subscribe("news", "cat", on=False))
     everywhere(nodes, lambda member: _count(member, "news") == 0, "the subscription has ended")
+
+
+def test_what_a_clock_far_ahead_writes_is_refused_and_told_until_its_time_has_come(
+    nodes: Nodes, host: BrokenHost
+) -> None:
+    one, three = nodes["n1"], nodes["n3"]
+    with RouterClient(one.socket, PATIENCE) as listener:
+        listener.send("events", Events(["node.clock_ahead"]))
+        host.clock(75)
+        event = listener.receive()
+    assert isinstance(event, Item)
+    told = msgspec.json.decode(event.item)["data"]
+    assert told["node"] == "n3"
+    assert 60 < told["seconds"] < 90
+    until(lambda: ("clock", "n3") in _problems(one), "the status names it", PATIENCE)
+    key = until(lambda: three.decided("key.create", KeyCreate("early", UNBOUND)), "a key is made", PATIENCE)["key_id"]
+    host.clock(0)
+    until(lambda: "sent records of n3" in one.node.log, "its record is refused, and that is told", PATIENCE)
+    assert _key(one, key) is None
+    everywhere(nodes, lambda member: _key(member, key), "its time has come")
+    until(lambda: ("clock", "n3") not in _problems(one), "all is well", PATIENCE)
+
+
+def _problems(member: Member) -> list[tuple[str, str | None]]:
+    return [(one["problem"], one.get("node")) for one in member.call("cluster.status")["problems"]]
 
 
 def _key(member: Member, key_id: str) -> dict[str, Any] | None:
