@@ -390,6 +390,7 @@ class Core:
 
     def _store_failed(self, error: Exception) -> None:
         self._scheduler.hold(scheduler.FAILED)
+        self._dispatch.close()
         if not self.failed.done():
             self.failed.set_result(error)
 
