@@ -85,6 +85,18 @@ def sender(receiver: str, times: int = 1) -> str:
     return reactor(call * times + "(i32.const 0)", data=data)
 
 
+def insistent(receiver: str, times: int) -> str:
+    """Sends the same message some times; answers with how often (one digit) there was no room for it."""
+    data = f'{{"performative":"inform","receiver":"{receiver}","content":"zz"}}'
+    call = f"(local.set $i (i32.add (local.get $i) (i32.eq (call $send (i32.const 0) (i32.const {len(data)}))"
+    return reactor(
+        f"{call} (i32.const -3))))" * times
+        + "(i32.store8 (i32.const 3000) (i32.add (i32.const 48) (local.get $i)))"
+        + "(call $reply (i32.const 3000) (i32.const 1))",
+        data=data,
+    )
+
+
 def requester(receiver: str) -> str:
     """Asks and answers with the reply; with a negative code it fails with that code's number."""
     data = f'{{"performative":"request","receiver":"{receiver}","content":1}}'
