@@ -121,9 +121,16 @@ def fetcher(request: str) -> str:
     )
 
 
-def recorder(offset: int, trap_on: str | None = None) -> str:
-    """Appends the two bytes at `offset` of every message to key `n`; traps at first on the message `trap_on`."""
-    trap = ""
+def recorder(offset: int, trap_on: str | None = None, opened_by: str | None = None) -> str:
+    """Appends the two bytes at `offset` of every message to key `n`; traps at first on the message `trap_on`.
+
+    With `opened_by` it traps on every message before the first of these.
+    """
+    trap = closed = ""
+    if opened_by is not None:
+        number = int.from_bytes(opened_by.encode(), "little")
+        given = f"(i32.load16_u (i32.add (local.get $p) (i32.const {offset})))"
+        closed = f"(if (i32.ne {given} (i32.const {number})) (then unreachable))"
     if trap_on is not None:
         number = int.from_bytes(trap_on.encode(), "little")
         trap = f"""(if (i32.and (call $first_instance)
@@ -132,7 +139,7 @@ def recorder(offset: int, trap_on: str | None = None) -> str:
     return reactor(
         f"""{trap}
   (local.set $i (call $load (i32.const 1000) (i32.const 1) (i32.const 4096) (i32.const 16384)))
-  (if (i32.lt_s (local.get $i) (i32.const 0)) (then (local.set $i (i32.const 0))))
+  (if (i32.lt_s (local.get $i) (i32.const 0)) (then {closed} (local.set $i (i32.const 0))))
   (i32.store16 (i32.add (i32.const 4096) (local.get $i))
    (i32.load16_u (i32.add (local.get $p) (i32.const {offset}))))
   (call $store (i32.const 1000) (i32.const 1) (i32.const 4096) (i32.add (local.get $i) (i32.const 2)))"""
