@@ -88,7 +88,7 @@ class Core:
             emit,
             self._meters,
         )
-        self._pressures = Pressures(self._boxes, self._executor.workers.press)
+        self._pressures = Pressures(self._boxes, self._executor.workers)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
         self.talking = make_talking(
             self._boxes, self._commits, self._aftermath, self._pressures, store.reader, self._wake, emit
