@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from caxton.protocol.cluster_moves import Plan
-from caxton.protocol.errors import Code
-from caxton.protocol.operations import DeadReplay, Listing, Named, Submit
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.operations import DeadReplay, DeadReplayOne, Listing, Named, Submit
 from support import router_agents as agents
 from support.desk_node import message
-from support.forwarding_nodes import Nodes, until
+from support.forwarding_nodes import Member, Nodes, until
 from support.moving_homes import (
     KEEPS,
+    PATIENCE,
     balanced,
     drained,
     handled,
@@ -24,8 +26,10 @@ from support.moving_homes import (
     recorder,
     send,
     settled,
+    token,
     undrained,
 )
+from support.router_client import RouterClient
 from support.serf_agents import SERF
 
 pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
@@ -117,6 +121,56 @@ def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
     until(lambda: nodes["n2"].ledger()[name]["dead"] == 1, "it is dead again, there")
     versions = nodes["n3"].call("agent.versions", Named(name))["items"]
     assert [one["version"] for one in versions] == [1]
+
+
+@pytest.mark.usefixtures("back")
+def test_dead_letters_replayed_while_their_agent_moves_run_once_where_it_lives_then(nodes: Nodes) -> None:
+    name, busy = ranked_for("letters", "n1", "n2"), ranked_for("busy", "n1", "n3")
+    closed = agents.recorder(agents.content_offset(name) + 1, opened_by="zz")
+    nodes.deploy("n3", name, closed, **KEEPS, retry={"max_deliveries": 1, "on_dead": "hold"})
+    nodes.deploy("n3", busy, agents.sleeper(2.0), **KEEPS)
+    letters = {one: send(nodes["n3"], name, one, conversation_id=one)[0] for one in map(token, range(12))}
+    until(lambda: nodes["n1"].ledger()[name]["dead"] == len(letters), "all are dead")
+    send(nodes["n3"], name, "zz")
+    until(lambda: handled(nodes, name) == ["zz"], "from now on it handles them")
+    send(nodes["n3"], busy, "aa")
+    until(lambda: nodes["n1"].ledger().get(busy, {}).get("in_flight") == 1, "the drain will wait for this one")
+    asked = list(zip([*nodes] * 4, letters.values(), strict=True))
+    with ThreadPoolExecutor(3) as three, ThreadPoolExecutor(1) as one:
+        draining = one.submit(drained, nodes["n1"])
+        until(lambda: _is_draining(nodes["n3"]), "it is being drained")
+        counts = list(three.map(lambda pair: _replayed(*pair), asked[:6]))
+        assert {"agent": name, "taker": "n2"}.items() <= next(
+            move for move in draining.result()["moved"] if move["agent"] == name
+        ).items()
+        lives_on(nodes, name, "n2")
+        undrained(nodes["n1"])
+        counts += three.map(lambda pair: _replayed(*pair), asked[6:])
+    assert counts == [1] * len(letters)
+    lives_on(nodes, name, "n1")
+    until(lambda: len(handled(nodes, name)) > len(letters), "all are handled")
+    assert sorted(handled(nodes, name)) == sorted([*letters, "zz"])
+    sums = balanced(nodes, name)
+    assert (sums["dead"], sums["done"]) == (0, len(letters) + 1)
+
+
+def _replayed(member: Member, message_id: str) -> int:
+    """How many letters that were: every second one is asked for by itself."""
+    several = int(message_id[-1], 16) % 2
+    with RouterClient(member.socket, PATIENCE) as client:
+        while True:
+            try:
+                if several:
+                    return int(client.call("dead.replay", DeadReplay(message_ids=[message_id]))["count"])
+                return int(client.call("dead.replay_one", DeadReplayOne(message_id))["count"])
+            except CaxtonError as error:
+                if error.code is not Code.NOT_READY:
+                    raise
+
+
+def _is_draining(member: Member) -> bool:
+    seen = member.call("cluster.status")["members"]
+    return any(one["node_id"] == "n1" and one["state"] == "draining" for one in seen)
 
 
 @pytest.mark.usefixtures("back")

@@ -100,6 +100,7 @@ def say(member: Member, agent: AgentRecord) -> None:
         )
 
 
+@pytest.mark.timeout(360)
 def test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_what_it_has(
     nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -149,6 +150,18 @@ def test_agents_of_a_lost_home_wait_or_are_adopted_and_the_old_home_archives_wha
     assert keys.rows[0][keys.columns.index("value")] == b"aaabac"
     send(nodes["n1"], saved, "ca")
     until(lambda: handled(nodes, saved) == ["aa", "ab", "ba", "ca"], "only the new home's state goes on")
+
+    (archive,) = archives(nodes["n1"], clean)
+    lose(nodes["n2"])
+    until(lambda: is_out(nodes, "n2", "n1") and is_out(nodes, "n2", "n3"), "it is out", PATIENCE)
+    assert nodes["n3"].refusal("cluster.adopt", Adopt(anew, str(archive))).code is Code.BACKUP_INVALID
+    assert nodes["n3"].call("cluster.adopt", Adopt(clean, str(archive)))["giver"] == "n2"
+    until(lambda: handled_by(nodes["n3"], clean) == ["aa", "ab"], "it goes on from what its first home archived")
+    nodes.launch("n2")
+    nodes.whole()
+    until(lambda: archives(nodes["n2"], clean), "its second home has archived what it had", PATIENCE)
+    send(nodes["n1"], clean, "ca")
+    until(lambda: handled(nodes, clean) == ["aa", "ab", "ca"], "wherever it lives now")
 
 
 def handled_by(member: Member, name: str) -> list[str]:

@@ -53,7 +53,7 @@ class Departing:
         self._require(name, to)
         told = Told()
         await self._tell_known(name, to, told)
-        async with self._desk.lock(name):
+        async with self._homes.letters(name), self._desk.lock(name):
             agent, record = self._require(name, to)
             await rollouts.settle(self._desk, name, "its home moves to another node")
             row = await self._sent(agent, record, to, told, grace_seconds)
@@ -66,7 +66,7 @@ class Departing:
                 self._desk.spawn(self._resumed(row))
 
     async def _resumed(self, row: HandoverRow) -> None:
-        async with self._desk.lock(row.agent):
+        async with self._homes.letters(row.agent), self._desk.lock(row.agent):
             if row.step is Step.HANDED:
                 await self._decide(row)
             else:

@@ -75,6 +75,8 @@ class Outboxes:
         self._stopped = False
         self.forwarded = 0
         self.resent = 0
+        self.on_change: Callable[[], None] = _nobody
+        """Called when there may be more in it, or less."""
 
     # ---- what is in it -----------------------------------------------------------------------------
 
@@ -171,6 +173,7 @@ class Outboxes:
         self._commits.changes.accept.append(Accept(message, entry.accepted_at, entry.digest, delivery, home=home))
         self._boxes.remember(entry)
         self._reserved[message.receiver] += 1
+        self.on_change()
         self._commits.after(partial(self._accepted, entry))
         return entry
 
@@ -213,11 +216,14 @@ class Outboxes:
 
     def let_go(self, receiver: str) -> None:
         """The agent lives here from now on: what is pending on disk is its mailbox. What is under way is awaited."""
-        for entry in self._outbox.take_all(receiver):
+        taken = self._outbox.take_all(receiver)
+        for entry in taken:
             if self.claims(self._outcomes.message_of(entry)):
                 self._outbox.put(entry)  # another replica's conversation
             else:
                 self._boxes.forget(entry)
+        if taken:
+            self.on_change()
 
     def _is_mine(self, message: Message) -> bool:
         return not self.places.hosted(message.receiver) or self.claims(message)
@@ -226,6 +232,7 @@ class Outboxes:
 
     def plan(self) -> None:
         """Has what can be sent sent before the loop waits again."""
+        self.on_change()
         if not self._planned and not self._stopped:
             self._planned = True
             self._loop.call_soon(self._pump)
@@ -383,6 +390,11 @@ class Outboxes:
 
     def _settle(self, entry: Entry, outcome: Outcome, state: State = State.FORWARDED) -> None:
         entry.place = Place.GONE
+        self.on_change()
         self._commits.changes.settle.append(
             Settle(entry.message_id, entry.agent, state, time.time(), outcome, entry.attempts)
         )
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
