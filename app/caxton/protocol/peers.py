@@ -178,8 +178,10 @@ class AgentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The body of a record of kind `agent`: what every node knows of an agent, wherever it runs.
 
     `config` is the JSON of the `AgentConfig`, kept as text: one of a newer release need not be readable to be
-    forwarded to. `status`: `running` or `stopped`, what is wanted. `home` None: without durable state. `epoch` grows
-    whenever the home changes; a node that finds a higher one than its own no longer runs the agent.
+    forwarded to. `status`: `running` or `stopped`, what is wanted. `home` None: without durable state. `epoch` begins
+    as the moment of the deployment (milliseconds since 1970; 1 where an older release deployed it) and grows whenever
+    the home changes. Of two records the one of the higher epoch stays, whichever was written later; a node that finds
+    a higher one than its own no longer runs the agent.
     """
 
     name: str

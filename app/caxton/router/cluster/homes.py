@@ -77,7 +77,7 @@ class Homes:
         await self.desk.core.commit(changes)
 
     def learn(self, record: Record | None) -> list[Record]:
-        """A record that came with an answer holds here too; to be written with the changes that follow from it."""
+        """A record that came with a call holds here too; to be written at once, in this turn of the loop."""
         if record is None:
             return []
         self.desk.core.commits.hand_over()

@@ -227,6 +227,7 @@ class Pulling:
         """Lets old tombstones go that all members have seen, those that cannot be reached too; gives how many."""
         sight = self._sight()
         members = {*sight.states, *(node for node, why in sight.out.items() if why != Out.LEFT)}
+        self._core.commits.hand_over()
         gone = self.registry.collect(members)
         if gone:
             removed = [(record.kind, record.name) for record in gone]
