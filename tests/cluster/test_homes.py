@@ -98,8 +98,8 @@ def test_what_was_done_at_the_old_home_is_not_done_again_at_the_new_one(nodes: N
 
 
 @pytest.mark.usefixtures("back")
-def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
-    name = ranked_for("luggage", "n1", "n2")
+def test_timers_versions_attempts_and_dead_letters_go_along(nodes: Nodes) -> None:
+    name, poisoned = ranked_for("luggage", "n1", "n2"), ranked_for("poisoned", "n1", "n2")
     picky = agents.reactor(
         """(drop (call $set_timer (i64.const 6000000)))
            (if (i32.gt_u (local.get $n) (i32.const 400)) (then unreachable))
@@ -112,6 +112,10 @@ def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
     nodes["n1"].call("submit", Submit([good, bad]))
     until(lambda: nodes["n1"].ledger().get(name, {}).get("dead") == 1, "one is dead")
     until(lambda: nodes["n1"].ledger().get(name, {}).get("done") == 1, "one is done")
+    retry = {"max_deliveries": 2, "delay_seconds": 6.0, "jitter": 0.0}
+    nodes.deploy("n3", poisoned, agents.TRAP, **KEEPS, retry=retry)
+    (poison,) = send(nodes["n3"], poisoned, "xx")
+    until(lambda: _failures(nodes, poisoned) == 1, "it has failed once, and will be tried in vain once more")
     drained(nodes["n1"])
     lives_on(nodes, name, "n2")
     dead = nodes["n3"].call("dead.list", Listing(name=name))["items"]
@@ -121,6 +125,13 @@ def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
     until(lambda: nodes["n2"].ledger()[name]["dead"] == 1, "it is dead again, there")
     versions = nodes["n3"].call("agent.versions", Named(name))["items"]
     assert [one["version"] for one in versions] == [1]
+    until(lambda: nodes["n2"].ledger()[poisoned]["dead"] == 1, "it is dead as well")
+    assert _failures(nodes, poisoned) == 2
+    assert [one["number"] for one in nodes["n3"].call("dead.get", Named(poison))["attempts"]] == [2]
+
+
+def _failures(nodes: Nodes, name: str) -> int:
+    return len(nodes["n3"].call("agent.executions", Listing(name=name))["items"])
 
 
 @pytest.mark.usefixtures("back")
