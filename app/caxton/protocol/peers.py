@@ -95,11 +95,15 @@ class Relay(msgspec.Struct, frozen=True):
 
 
 class Posted(msgspec.Struct, frozen=True):
-    """A message out of an outbox. `accepted_at`: there, seconds; `delivery` as in the store."""
+    """A message out of an outbox. `accepted_at`: there, seconds; `delivery` as in the store.
+
+    `attempts`: deliveries that have failed where its agent lived before; older releases do not tell.
+    """
 
     message: Message
     accepted_at: float
     delivery: str
+    attempts: int = 0
 
 
 class Deliver(msgspec.Struct, frozen=True):

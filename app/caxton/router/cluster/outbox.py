@@ -162,15 +162,16 @@ class Outboxes:
             sender.account.require_message()
         return self.enter(message, delivery)
 
-    def enter(self, message: Message, delivery: str) -> Entry:
+    def enter(self, message: Message, delivery: str, attempts: int = 0) -> Entry:
         """The same without any check: effects of an execution may not fail."""
         sender = self._boxes.get(message.sender)
         if sender is not None and sender.account is not None:
             sender.account.sent()
-        entry = new_entry(message, delivery, time.time(), digest_of(message))
+        entry = new_entry(message, delivery, time.time(), digest_of(message), attempts)
         entry.place = Place.AWAY
         home = self.is_home(message.receiver)
-        self._commits.changes.accept.append(Accept(message, entry.accepted_at, entry.digest, delivery, home=home))
+        accept = Accept(message, entry.accepted_at, entry.digest, delivery, attempts=attempts, home=home)
+        self._commits.changes.accept.append(accept)
         self._boxes.remember(entry)
         self._reserved[message.receiver] += 1
         self.on_change()
@@ -204,8 +205,7 @@ class Outboxes:
 
     def take_up(self, row: MessageRow) -> None:
         """A pending message of which only the row is left is in the outbox from now on."""
-        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
-        entry.attempts = row.attempts
+        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest, row.attempts)
         self._boxes.remember(entry)
         self._put(entry)
 
@@ -306,7 +306,7 @@ class Outboxes:
         message = self._outcomes.message_of(entry)
         if message.sender == TASKS:  # what is answered to the node itself has to find it again
             message = msgspec.structs.replace(message, sender=f"{TASK_PREFIX}{self.places.node_id}")
-        return Posted(message, entry.accepted_at, entry.delivery)
+        return Posted(message, entry.accepted_at, entry.delivery, entry.attempts)
 
     def _answered(self, entry: Entry, item: ItemView, node: str) -> bool:
         """Whether the message needs no sending any more."""
