@@ -88,6 +88,8 @@ def test_a_node_that_was_away_while_keys_changed_comes_back_with_the_key_of_its_
     assert "[NOT_READY]" in refusal(alpha, "keys", "install", stdin=new), "beta would miss it"
     two.do(two.gossip["alpha"].force_leave("beta"))
     until(lambda: two.standing("beta") == {"left"}, SECONDS, "beta has been sent away")
+    assert "[NOT_READY]" in refusal(alpha, "keys", "install", stdin=new), "it is expected back"
+    alpha.values["coordination.expected_nodes"] = 1
     for verb in ("install", "use", "prune"):
         keys(alpha, verb, stdin=new)
     beta.values["coordination.encrypt_key"] = new
