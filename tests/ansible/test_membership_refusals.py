@@ -1,4 +1,4 @@
-"""add_node and remove_node refuse what cannot be meant before they touch a host: no host here could be reached.
+"""add_node, remove_node and rotate_secrets refuse what cannot be meant before they touch a host: none can be reached.
 
 What they do on machines: molecule/cluster/tests/test_membership.py.
 """
@@ -26,6 +26,8 @@ UNKNOWN = "Refuse a name that the inventory does not hold"
 SUBSET = "Refuse a run on some of the hosts"
 LAST = "Refuse to remove the last node"
 COUNTED = "Refuse an inventory that goes on counting the node"
+PART = "Refuse a run on some of the nodes"
+CLUSTER = '{"caxton_node_coordination_cluster_enabled": true}'
 KEPT = '{"caxton_members": ["node1", "node2"]}'
 
 
@@ -43,6 +45,7 @@ KEPT = '{"caxton_members": ["node1", "node2"]}'
         ("remove_node", TWO, ["-e", "caxton_remove_node=node2", "--limit", "lb1"], SUBSET),
         ("remove_node", ONE, ["-e", "caxton_remove_node=node1"], LAST),
         ("remove_node", TWO, ["-e", "caxton_remove_node=node2", "-e", KEPT], COUNTED),
+        ("rotate_secrets", TWO, ["-e", CLUSTER, "--limit", "node2"], PART),
     ],
 )
 def test_refused(playbook: str, nodes: str, arguments: list[str], task: str, call: Call, tmp_path: Path) -> None:

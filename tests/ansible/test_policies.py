@@ -89,6 +89,19 @@ def test_main_only_includes(role: Path) -> None:
     assert not [task for task in listed if role.name not in task.get("tags", [])]
 
 
+def questions_to_a_node() -> list[Task]:
+    """What is asked of a node's API, which may have a private authority behind it and want certificates itself."""
+    asked = [task for task in tasks() if task.module == "ansible.builtin.uri"]
+    return [task for task in asked if re.search(r"__caxton_node_url|networking_tls_enabled", str(task.fields))]
+
+
+@pytest.mark.parametrize("task", questions_to_a_node(), ids=str)
+def test_whoever_asks_a_node_believes_its_authority_and_shows_a_certificate(task: Task) -> None:
+    deploy = next(play for path, play in plays() if path.stem == "deploy")
+    given = deploy["module_defaults"]["ansible.builtin.uri"] if task.file.stem == "deploy_agent" else {}
+    assert {"ca_path", "client_cert", "client_key"} <= {*task.arguments, *given}
+
+
 def test_nothing_is_ignored() -> None:
     assert not [str(task) for task in tasks() if "ignore_errors" in task.fields or task.module.endswith("set_stats")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,24 @@ def test_who_leaves_is_called_left(three: Watched) -> None:
     until(lambda: three.standing("beta") == {"left"}, SECONDS, "beta has left")
     beta.start()
     until(three.all_alive, SECONDS, "beta is back, though it had left")
+
+
+def test_all_leave_at_once_and_meet_again_by_their_seeds(three: Watched) -> None:
+    """Who leaves takes those out of its snapshot that have left before it."""
+
+    async def leave() -> None:
+        await asyncio.gather(*(one.leave() for one in three.gossip.values()), return_exceptions=True)
+
+    three.do(leave())
+    seeds = tuple(agent.address for agent in three.agents.values())
+    for agent in three.agents.values():
+        assert agent.process is not None
+        agent.process.wait(20)
+        agent.process = None
+        agent.values["coordination.seeds"] = seeds
+    for agent in three.agents.values():
+        agent.start()
+    until(three.all_alive, SECONDS, "three members again")
 
 
 def test_who_is_sent_away_is_called_left(three: Watched) -> None:

@@ -217,6 +217,15 @@ def test_whom_serf_calls_failed_or_left_is_out() -> None:
     assert held.active == ("n0",)
 
 
+def test_who_has_left_belongs_to_the_cluster_while_a_node_is_missing() -> None:
+    machine = alone()
+    found = {"n0": sighting("n0"), "n1": sighting("n1", Standing.FAILED), "n2": sighting("n2", Standing.LEFT)}
+    machine.sighted(found, 1.0)
+    assert machine.look(1.0).nodes == {"n0", "n1", "n2"}
+    machine.expect(2)
+    assert machine.look(1.0).nodes == {"n0", "n1"}
+
+
 def test_who_drains_is_a_member_and_takes_no_work() -> None:
     machine = alone()
     machine.heard(beat("n1", NodeState.DRAINING), 1.0)

@@ -95,6 +95,13 @@ def test_nothing_starts_while_a_restore_runs(unit: str) -> None:
     assert "ConditionPathExists=!/opt/caxton/data/maintenance" in lines(unit)
 
 
+def test_serf_ends_after_the_router_which_may_have_a_goodbye_to_say() -> None:
+    (after,) = [
+        line.removeprefix("After=").split() for line in lines("caxton-router.service") if line.startswith("After=")
+    ]
+    assert "caxton-gossip.service" in after
+
+
 def test_the_executor_never_runs_without_its_limits() -> None:
     unit, settings = "caxton-executor.service", "caxton-settings.service"
     assert {f"Wants={settings}", f"After={settings}", "Restart=on-failure", "StartLimitIntervalSec=0"} <= set(

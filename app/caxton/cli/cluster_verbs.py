@@ -137,11 +137,17 @@ def report(state: State, here: bool) -> None:
 
 def _judged(view: dict[str, Any], without: str | None, about: str | None) -> dict[str, Any]:
     """The verdict without the problems of some nodes; what is wrong with the whole (no majority) always counts."""
-    problems = [
-        problem
-        for problem in view["problems"]
-        if (node := problem.get("node")) is None or (node != without and about in (None, node))
-    ]
+    there = {member["node_id"] for member in view["members"] if member["state"] != "left"}
+    others_missing = len(there - {without}) < view["expected_nodes"] - (without is not None)
+
+    def counts(problem: dict[str, Any]) -> bool:
+        if (node := problem.get("node")) is not None:
+            return node != without and about in (None, node)
+        return problem["problem"] != "missing" or (about is None and others_missing)
+
+    problems = [problem for problem in view["problems"] if counts(problem)]
+    if about is not None and about not in there:
+        problems.append({"problem": "missing", "node": about})
     return {**view, "problems": problems, "whole": not problems}
 
 

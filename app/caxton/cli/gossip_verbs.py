@@ -13,7 +13,6 @@ from typing import Final
 
 import click
 
-from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.render import emit_json, emit_rows, note
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import read_file
@@ -37,16 +36,6 @@ EXIT_NOT_WANTED: Final = 78
 @click.group()
 def gossip() -> None:
     """serf, as the configuration wants it, and the keys that it encrypts with."""
-
-
-@gossip.command()
-@output_options
-@pass_state
-def check(state: State) -> int:
-    """Say whether the configuration wants serf to run: exit 0, else 1."""
-    wanted = _configuration(state).coordination.cluster_enabled
-    note(state, "wanted" if wanted else "coordination.cluster_enabled is false: not wanted")
-    return 0 if wanted else EXIT_FAILED
 
 
 @gossip.command()

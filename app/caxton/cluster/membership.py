@@ -53,12 +53,14 @@ class Members:
     """What this node holds true now; a new one after each change.
 
     `active`: members that take work, in order of their names. `states` of all that are in, this node included, `out`
-    of all others that serf still knows. `direct`: reached over their own link; `reachable`: also by way of another,
-    this node included. `relays`: for each that is reached so only, by whom.
+    of all others that serf still knows. `nodes`: all that belong to the cluster, there or not, this node included;
+    who has left does while fewer are known than expected. `direct`: reached over their own link; `reachable`: also by
+    way of another, this node included. `relays`: for each that is reached so only, by whom.
     """
 
     node_id: str
     active: tuple[str, ...] = ()
+    nodes: frozenset[str] = frozenset()
     reachable: frozenset[str] = frozenset()
     direct: frozenset[str] = frozenset()
     majority: bool = False
@@ -222,6 +224,7 @@ class Membership:
         return Members(
             node_id=self.node_id,
             active=tuple(node for node, state in states.items() if state is NodeState.ACTIVE),
+            nodes=self._nodes(out),
             reachable=direct.union(relays, (self.node_id,)),
             direct=direct,
             majority=self._majority,
@@ -229,6 +232,11 @@ class Membership:
             out=MappingProxyType(dict(sorted(out.items()))),
             relays=MappingProxyType(relays),
         )
+
+    def _nodes(self, out: Mapping[str, Out]) -> frozenset[str]:
+        known = {node for node in self._peers if out.get(node) is not Out.LEFT} | {self.node_id}
+        # A drained node that was stopped has left, as one that was removed: the expected number tells them apart.
+        return frozenset(known if len(known) >= self._rules.expected_nodes else {*known, *out})
 
     def _state_of(self, node: str, now: float) -> NodeState:
         """What it said last: its heartbeats are faster than serf, while they come."""

@@ -17,7 +17,7 @@ from caxton.config import Config, node_name
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
-from caxton.router.cluster import assembly
+from caxton.router.cluster import announce, assembly
 from caxton.router.cluster.forwarding_assembly import furnish, recover
 from caxton.router.cluster.service import Cluster
 from caxton.router.core import Core
@@ -52,6 +52,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(desk.audit.close)
+        stack.push_async_callback(_say_goodbye, desk)
         stack.push_async_callback(_end_tasks, desk)
         await desk.audit.started(version=__version__, agents=len(desk.registry))
         ops_gate.apply_marks(desk)
@@ -136,6 +137,12 @@ async def _drain(desk: Desk) -> None:
     if desk.cluster is not None:  # until now guests have got what they asked of agents elsewhere
         desk.cluster.outboxes.stop()
     desk.events.close()
+
+
+async def _say_goodbye(desk: Desk) -> None:
+    """Only if the node is drained and its stop was asked for: any other comes back in a moment, and is awaited."""
+    if desk.cluster is not None and desk.draining and desk.drained:
+        await announce.goodbye(desk.cluster)
 
 
 async def _end_tasks(desk: Desk) -> None:

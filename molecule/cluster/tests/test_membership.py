@@ -33,6 +33,7 @@ RATE = 15
 DATABASE = "/opt/caxton/data/local.db"
 UNITS = [
     *("caxton.service", "caxton.socket", "caxton-router.service", "caxton-executor.service", "caxton-admin.service"),
+    "caxton-gossip.service",
     *("caxton-backup.timer", "caxton-restore-drill.timer", "caxton-offsite.timer"),
 ]
 

@@ -46,6 +46,10 @@ def ledger(cluster: OperatedCluster, name: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def state_of(cluster: OperatedCluster, asked: str, node: str) -> str:
+    return next((one["state"] for one in cluster.view(asked)["members"] if one["node_id"] == node), "")
+
+
 def homes(view: dict[str, Any]) -> dict[str, int]:
     return {member["node_id"]: member["homes"] for member in view["members"]}
 
@@ -110,6 +114,29 @@ def test_any_node_drains_any_other(cluster: OperatedCluster) -> None:
     until(lambda: cluster.is_whole("n1", "--wait", "10s"), "n2 works again")
 
 
+def test_a_drained_node_that_is_stopped_says_goodbye_and_comes_back(cluster: OperatedCluster) -> None:
+    assert cluster["n1"].cli("cluster", "drain", "n2", "--wait", "20s").returncode == 0
+    cluster["n2"].stop()
+    until(lambda: state_of(cluster, "n1", "n2") == "left", "n1 knows that n2 has left")
+    view = cluster.view("n1")
+    assert (view["majority"], [one["problem"] for one in view["problems"]]) == (True, ["missing"])
+    assert cluster.is_whole("n1", "--without", "n2"), "what an interrupted upgrade of n2 asks first"
+    assert not cluster.is_whole("n1", "--without", "n3")
+    assert not cluster.is_whole("n1", "--about", "n2")
+    assert cluster.is_whole("n1", "--about", "n3")
+    assert not cluster.is_whole("n1", "--about", "n4"), "what add_node.yml asks before n4 is expected"
+    status, books = ledger(cluster, "n1")
+    assert (status, books["missing"]) == (1, ["n2"]), "nobody else knows what it holds"
+    with cluster.client("n3") as client:
+        assert client.get("/messages").json()["unreachable"] == ["n2"]
+    reports = cluster["n1"].json("cluster", "report")
+    assert [one for one in reports if one["node"] == "n2"] == [], "it was no cut"
+    cluster.launch("n2")
+    until(lambda: state_of(cluster, "n1", "n2") == "draining", "n2 is back, and still drained", 60)
+    assert cluster["n1"].cli("cluster", "undrain", "n2").returncode == 0
+    until(lambda: cluster.is_whole("n1"), "n2 works again")
+
+
 def test_a_node_that_hangs_is_named_missed_in_the_ledger_and_reported(cluster: OperatedCluster) -> None:
     lost = homes(cluster.view("n1"))["n3"]
     cluster.signal("n3", signal.SIGSTOP)
@@ -159,6 +186,7 @@ def test_fewer_are_expected_and_a_node_that_is_gone_is_forgotten(cluster: Operat
 def test_reports_outlive_a_restart(cluster: OperatedCluster) -> None:
     before = cluster["n1"].json("cluster", "report")
     cluster["n1"].stop()
+    until(lambda: state_of(cluster, "n2", "n1") in {"missing", "failed"}, "no goodbye: n2 has to find out")
     cluster.launch("n1")
     until(lambda: cluster["n1"].cli("cluster", "status", "--here").returncode in {0, 1}, "n1 answers", 60)
     assert cluster["n1"].json("cluster", "report", "--here")[-len(before) :] == before

@@ -50,16 +50,16 @@ async def listed(config: Config) -> Keys:
 async def change(config: Config, verb: str, key: str) -> Keys:
     """One step on every node, which may be repeated: `install`, `use`, or `prune`, the end of all others.
 
-    Answers what there is afterwards. `NOT_READY` when a member is failed, who would miss it, or does not answer;
+    Answers what there is afterwards. `NOT_READY` when a member is away, who would miss it, or does not answer;
     `CONFLICT` when a node refuses: a key that is in use does not end, and one that is not installed is not used.
     """
     async with rpc.connect(config.coordination.gossip_rpc_address, read_token(config.paths)) as client:
-        failed = sorted(row.Name for row in await client.members() if row.Status not in ("alive", "left", "leaving"))
-        if failed:
+        away = _awaited(await client.members(), config.coordination.expected_nodes)
+        if away:
             raise CaxtonError(
                 Code.NOT_READY,
-                f"failed, and would miss it: {', '.join(failed)}. Bring them back, or remove them from the cluster",
-                nodes=failed,
+                f"not there, and would miss it: {', '.join(away)}. Bring them back, or remove them from the cluster",
+                nodes=away,
             )
         if verb != "prune":
             _require_all(verb, await client.keys(verb, key))
@@ -67,6 +67,13 @@ async def change(config: Config, verb: str, key: str) -> Keys:
             for other in await _others(client, key):
                 _require_all("remove", await client.keys("remove", other))
     return await listed(config)
+
+
+def _awaited(rows: list[rpc.MemberRow], expected: int) -> list[str]:
+    """Who is not there and comes back: those that failed, and while more are expected those that have left."""
+    left = sorted(row.Name for row in rows if row.Status in ("left", "leaving"))
+    failed = sorted(row.Name for row in rows if row.Status not in ("alive", "left", "leaving"))
+    return failed + left if len(rows) - len(left) < expected else failed
 
 
 async def _others(client: rpc.Client, key: str) -> list[str]:

@@ -101,7 +101,7 @@ class Gossip:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def leave(self) -> None:
-        """Takes this node out of the cluster; its serf ends. `UNREACHABLE` when there is none."""
+        """Says goodbye: the others call this node left, and its serf ends. `UNREACHABLE` when there is none."""
         async with self._connect() as client:
             await client.leave()
 

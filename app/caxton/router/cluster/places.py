@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from caxton.cluster import placement
-from caxton.cluster.membership import Out
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.names import TASK_PREFIX, TASKS
 from caxton.protocol.peers import AgentRecord
@@ -103,10 +102,9 @@ class Places:
         return sorted(self.members().reachable - {self.node_id})
 
     def absent(self) -> list[str]:
-        """Every other node that does not answer and has not left for good, by name."""
+        """Every other node of the cluster that does not answer, by name."""
         members = self.members()
-        away = {node for node, why in members.out.items() if why != Out.LEFT}
-        return sorted((members.states.keys() | away) - members.reachable - {self.node_id})
+        return sorted(members.nodes - members.reachable - {self.node_id})
 
     def exists(self, name: str) -> bool:
         """Whether anybody in the cluster has an agent of this name."""

@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 
 from caxton.cluster import placement
-from caxton.cluster.membership import Out
 from caxton.cluster.registry import Exchange, Hints, Registry
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import Delta, Pull, Seen
@@ -226,9 +225,8 @@ class Pulling:
     async def collect(self) -> int:
         """Lets old tombstones go that all members have seen, those that cannot be reached too; gives how many."""
         sight = self._sight()
-        members = {*sight.states, *(node for node, why in sight.out.items() if why != Out.LEFT)}
         self._core.commits.hand_over()
-        gone = self.registry.collect(members)
+        gone = self.registry.collect(sight.nodes)
         if gone:
             removed = [(record.kind, record.name) for record in gone]
             await self._core.commit(Changes(registry_removed=removed, registry_seen=self._moved()))

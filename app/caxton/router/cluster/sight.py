@@ -42,7 +42,11 @@ class Sight(Protocol):
 
     @property
     def out(self) -> Mapping[str, str]:
-        """All others that are known, and why: `left` is for good."""
+        """All others that are known, and why."""
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """All that belong to the cluster, there or not, this node included."""
 
     @property
     def majority(self) -> bool:

@@ -24,7 +24,9 @@ def problems(
     found = [] if majority else [ProblemView("minority", detail="control-plane changes are refused")]
     there = [member for member in members if member.state != NodeState.LEFT]
     if len(there) < expected_nodes:
-        found.append(ProblemView("missing", detail=f"{len(there)} of {expected_nodes} nodes are known"))
+        left = sorted({member.node_id for member in members} - {member.node_id for member in there})
+        known = f"{len(there)} of {expected_nodes} nodes are known"
+        found.append(ProblemView("missing", detail=f"{known}; left: {', '.join(left)}" if left else known))
     for member in there:
         found += _of_member(member)
     late = (line for line in outbox if line.oldest_seconds > OUTBOX_SECONDS)

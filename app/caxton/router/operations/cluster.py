@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from caxton import __version__
-from caxton.cluster.gossip import Standing
 from caxton.protocol.access import Caller
 from caxton.protocol.cluster import (
     ClusterLedger,
@@ -63,7 +62,7 @@ async def ran(desk: Desk, args: Named) -> Ran:
 
 
 async def ledger(desk: Desk, _: Nothing, caller: Caller) -> ClusterLedger:
-    """The accounts of every node, as far as the caller reaches. Who has left has an account no more."""
+    """The accounts of every node, as far as the caller reaches. Who was removed has an account no more."""
     own = await ops_node.ledger(desk, Nothing(), reach_of(caller) or EVERYTHING)
     others = await asyncio.gather(*(_account(desk, node, caller) for node in _others(desk)))
     return add_up([NodeLedger(desk.node, own.node), *others])
@@ -114,11 +113,8 @@ async def _ask(desk: Desk, node: str, op: str, args: msgspec.Struct, caller: Cal
 
 
 def _others(desk: Desk) -> list[str]:
-    """Every other node that has not left."""
-    if desk.cluster is None:
-        return []
-    known = desk.cluster.gossip.members()
-    return sorted(node for node, one in known.items() if node != desk.node and one.standing is not Standing.LEFT)
+    """Every other node of the cluster, there or not."""
+    return [] if desk.cluster is None else sorted(desk.cluster.members.nodes - {desk.node})
 
 
 def _is_own(desk: Desk, node: str) -> bool:
