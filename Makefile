@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONPATH := $(abspath app)
 
 .DEFAULT_GOAL := help
-.PHONY: help run installed test test-machines test-core test-rest lint check-dependencies format bench soak chaos sim examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
+.PHONY: help run installed test test-machines test-core test-cluster test-rest lint check-dependencies format bench soak chaos sim examples toolchains lock clean lab lab-up lab-down site controller deb reproducible packages host scenarios test-all test-site test-limits
 
 # The lab: machines of inventories/lab on this host (root, systemd-nspawn; see molecule/shared/lab).
 LAB := PYTHONPATH=$(abspath molecule/shared) $(PYTHON) -m lab
@@ -19,6 +19,7 @@ NEXT_VERSION := 9.9.9
 DEB := $(abspath build/deb/$(RELEASE)/caxton_$(VERSION)_amd64.deb)
 MACHINE_ROOMS := tests/ansible tests/infra tests/monitoring tests/packaging
 CORE_ROOMS := tests/executor tests/router tests/store
+CLUSTER_ROOMS := tests/chaos tests/cluster tests/sim tests/system/cluster
 # Holds the path of the package that an upgrade comes from.
 PREVIOUS := build/deb/$(RELEASE)/previous
 
@@ -33,11 +34,12 @@ installed: $(VENV)/.installed $(ANSIBLE_VENV)/.installed toolchains ## what runs
 test: installed ## every test (or some: make test TESTS=tests/store)
 	$(BIN)/python -m pytest $(TESTS)
 
-# The three parts of `make test`, which may run side by side. Each remembers by itself what failed (TESTS=--last-failed).
+# The parts of `make test`, which may run side by side. Each remembers by itself what failed (TESTS=--last-failed).
 test-machines: ROOMS = $(MACHINE_ROOMS) ## a part of it: what boots machines, runs this host's daemons or Ansible
 test-core: ROOMS = $(CORE_ROOMS) ## a part of it: router, executor, store
-test-rest: ROOMS = $(addprefix --ignore=,$(MACHINE_ROOMS) $(CORE_ROOMS)) ## a part of it: every other room
-test-machines test-core test-rest: installed
+test-cluster: ROOMS = $(CLUSTER_ROOMS) ## a part of it: many nodes, what breaks between them
+test-rest: ROOMS = $(addprefix --ignore=,$(MACHINE_ROOMS) $(CORE_ROOMS) $(CLUSTER_ROOMS)) ## a part of it: every other room
+test-machines test-core test-cluster test-rest: installed
 	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$@ $(ROOMS) $(TESTS)
 
 host: ## as root: install the Debian packages that the lab, the package and the tests of real daemons need

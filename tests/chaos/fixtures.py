@@ -42,13 +42,15 @@ def survives(trial: Trial, *faults: Fault, shows: Callable[[], bool] | None = No
     """
     seen: list[bool] = []
 
-    def look() -> None:
+    def is_felt() -> bool:
         if shows is not None and not any(seen):
             seen.append(shows())
+        return shows is None or any(seen)
 
-    recoveries = play(trial, faults, print, look)
+    recoveries = play(trial, faults, print, is_felt)
     assert shows is None or any(seen), "the faults were not felt"
     found = trial.verdict()
+    found += [f"{node.name}: a traceback in its log" for node in trial.cluster if "Traceback" in node.served.log]
     assert not found, "\n".join(found)
     for recovery in recoveries:
         print(f"recovered from {recovery.fault.kind} after {recovery.seconds:.1f} s")

@@ -17,6 +17,8 @@ from chaos.trial import Trial
 from support.cluster_nodes import LocalCluster
 
 RECOVERY_SECONDS: Final = 60.0
+FELT_SECONDS: Final = 45.0
+"""How much longer than asked a fault may last until it is felt."""
 _TICK_SECONDS: Final = 0.05
 _TAIL_SECONDS: Final = 1.0
 
@@ -30,11 +32,11 @@ class Recovery:
 
 
 def play(
-    trial: Trial, faults: Iterable[Fault], tell: Callable[[str], object], look: Callable[[], object] = lambda: None
+    trial: Trial, faults: Iterable[Fault], tell: Callable[[str], object], is_felt: Callable[[], bool] = lambda: True
 ) -> list[Recovery]:
     """Plays them while clients talk; ends when all are over, the cluster takes messages everywhere and is at rest.
 
-    `look` is called all the time until the last of them ends.
+    `is_felt` is asked from the first step on; no other is done before it says so, or `FELT_SECONDS` late.
 
     Only faults at whose end no other one lasts have a recovery: else it would not be theirs.
     """
@@ -44,9 +46,9 @@ def play(
     with trial.load():
         begun, told = time.monotonic(), set[Fault]()
         for step, fault in steps:
-            while time.monotonic() - begun < step.at:
+            due = begun + step.at
+            while time.monotonic() < due or (told and not is_felt() and time.monotonic() < due + FELT_SECONDS):
                 _tend(trial.cluster)
-                look()
                 time.sleep(_TICK_SECONDS)
             if fault not in told:
                 tell(str(fault))

@@ -80,9 +80,9 @@ def send(member: Member, messages: list[Message]) -> None:
         messages = [one for one in messages if one.message_id in refused]
 
 
-def send_all(member: Member, messages: list[Message]) -> None:
-    for at in range(0, len(messages), 5):
-        send(member, messages[at : at + 5])
+def send_all(member: Member, messages: list[Message], at_once: int = 5) -> None:
+    for at in range(0, len(messages), at_once):
+        send(member, messages[at : at + at_once])
 
 
 def balance(nodes: Nodes, name: str) -> int:
@@ -113,9 +113,10 @@ def test_a_router_killed_while_messages_pass_loses_none_and_doubles_none(nodes: 
 
 
 def test_what_is_for_a_node_that_does_not_answer_waits_up_to_a_bound_and_arrives_in_order(nodes: Nodes) -> None:
-    name, other = named_for("n3", "waits"), named_for("n1", "local")
+    name, other, guest = named_for("n3", "waits"), named_for("n1", "local"), named_for("n2", "guest")
     recorder(nodes, name)
     deploy(nodes, other, ECHO)
+    deploy(nodes, guest, agents.insistent(name, 9))
     nodes["n3"].signal(signal.SIGSTOP)
     try:
         until(lambda: _unreachable(nodes["n1"], name), "n1 misses n3")
@@ -131,14 +132,20 @@ def test_what_is_for_a_node_that_does_not_answer_waits_up_to_a_bound_and_arrives
         assert codes == [None] * (OUTBOX - 596) + [Code.MAILBOX_FULL] * (10 - OUTBOX + 596)
         assert items[-1]["error"]["details"]["retry_after_seconds"] > 0
         nodes["n1"].call("invoke", Invoke(message(other), 5.0))
+        until(lambda: _unreachable(nodes["n2"], name), "n2 misses n3")
+        send_all(nodes["n2"], [message(name, b'"zz"', conversation_id=f"g{number}") for number in range(595)], 100)
+        refused = [nodes["n2"].call("invoke", Invoke(message(guest), 5.0))["reply"]["content"] for _ in range(2)]
+        assert refused == [9 - (OUTBOX - 595), 9]
+        assert nodes["n2"].ledger()[name]["pending"] == OUTBOX
         assert nodes["n1"].call("agent.list", Listing())["unreachable"] == ["n3"]
         assert len(listed(nodes["n1"], "message.list", 50, name=name, conversation_id="talk")) == 200
     finally:
         nodes["n3"].signal(signal.SIGCONT)
-    until(lambda: len(recorded(nodes["n3"], name)) >= 600, "all have arrived")
+    until(lambda: len(recorded(nodes["n3"], name)) >= 2 * OUTBOX, "all have arrived")
     assert [mark for mark in recorded(nodes["n3"], name) if mark in set(MARKS[:200])][:200] == MARKS[:200]
-    until(lambda: nodes["n1"].ledger()[name]["pending"] == 0, "the outbox is empty")
-    assert balance(nodes, name) == 600
+    for sender in ("n1", "n2"):
+        until(lambda node=sender: nodes[node].ledger()[name]["pending"] == 0, "the outbox is empty")
+    assert balance(nodes, name) == 2 * OUTBOX
 
 
 def test_a_durable_invocation_gets_its_answer_when_the_node_is_back(nodes: Nodes) -> None:

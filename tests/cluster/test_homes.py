@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from caxton.protocol.cluster_moves import Plan
-from caxton.protocol.errors import Code
-from caxton.protocol.operations import DeadReplay, Listing, Named, Submit
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.operations import DeadReplay, DeadReplayOne, Invoke, Listing, Named, Submit
 from support import router_agents as agents
+from support import snapshot_agents
 from support.desk_node import message
-from support.forwarding_nodes import Nodes, until
+from support.forwarding_nodes import Member, Nodes, until
 from support.moving_homes import (
     KEEPS,
+    PATIENCE,
     balanced,
     drained,
     handled,
@@ -24,8 +27,10 @@ from support.moving_homes import (
     recorder,
     send,
     settled,
+    token,
     undrained,
 )
+from support.router_client import RouterClient
 from support.serf_agents import SERF
 
 pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
@@ -94,8 +99,13 @@ def test_what_was_done_at_the_old_home_is_not_done_again_at_the_new_one(nodes: N
 
 
 @pytest.mark.usefixtures("back")
-def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
-    name = ranked_for("luggage", "n1", "n2")
+def test_memory_timers_versions_attempts_and_dead_letters_go_along(nodes: Nodes) -> None:
+    twins = [ranked_for("twin", *order) for order in (("n1", "n2"), ("n3", "n1"))]
+    for twin in twins:
+        nodes.deploy("n3", twin, snapshot_agents.TIMED_STATE, instance="persistent", state="snapshot")
+    before = [_digests(nodes, twin, 4) for twin in twins]
+    assert before[0] == before[1]
+    name, poisoned = ranked_for("luggage", "n1", "n2"), ranked_for("poisoned", "n1", "n2")
     picky = agents.reactor(
         """(drop (call $set_timer (i64.const 6000000)))
            (if (i32.gt_u (local.get $n) (i32.const 400)) (then unreachable))
@@ -108,8 +118,13 @@ def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
     nodes["n1"].call("submit", Submit([good, bad]))
     until(lambda: nodes["n1"].ledger().get(name, {}).get("dead") == 1, "one is dead")
     until(lambda: nodes["n1"].ledger().get(name, {}).get("done") == 1, "one is done")
+    retry = {"max_deliveries": 2, "delay_seconds": 6.0, "jitter": 0.0}
+    nodes.deploy("n3", poisoned, agents.TRAP, **KEEPS, retry=retry)
+    (poison,) = send(nodes["n3"], poisoned, "xx")
+    until(lambda: _failures(nodes, poisoned) == 1, "it has failed once, and will be tried in vain once more")
     drained(nodes["n1"])
-    lives_on(nodes, name, "n2")
+    for moved in (name, twins[0]):
+        lives_on(nodes, moved, "n2")
     dead = nodes["n3"].call("dead.list", Listing(name=name))["items"]
     assert [one["message_id"] for one in dead] == [bad.message_id]
     until(lambda: nodes["n2"].ledger().get(name, {}).get("done", 0) >= 1, "the timer fires there")
@@ -117,6 +132,78 @@ def test_timers_versions_and_dead_letters_go_along(nodes: Nodes) -> None:
     until(lambda: nodes["n2"].ledger()[name]["dead"] == 1, "it is dead again, there")
     versions = nodes["n3"].call("agent.versions", Named(name))["items"]
     assert [one["version"] for one in versions] == [1]
+    until(lambda: nodes["n2"].ledger()[poisoned]["dead"] == 1, "it is dead as well")
+    for twin in twins:
+        until(lambda one=twin: _timed(nodes, one), "its timer has come due")
+    after = [_digests(nodes, twin, 4) for twin in twins]
+    assert after[0] == after[1]
+    assert len({*before[0], *after[0]}) == 8
+    assert _failures(nodes, poisoned) == 2
+    assert [one["number"] for one in nodes["n3"].call("dead.get", Named(poison))["attempts"]] == [2]
+
+
+def _digests(nodes: Nodes, twin: str, count: int) -> list[str]:
+    """Of all its memory and globals, after each of so many messages."""
+    return [nodes["n2"].call("invoke", Invoke(message(twin), PATIENCE))["reply"]["content"] for _ in range(count)]
+
+
+def _timed(nodes: Nodes, twin: str) -> bool:
+    handled = nodes["n3"].call("message.list", Listing(name=twin, limit=50))["items"]
+    return any(one["sender"].startswith("timer:") and one["state"] == "done" for one in handled)
+
+
+def _failures(nodes: Nodes, name: str) -> int:
+    return len(nodes["n3"].call("agent.executions", Listing(name=name))["items"])
+
+
+@pytest.mark.usefixtures("back")
+def test_dead_letters_replayed_while_their_agent_moves_run_once_where_it_lives_then(nodes: Nodes) -> None:
+    name, busy = ranked_for("letters", "n1", "n2"), ranked_for("busy", "n1", "n3")
+    closed = agents.recorder(agents.content_offset(name) + 1, opened_by="zz")
+    nodes.deploy("n3", name, closed, **KEEPS, retry={"max_deliveries": 1, "on_dead": "hold"})
+    nodes.deploy("n3", busy, agents.sleeper(2.0), **KEEPS)
+    letters = {one: send(nodes["n3"], name, one, conversation_id=one)[0] for one in map(token, range(12))}
+    until(lambda: nodes["n1"].ledger()[name]["dead"] == len(letters), "all are dead")
+    send(nodes["n3"], name, "zz")
+    until(lambda: handled(nodes, name) == ["zz"], "from now on it handles them")
+    send(nodes["n3"], busy, "aa")
+    until(lambda: nodes["n1"].ledger().get(busy, {}).get("in_flight") == 1, "the drain will wait for this one")
+    asked = list(zip([*nodes] * 4, letters.values(), strict=True))
+    with ThreadPoolExecutor(3) as three, ThreadPoolExecutor(1) as one:
+        draining = one.submit(drained, nodes["n1"])
+        until(lambda: _is_draining(nodes["n3"]), "it is being drained")
+        counts = list(three.map(lambda pair: _replayed(*pair), asked[:6]))
+        assert {"agent": name, "taker": "n2"}.items() <= next(
+            move for move in draining.result()["moved"] if move["agent"] == name
+        ).items()
+        lives_on(nodes, name, "n2")
+        undrained(nodes["n1"])
+        counts += three.map(lambda pair: _replayed(*pair), asked[6:])
+    assert counts == [1] * len(letters)
+    lives_on(nodes, name, "n1")
+    until(lambda: len(handled(nodes, name)) > len(letters), "all are handled")
+    assert sorted(handled(nodes, name)) == sorted([*letters, "zz"])
+    sums = balanced(nodes, name)
+    assert (sums["dead"], sums["done"]) == (0, len(letters) + 1)
+
+
+def _replayed(member: Member, message_id: str) -> int:
+    """How many letters that were: every second one is asked for by itself."""
+    several = int(message_id[-1], 16) % 2
+    with RouterClient(member.socket, PATIENCE) as client:
+        while True:
+            try:
+                if several:
+                    return int(client.call("dead.replay", DeadReplay(message_ids=[message_id]))["count"])
+                return int(client.call("dead.replay_one", DeadReplayOne(message_id))["count"])
+            except CaxtonError as error:
+                if error.code is not Code.NOT_READY:
+                    raise
+
+
+def _is_draining(member: Member) -> bool:
+    seen = member.call("cluster.status")["members"]
+    return any(one["node_id"] == "n1" and one["state"] == "draining" for one in seen)
 
 
 @pytest.mark.usefixtures("back")

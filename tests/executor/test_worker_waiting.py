@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from caxton.protocol.errors import Code
-from caxton.protocol.execution import Cancel, HostCall, HostReply, Pressure, Result, Suspended
+from caxton.protocol.execution import Cancel, HostCall, HostReply, Pressure, Result, Room, Suspended
 from support.worker_harness import Harness, message
 from support.worker_modules import ECHO, SPIN, reactor
 
@@ -172,6 +172,36 @@ def test_full_mailboxes_answer_limit(worker: Harness) -> None:
     worker.send(Pressure(["other"], False))
     assert worker.run(restricted).reply == b"-3"
     worker.send(Pressure([], False))
+
+
+@pytest.mark.parametrize("send", [["*"], ["oth*"]])
+def test_each_execution_may_send_what_the_outbox_still_takes(worker: Harness, send: list[str]) -> None:
+    once = f"(local.set $r (i32.add (local.get $r) (call $send (i32.const 100) (i32.const {ASK_LENGTH}))))"
+    more = reactor(
+        once * 4 + "(call $answer (local.get $r))",
+        extra=f'(data (i32.const 100) "{ASK}")',
+        locals_="(local $r i32)",
+    )
+    handle = worker.load(more, send=send)
+    seen = []
+    for room in (Room(3, ["other"]), Room(1), Room(4), Room(1, ["another"]), Room(0, ["other"]), Room(None, [])):
+        worker.send(room)
+        seen.append((worker.run(handle).reply, worker.run(handle).reply))  # another execution counts anew
+    assert seen == [(b"%d" % (-3 * refused),) * 2 for refused in (1, 3, 0, 0, 4, 0)]
+
+
+def test_a_request_finds_no_room_after_what_its_execution_has_sent(worker: Harness) -> None:
+    sent = f"(drop (call $send (i32.const 100) (i32.const {ASK_LENGTH})))"
+    asks = REQUEST.replace("(call $reply (i32.const 1000)", "(call $answer")
+    handle = worker.load(asks.replace("(local.set $r (call $request", sent + "(local.set $r (call $request", 1))
+    worker.send(Room(1, ["other"]))
+    refused = worker.run(handle).reply
+    worker.send(Room(2))
+    exec_id = worker.execute(handle)
+    worker.send(HostReply(exec_id, host_call(worker).call_id, 0))
+    worker.send(Room(None, []))
+    assert refused == b"-3"
+    assert len(worker.result(exec_id).sent) == 2
 
 
 def test_hundreds_of_suspended_executions_are_dropped_with_the_worker() -> None:

@@ -7,12 +7,14 @@ import signal
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from support.monitoring import Alert, alerts, metric_names, needs, with_prefix
 from support.monitoring_stack import EXPORTERS, PREFIX, PROGRAMS, TOKEN, Receiver, Stack, render, with_low_disk
+from support.operated_cluster import operated
 from support.served_node import ServedNode, until
 
-pytestmark = [needs(*PROGRAMS, *EXPORTERS, "openssl"), pytest.mark.timeout(300)]
+pytestmark = [needs(*PROGRAMS, *EXPORTERS, "openssl", "serf"), pytest.mark.timeout(300)]
 
 
 def test_each_program_accepts_its_file(stack: Stack) -> None:
@@ -28,9 +30,12 @@ def test_everything_is_scraped(stack: Stack) -> None:
 
 @pytest.fixture(scope="session")
 def names(stack: Stack) -> set[str]:
-    """Every metric of a live scrape: a node with traffic, a backup and a drill, and the real exporters."""
+    """Every metric of live scrapes: a node with traffic, backup and drill; two in a cluster; the real exporters."""
     until(lambda: len(stack.value("count_over_time(up[5m]) >= 3")) == 6, "each target was read three times", 60)
-    return stack.names()
+    with operated(2, CAXTON_OBSERVABILITY__METRICS_PREFIX=PREFIX) as cluster:
+        address = cluster["n1"].environ["CAXTON_NETWORKING__METRICS_ADDRESS"]
+        families = list(text_string_to_metric_families(httpx.get(f"http://{address}/metrics").text))
+    return stack.names() | {sample.name for family in families for sample in family.samples}
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)

@@ -70,7 +70,7 @@ def test_a_drain_loses_no_request_that_was_under_way(node: InstalledNode) -> Non
 
 
 def test_a_router_that_waits_for_its_schema_is_a_service_that_runs(node: InstalledNode) -> None:
-    edit(node, "UPDATE schema_info SET version = 9, compat = 9")
+    edit(node, "UPDATE schema_info SET version = 99, compat = 99")
     try:
         node.sh("systemctl restart caxton")
         until(lambda: reasons(node) == ["schema"], "the schema is named", 90)

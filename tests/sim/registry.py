@@ -113,7 +113,7 @@ def deploy(node: Node, number: int) -> None:
     )
     record = AgentRecord(
         name=name, agent_id=f"{number:036}", version=1, status="running", config=config, module=module,
-        deployed_at=EPOCH, home=node.name,
+        deployed_at=EPOCH, home=node.name, epoch=node.registry.epoch(),
     )  # fmt: skip
     node.registry.put("agent", name, _encode(record))
 

@@ -8,7 +8,7 @@ from soak.instances import cycle
 from soak.judge import problems
 from soak.load import soak
 
-EXECUTIONS = 150_000
+EXECUTIONS = 75_000
 INSTANCES = 20_000
 
 

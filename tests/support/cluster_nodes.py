@@ -50,6 +50,7 @@ KINDS: Final = {
 }
 """Process kinds by what their command line holds; the first that matches counts."""
 _DAY_SECONDS: Final = 86_400
+_PIECE_BYTES: Final = 1_000_000
 
 
 def missing() -> str:
@@ -122,11 +123,14 @@ class ClusterNode:
         self.served.process.wait()
 
     def fill_disk(self) -> None:
-        """Until not one byte more can be written to its data directory."""
-        with (self.data / "ballast").open("ab", buffering=0) as file, suppress(OSError):
-            while True:
-                left = shutil.disk_usage(self.data).free
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), max(left, 1))
+        """Until not one byte more can be written to its data directory.
+
+        In pieces: one that does not fit any more, since the node wrote meanwhile, takes nothing at all.
+        """
+        with (self.data / "ballast").open("ab", buffering=0) as file:
+            while left := shutil.disk_usage(self.data).free:
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), min(left, _PIECE_BYTES))
 
     def free_disk(self) -> None:
         """There is room again."""

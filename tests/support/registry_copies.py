@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from caxton.cluster.registry import Clock, Exchange, Registry
 from caxton.protocol.peers import Record, Seen
 
@@ -78,3 +80,21 @@ def converge(nodes: list[Node], rounds: int = 4) -> None:
 def cluster(count: int) -> tuple[Time, list[Node]]:
     time = Time()
     return time, [Node(f"n{number}", time) for number in range(count)]
+
+
+def say_agent(node: Node, name: str, raised: int = 0, *, older: bool = False, number: int = 0) -> Record:
+    """An agent's record by this node: in the epoch that it knows, raised by so much; else a deployment begins.
+
+    `older`: one by the release before, whose epochs count from 1.
+    """
+    known = node.registry.get("agent", name)
+    first = 1 if older else node.registry.epoch()
+    epoch = first if known is None else agent_epoch(known) + raised
+    return node.registry.put("agent", name, msgspec.msgpack.encode({"epoch": epoch, "version": number}))
+
+
+def agent_epoch(record: Record) -> int:
+    """The epoch in its body; 0 where there is none."""
+    if record.kind != "agent" or record.body is None:
+        return 0
+    return int(msgspec.msgpack.decode(record.body)["epoch"])

@@ -85,6 +85,18 @@ def sender(receiver: str, times: int = 1) -> str:
     return reactor(call * times + "(i32.const 0)", data=data)
 
 
+def insistent(receiver: str, times: int) -> str:
+    """Sends the same message some times; answers with how often (one digit) there was no room for it."""
+    data = f'{{"performative":"inform","receiver":"{receiver}","content":"zz"}}'
+    call = f"(local.set $i (i32.add (local.get $i) (i32.eq (call $send (i32.const 0) (i32.const {len(data)}))"
+    return reactor(
+        f"{call} (i32.const -3))))" * times
+        + "(i32.store8 (i32.const 3000) (i32.add (i32.const 48) (local.get $i)))"
+        + "(call $reply (i32.const 3000) (i32.const 1))",
+        data=data,
+    )
+
+
 def requester(receiver: str) -> str:
     """Asks and answers with the reply; with a negative code it fails with that code's number."""
     data = f'{{"performative":"request","receiver":"{receiver}","content":1}}'
@@ -109,9 +121,16 @@ def fetcher(request: str) -> str:
     )
 
 
-def recorder(offset: int, trap_on: str | None = None) -> str:
-    """Appends the two bytes at `offset` of every message to key `n`; traps at first on the message `trap_on`."""
-    trap = ""
+def recorder(offset: int, trap_on: str | None = None, opened_by: str | None = None) -> str:
+    """Appends the two bytes at `offset` of every message to key `n`; traps at first on the message `trap_on`.
+
+    With `opened_by` it traps on every message before the first of these.
+    """
+    trap = closed = ""
+    if opened_by is not None:
+        number = int.from_bytes(opened_by.encode(), "little")
+        given = f"(i32.load16_u (i32.add (local.get $p) (i32.const {offset})))"
+        closed = f"(if (i32.ne {given} (i32.const {number})) (then unreachable))"
     if trap_on is not None:
         number = int.from_bytes(trap_on.encode(), "little")
         trap = f"""(if (i32.and (call $first_instance)
@@ -120,7 +139,7 @@ def recorder(offset: int, trap_on: str | None = None) -> str:
     return reactor(
         f"""{trap}
   (local.set $i (call $load (i32.const 1000) (i32.const 1) (i32.const 4096) (i32.const 16384)))
-  (if (i32.lt_s (local.get $i) (i32.const 0)) (then (local.set $i (i32.const 0))))
+  (if (i32.lt_s (local.get $i) (i32.const 0)) (then {closed} (local.set $i (i32.const 0))))
   (i32.store16 (i32.add (i32.const 4096) (local.get $i))
    (i32.load16_u (i32.add (local.get $p) (i32.const {offset}))))
   (call $store (i32.const 1000) (i32.const 1) (i32.const 4096) (i32.add (local.get $i) (i32.const 2)))"""

@@ -83,3 +83,27 @@ def counter_and(instructions: str, more: str = "") -> str:
     return COUNTER.replace(" (memory (export", f" {more} (memory (export").replace(
         "(local.set $n (i32.load", f"{instructions} (local.set $n (i32.load", 1
     )
+
+
+TIMED_STATE = (
+    STATE.replace(
+        " (memory (export",
+        ' (import "caxton" "set_timer" (func $set_timer (param i64) (result i32)))\n (memory (export',
+        1,
+    )
+    .replace(
+        "(call $digest)\n  (call $reply",
+        """(if (i64.eq (i64.load (i32.const 4096)) (i64.const 1))
+   (then (drop (call $set_timer (i64.const 6000000)))))
+  (call $digest)
+  (call $reply""",
+        1,
+    )
+    .removesuffix(")")
+    + """
+ (func (export "handle_timer") (param i32) (result i32)
+  (global.set $b (i64.add (global.get $b) (i64.const 1)))
+  (i64.store (i32.const 4104) (i64.add (i64.load (i32.const 4104)) (i64.const 1)))
+  (i32.const 0)))"""
+)
+"""The same; its first message sets a timer of six seconds, which is part of the state when it has come due."""

@@ -118,7 +118,17 @@ class Pressure(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=7):
     node_full: bool
 
 
-RouterFrame = Load | Execute | Start | HostReply | Cancel | End | Pressure
+class Room(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
+    """How many more messages the outbox takes for the agents `away`, on other nodes (None: the same as before).
+
+    Without a number it takes more than any execution may send.
+    """
+
+    left: int | None = None
+    away: list[str] | None = None
+
+
+RouterFrame = Load | Execute | Start | HostReply | Cancel | End | Pressure | Room
 
 
 # ---- worker → router -------------------------------------------------------------------------------

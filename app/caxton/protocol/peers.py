@@ -95,11 +95,15 @@ class Relay(msgspec.Struct, frozen=True):
 
 
 class Posted(msgspec.Struct, frozen=True):
-    """A message out of an outbox. `accepted_at`: there, seconds; `delivery` as in the store."""
+    """A message out of an outbox. `accepted_at`: there, seconds; `delivery` as in the store.
+
+    `attempts`: deliveries that have failed where its agent lived before; older releases do not tell.
+    """
 
     message: Message
     accepted_at: float
     delivery: str
+    attempts: int = 0
 
 
 class Deliver(msgspec.Struct, frozen=True):
@@ -178,8 +182,10 @@ class AgentRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The body of a record of kind `agent`: what every node knows of an agent, wherever it runs.
 
     `config` is the JSON of the `AgentConfig`, kept as text: one of a newer release need not be readable to be
-    forwarded to. `status`: `running` or `stopped`, what is wanted. `home` None: without durable state. `epoch` grows
-    whenever the home changes; a node that finds a higher one than its own no longer runs the agent.
+    forwarded to. `status`: `running` or `stopped`, what is wanted. `home` None: without durable state. `epoch` begins
+    as the moment of the deployment (milliseconds since 1970; 1 where an older release deployed it) and grows whenever
+    the home changes. Of two records the one of the higher epoch stays, whichever was written later; a node that finds
+    a higher one than its own no longer runs the agent.
     """
 
     name: str

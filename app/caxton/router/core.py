@@ -88,7 +88,7 @@ class Core:
             emit,
             self._meters,
         )
-        self._pressures = Pressures(self._boxes, self._executor.workers.press)
+        self._pressures = Pressures(self._boxes, self._executor.workers)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
         self.talking = make_talking(
             self._boxes, self._commits, self._aftermath, self._pressures, store.reader, self._wake, emit
@@ -390,6 +390,7 @@ class Core:
 
     def _store_failed(self, error: Exception) -> None:
         self._scheduler.hold(scheduler.FAILED)
+        self._dispatch.close()
         if not self.failed.done():
             self.failed.set_result(error)
 

@@ -62,6 +62,11 @@ class Dispatch:
         self.on_gone: Callable[[Box], None] = lambda box: None
         """The agent's instance left memory."""
         self.executions = 0
+        self._is_closed = False
+
+    def close(self) -> None:
+        """What workers say from now on counts for nothing: it could not be written."""
+        self._is_closed = True
 
     def begin(self, box: Box, entry: Entry, worker: Worker) -> None:
         """Sends one message to its worker. The scheduler has counted it as runnable already."""
@@ -113,6 +118,8 @@ class Dispatch:
 
     def received(self, worker: Worker, frames: list[WorkerFrame]) -> None:
         """Every frame of one read of a worker's socket."""
+        if self._is_closed:
+            return
         flights = worker.flights
         for frame in frames:
             if isinstance(frame, Result):
@@ -144,6 +151,8 @@ class Dispatch:
 
     def lost(self, flight: Flight, reason: str, culprit: bool) -> None:
         """The worker of this flight is no more."""
+        if self._is_closed:
+            return
         self._take_off(flight)
         box = flight.box
         box.resident = False

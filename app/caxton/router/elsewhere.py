@@ -28,7 +28,7 @@ class Elsewhere(Protocol):
     def offer(self, message: Message, delivery: str) -> Entry:
         """Accepts one; raises the refusal."""
 
-    def enter(self, message: Message, delivery: str) -> Entry:
+    def enter(self, message: Message, delivery: str, attempts: int = 0) -> Entry:
         """The same without any check."""
 
     def take_up(self, row: MessageRow) -> None:

@@ -66,7 +66,7 @@ def digest_of_entry(entry: Entry) -> bytes:
     return entry.digest
 
 
-def new_entry(message: Message, delivery: str, now: float, digest: bytes) -> Entry:
+def new_entry(message: Message, delivery: str, now: float, digest: bytes, attempts: int = 0) -> Entry:
     """The mailbox's view of a message."""
     return Entry(
         message_id=message.message_id,
@@ -80,6 +80,7 @@ def new_entry(message: Message, delivery: str, now: float, digest: bytes) -> Ent
         delivery=delivery,
         digest=digest,
         accepted_at=now,
+        attempts=attempts,
     )
 
 
@@ -183,16 +184,24 @@ class Intake:
         """The box that the message goes into, or the refusal; None: the outbox, as another node handles it."""
         return self.receiving_box(message.receiver) if self.is_here(message) else None
 
-    def enter(self, box: Box | None, message: Message, delivery: str, accepted_at: float | None = None) -> Entry:
+    def enter(
+        self,
+        box: Box | None,
+        message: Message,
+        delivery: str,
+        accepted_at: float | None = None,
+        attempts: int = 0,
+    ) -> Entry:
         """Puts a message on its way into the mailbox, without any check: effects of an execution may not fail.
 
-        `box` as `destination` gave it; `accepted_at`: when another node accepted it.
+        `box` as `destination` gave it; `accepted_at`: when another node accepted it; `attempts` that failed there.
         """
         if box is None:
             assert self._boxes.elsewhere is not None  # that is what None says
-            return self._boxes.elsewhere.enter(message, delivery)
+            return self._boxes.elsewhere.enter(message, delivery, attempts)
         now = time.time() if accepted_at is None else accepted_at
-        entry = new_entry(message, delivery, now, b"" if delivery == EPHEMERAL else digest_of(message))
+        digest = b"" if delivery == EPHEMERAL else digest_of(message)
+        entry = new_entry(message, delivery, now, digest, attempts)
         payer = self._payer(box, message)
         if payer is not None:
             payer.sent()
@@ -207,7 +216,8 @@ class Intake:
             elsewhere = self._boxes.elsewhere
             # What another node passes on has nobody else to handle it, also when it was passed on from here once.
             home = accepted_at is not None or (elsewhere is not None and elsewhere.is_home(message.receiver))
-            self._commits.changes.accept.append(Accept(message, now, entry.digest, delivery, home=home))
+            accept = Accept(message, now, digest, delivery, attempts=attempts, home=home)
+            self._commits.changes.accept.append(accept)
             self._aftermath.arrive(box, entry)
         self._pressure.grown(box)
         return entry

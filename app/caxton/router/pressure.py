@@ -6,20 +6,29 @@ never refuse anything itself: workers answer −3 to guests, intake refuses clie
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from caxton.router.boxes import Box, Boxes
 
 _ROOM_AGAIN: Final = 0.9  # of the bound: between the marks nothing changes, so that workers are not flooded
 
 
-class Pressures:
-    """`tell(full agents, node full)` is called whenever one of them changes."""
+class Told(Protocol):
+    """Those who answer guests; `router.workers.Workers` is it."""
 
-    def __init__(self, boxes: Boxes, tell: Callable[[list[str], bool], None]) -> None:
+    def press(self, full: list[str], node_full: bool) -> None:
+        """Whose mailboxes are full, and whether the node's queue is."""
+
+    def make_room(self, left: int | None, away: list[str]) -> None:
+        """What the outbox still takes, and for whom; see `protocol.execution.Room`."""
+
+
+class Pressures:
+    """`told` hears whatever changes."""
+
+    def __init__(self, boxes: Boxes, told: Told) -> None:
         self._boxes = boxes
-        self._tell = tell
+        self.told = told
         self._full: set[str] = set()
         self._node_full = False
 
@@ -51,4 +60,4 @@ class Pressures:
             self._say()
 
     def _say(self) -> None:
-        self._tell(sorted(self._full), self._node_full)
+        self.told.press(sorted(self._full), self._node_full)

@@ -298,8 +298,7 @@ class Tenancy:
         return elsewhere is not None and (row.message.message_id in self._boxes.live or elsewhere.claims(row.message))
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
-        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
-        entry.attempts = row.attempts
+        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest, row.attempts)
         entry.ready_at = row.next_at if row.next_at is not None and row.next_at > time.time() else 0.0
         self._boxes.remember(entry)
         if first:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from caxton.config import Runtime
 from caxton.protocol.agents import Instance
 from caxton.protocol.control import KillWorker, RecycleWorker, ToSupervisor, WorkerDown, WorkerUp
-from caxton.protocol.execution import Load, Pressure, WorkerFrame
+from caxton.protocol.execution import Load, Pressure, Room, RouterFrame, WorkerFrame
 from caxton.router.boxes import Box, Flight, Worker
 from caxton.router.groups import Groups
 from caxton.router.links import WorkerLink
@@ -55,6 +55,7 @@ class Workers:
         self._isolation = runtime.isolation
         self._adopting: set[asyncio.Task[None]] = set()
         self._pressure = Pressure([], False)
+        self._room = Room()
         self.recycling = Recycling(send)
         self.groups = Groups(send, changed, runtime.executor_workers, runtime.agent_idle_timeout)
 
@@ -101,9 +102,18 @@ class Workers:
     def press(self, full: list[str], node_full: bool) -> None:
         """Tells every worker whose mailboxes are full."""
         self._pressure = Pressure(full, node_full)
+        self._tell_all(self._pressure)
+
+    def make_room(self, left: int | None, away: list[str]) -> None:
+        """Tells every worker what the outbox still takes, and for whom, which is sent only when it is news."""
+        same = away == self._room.away
+        self._room = Room(left, away)
+        self._tell_all(Room(left) if same else self._room)
+
+    def _tell_all(self, frame: RouterFrame) -> None:
         for worker in self._workers.values():
             if worker.usable and worker.link is not None:
-                worker.link.send(self._pressure)
+                worker.link.send(frame)
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL by the supervisor; its flights come back by `lost`."""
@@ -161,6 +171,8 @@ class Workers:
             return
         self.groups.came(frame.tag)
         worker.link.send(self._pressure)
+        if self._room.left is not None:
+            worker.link.send(self._room)
         self.recycling.arrived(worker, self.all())
         self._changed()
 

@@ -103,7 +103,7 @@ def _returned(
         return False
     seq, agent = found[0]
     state, end = _final(item, settles)
-    finished_at, attempts, outcome = end or (None, 0, None)
+    finished_at, attempts, outcome = end or (None, item.attempts, None)
     connection.execute(
         _RETURN, (state, item.delivery, message.content, item.digest, finished_at, attempts, outcome, seq)
     )

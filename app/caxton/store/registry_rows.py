@@ -1,6 +1,7 @@
 """This node's copy of the cluster's registry: its tables, how they are written and read.
 
-Owns this SQL. Must never look into a body. The later record stays, in whatever order they are written.
+Owns this SQL. Must never look into a body, nor decide which of two records stays: the one that is written last does,
+and the copy in memory, which decides, is changed and written in one order.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ FIELDS: Final = frozenset({"registry", "registry_removed", "registry_seen"})
 _RECORD: Final = insert(
     "registry",
     ("kind", "name", "hlc", "writer", "body"),
-    "ON CONFLICT (kind, name) DO UPDATE SET hlc = excluded.hlc, writer = excluded.writer, body = excluded.body "
-    "WHERE (excluded.hlc, excluded.writer) >= (hlc, writer)",
+    "ON CONFLICT (kind, name) DO UPDATE SET hlc = excluded.hlc, writer = excluded.writer, body = excluded.body",
 )
 _SEEN: Final = insert(
     "registry_writer",

@@ -6,6 +6,7 @@ The tests are steps of one story and run in their order.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,26 @@ def test_a_drained_node_costs_no_request_and_no_state() -> None:
     for name in KEEPING[1:]:
         assert node("node1").invoke(name, None) == before[name] + 1
     until(balanced, "the ledgers do not add up")
+
+
+def test_the_key_of_gossip_is_exchanged_while_they_work() -> None:
+    (before,) = gossip_keys("node1")
+    (site.state() / "encrypt_key").write_text(f"{secrets.token_hex(16)}\n")
+    with load(HAPROXY, f"/api/v1/agents/{EVERYWHERE}/invoke", body=INVOKE, rate=5) as total:
+        site.playbook("rotate_secrets")
+    assert total.ok > 50
+    assert total.failed == 0, total
+    (after,) = gossip_keys("node3")
+    assert after["fingerprint"] != before["fingerprint"]
+    for host in NODES:
+        until(lambda host=host: is_whole(host), f"{host} sees no whole cluster")
+
+
+def gossip_keys(host: str) -> list[dict[str, Any]]:
+    """On all nodes, as one of them is told."""
+    found = caxton(host, "gossip", "keys", "list")[1]
+    assert {key["nodes"] for key in found["keys"]} == {found["nodes"]} == {len(NODES)}
+    return list(found["keys"])
 
 
 def test_a_machine_that_is_gone_is_answered_for_by_the_others() -> None:

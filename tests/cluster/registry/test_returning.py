@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.registry_copies import DAY, Node, Time, cluster, converge
+from support.registry_copies import DAY, Node, Time, cluster, converge, say_agent
 
 
 def agent_removed_while_away() -> tuple[Time, list[Node], Node]:
@@ -79,6 +79,42 @@ def test_a_name_that_was_removed_can_be_given_again() -> None:
     others[0].registry.put("agent", "x", b"another")
     converge([*others, away])
     assert away.content()["agent", "x"] == b"another"
+
+
+def test_what_moved_often_and_was_removed_long_ago_does_not_outrank_its_successor() -> None:
+    """Nobody has the tombstone any more that says in which epoch the first agent of this name ended."""
+    time, nodes = cluster(3)
+    one, two, away = nodes
+    say_agent(one, "x")
+    for _ in range(5):
+        say_agent(one, "x", raised=1_000)
+    converge(nodes)
+    time.now += 60
+    two.registry.remove("agent", "x")
+    converge([one, two])
+    time.now += 8 * DAY
+    converge([one, two])
+    for node in (one, two):
+        assert len(node.registry.collect(["n0", "n1"])) == 1
+    successor = say_agent(two, "x")
+    new = Node("n9", time)
+    new.pull(away)
+    converge([new, one, two, away])
+    for node in (new, one, two, away):
+        assert node.registry.get("agent", "x") == successor
+
+
+def test_what_was_discarded_stays_so_whatever_its_epoch() -> None:
+    time, nodes = cluster(2)
+    one, two = nodes
+    say_agent(one, "x")
+    time.now += 60
+    moved = say_agent(one, "x", raised=1)
+    converge(nodes)
+    gone = two.registry.discard(("agent", "x"))
+    two.restart()
+    assert two.registry.merge([moved]) == []
+    assert one.registry.merge([gone]) == [gone]
 
 
 def test_a_node_put_back_from_a_backup_gets_its_own_changes_again() -> None:

@@ -138,12 +138,26 @@ def test_an_agent_that_gets_durable_state_gets_a_home_and_keeps_it() -> None:
     noted(records, agents=[row()])
     noted(records, agents=[row(version=2, config={"schedules": [{"name": "daily", "cron": "0 3 * * *"}]})])
     assert records.agent("cat").home == "n1"  # type: ignore[union-attr]  # it was noted
-    moved = records.rehome("cat", "n2", 2)
+    epoch = records.agent("cat").epoch  # type: ignore[union-attr]  # it was noted
+    moved = records.rehome("cat", "n2", epoch + 1)
     assert moved.hlc == records.registry.vector()["n1"]
     noted(records, agents=[row(version=3, config={"schedules": [{"name": "weekly", "cron": "0 3 * * 1"}]})])
     found = records.agent("cat")
     assert found is not None
-    assert (found.home, found.epoch, found.version) == ("n2", 2, 3)
+    assert (found.home, found.epoch, found.version) == ("n2", epoch + 1, 3)
+
+
+def test_the_epoch_of_a_deployment_stays_through_its_updates_and_its_successor_has_a_later_one() -> None:
+    records, epochs = make(), []
+    for agent in (row(), row(version=2), row(agent_id="id-2"), row(agent_id="id-2", status=AgentStatus.STOPPED)):
+        noted(records, agents=[agent])
+        epochs.append(records.agent("cat").epoch)  # type: ignore[union-attr]  # it was noted
+    assert epochs[0] == epochs[1] <= epochs[2] == epochs[3]
+    assert epochs[0] > 1_000_000_000_000, "a moment"
+    records.rehome("cat", "n2", epochs[3] + 1_000)
+    noted(records, agents_removed=["cat"])
+    assert records.epoch("cat") >= epochs[3] + 1_000, "a hand-over that comes too late finds the agent's end"
+    assert records.epoch("dog") == 0
 
 
 def test_what_a_guest_says_of_itself_may_be_larger_than_a_body_can_hold() -> None:

@@ -6,7 +6,8 @@ simulation runs these very modules with a clock and a network of its own.
 
 from caxton.cluster.registry.clock import Clock
 from caxton.cluster.registry.copy import KEEP_SECONDS, Registry
+from caxton.cluster.registry.epochs import AGENT, is_moment
 from caxton.cluster.registry.exchange import Exchange, Taken
 from caxton.cluster.registry.hints import Hints, hinted
 
-__all__ = ["KEEP_SECONDS", "Clock", "Exchange", "Hints", "Registry", "Taken", "hinted"]
+__all__ = ["AGENT", "KEEP_SECONDS", "Clock", "Exchange", "Hints", "Registry", "Taken", "hinted", "is_moment"]

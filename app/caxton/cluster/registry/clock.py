@@ -42,9 +42,14 @@ class Clock:
 
 def stamp(at: float) -> int:
     """The first reading of a moment, in seconds since the epoch."""
-    return max(0, int(at * 1000)) << _COUNTER_BITS
+    return reading(max(0, int(at * 1000)))
 
 
-def seconds_of(hlc: int) -> float:
-    """When a reading was taken, in seconds since the epoch."""
-    return (hlc >> _COUNTER_BITS) / 1000
+def reading(milliseconds: int) -> int:
+    """The first reading of a millisecond since the epoch."""
+    return milliseconds << _COUNTER_BITS
+
+
+def milliseconds_of(hlc: int) -> int:
+    """When a reading was taken, in milliseconds since the epoch."""
+    return hlc >> _COUNTER_BITS

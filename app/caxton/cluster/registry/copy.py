@@ -1,8 +1,8 @@
 """One node's copy of the registry: the latest record of everything, and how far it has seen each writer's changes.
 
-Owns the rule by which copies become equal: of two records the later one (by `hlc`, then writer) stays. For every
+Owns the rule by which copies become equal: of two records the one of the higher rank (`epochs`) stays. For every
 writer `w` with `vector()[w] = h` this copy has each change of `w` up to `h`, or what replaced it: copies with equal
-vectors are equal. Must never look at a body, and never advance the vector by a part of an answer.
+vectors are equal. Must never look at a body but for its epoch, and never advance the vector by a part of an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from heapq import nsmallest
 from itertools import count
 from typing import Final
 
-from caxton.cluster.registry.clock import Clock
+from caxton.cluster.registry.clock import Clock, milliseconds_of, reading
+from caxton.cluster.registry.epochs import epoch_of, rank
 from caxton.cluster.registry.index import Key, WriterIndex
 from caxton.protocol.peers import Delta, Record, Seen
 
@@ -60,8 +61,12 @@ class Registry:
 
     # ---- this node's own changes -------------------------------------------------------------------
 
+    def epoch(self) -> int:
+        """The epoch of a deployment that begins now: above all that this copy has seen of the name."""
+        return milliseconds_of(self._clock.tick())
+
     def put(self, kind: str, name: str, body: bytes) -> Record:
-        """This node's word on it, from now on."""
+        """This node's word on it, from now on; of an epoch no lower than that of the record that holds."""
         return self._own(kind, name, body)
 
     def remove(self, kind: str, name: str) -> Record:
@@ -69,6 +74,7 @@ class Registry:
         return self._own(kind, name, None)
 
     def _own(self, kind: str, name: str, body: bytes | None) -> Record:
+        self._clock.observe(reading(epoch_of(kind, body)))  # no record is older than its epoch
         record = Record(kind, name, self._clock.tick(), self.node_id, body)
         self._set(record)
         self._vector[self.node_id] = record.hlc
@@ -111,7 +117,7 @@ class Registry:
     # ---- becoming equal ----------------------------------------------------------------------------
 
     def merge(self, records: Iterable[Record]) -> list[Record]:
-        """Takes over what is later than what is here; gives those that were. In any order, any number of times.
+        """Takes over what outranks what is here; gives those that did. In any order, any number of times.
 
         A record of a clock that is far ahead is passed over: see `ahead`.
         """
@@ -121,7 +127,7 @@ class Registry:
                 continue
             self._clock.observe(record.hlc)
             known = self._records.get((record.kind, record.name))
-            if known is None or _rank(record) > _rank(known):
+            if known is None or rank(record) > rank(known):
                 self._set(record)
                 changed.append(record)
         return changed
@@ -247,11 +253,6 @@ class Registry:
     @staticmethod
     def _advance(vector: dict[str, int], writer: str, upto: int) -> None:
         vector[writer] = max(vector.get(writer, 0), upto)
-
-
-def _rank(record: Record) -> tuple[int, str, bool]:
-    """A discarded record is a tombstone with the record's own stamp, and stays."""
-    return record.hlc, record.writer, record.body is None
 
 
 def _mark(record: Record) -> int:

@@ -127,6 +127,8 @@ class Execution(msgspec.Struct, eq=False):
 
     ordinal: int = 0
     handed: list[Handed] = []
+    sent_away: int = 0
+    """How many of them are for agents on other nodes, as far as that mattered."""
     replied: bool = False
     writes: dict[bytes, bytes | None] = {}
     write_bytes: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -33,30 +34,50 @@ _RECEIVER: Final = re.compile(rb'"receiver"[ \t\r\n]*:[ \t\r\n]*"([^"\\]{1,200})
 
 
 class Pressure:
-    """Which mailboxes are full now, as the router last said."""
+    """What the router last said: which mailboxes are full, and how much more the outbox takes for which agents.
 
-    __slots__ = ("full", "node_full")
+    What an execution sends reaches the router when it ends: so each counts its own messages for the outbox.
+    """
+
+    __slots__ = ("away", "full", "left", "node_full")
 
     def __init__(self) -> None:
         self.full: frozenset[bytes] = frozenset()
         self.node_full = False
+        self.away: frozenset[bytes] = frozenset()
+        self.left = 0
 
     def set(self, full: list[str], node_full: bool) -> None:
-        """Replaces what was known."""
+        """Replaces what was known of mailboxes."""
         self.full = frozenset(name.encode() for name in full)
         self.node_full = node_full
 
-    def refuses(self, receiver: str) -> bool:
-        """Whether a message to `receiver` would find no room."""
-        return self.node_full or receiver.encode() in self.full
+    def set_room(self, left: int | None, away: list[str] | None) -> None:
+        """Replaces what was known of the outbox; see `protocol.execution.Room`."""
+        if away is not None:
+            self.away = frozenset(name.encode() for name in away)
+        self.left = sys.maxsize if left is None else left
 
-    def refuses_unparsed(self, data: bytes) -> bool:
+    def takes(self, execution: Execution, receiver: str, *, at_once: bool = False) -> bool:
+        """Whether a message to `receiver` finds room; `at_once`: it does not wait for the end of the execution."""
+        return not self.node_full and self._takes(execution, [receiver.encode()], at_once)
+
+    def takes_unparsed(self, execution: Execution, data: bytes) -> bool:
         """The same for a message that must not be parsed yet. What only looks like a receiver, inside its
         content, counts too: then the guest is told to try again later, which it must be ready for anyway.
         """
-        if self.node_full or not self.full:
-            return self.node_full
-        return any(found[1] in self.full for found in _RECEIVER.finditer(data))
+        if self.node_full or not (self.full or self.away):
+            return not self.node_full
+        return self._takes(execution, [found[1] for found in _RECEIVER.finditer(data)], False)
+
+    def _takes(self, execution: Execution, names: list[bytes], at_once: bool) -> bool:
+        if not self.full.isdisjoint(names):
+            return False
+        if not self.away.isdisjoint(names):
+            if execution.sent_away >= self.left:
+                return False
+            execution.sent_away += not at_once
+        return True
 
 
 pressure: Final = Pressure()
@@ -112,7 +133,7 @@ def send_message(execution: Execution, pointer: int, length: int) -> int:
     data = may_queue(execution, pointer, length)
     if isinstance(data, int):
         return data
-    if pressure.refuses_unparsed(data):
+    if not pressure.takes_unparsed(execution, data):
         return LIMIT
     execution.handed.append(Handed("send", execution.next_ordinal(), data))
     return 0

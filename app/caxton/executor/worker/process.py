@@ -33,6 +33,7 @@ from caxton.protocol.execution import (
     Load,
     Pressure,
     Result,
+    Room,
     RouterFrame,
     Start,
     Usage,
@@ -151,6 +152,8 @@ class Worker:
                 self._end(frame)
             case Pressure():
                 pressure.set(frame.full, frame.node_full)
+            case Room():
+                pressure.set_room(frame.left, frame.away)
 
     def _execute(self, frame: Execute) -> None:
         self._begin(frame.exec_id, frame.handle, "message", frame.incarnation, frame)

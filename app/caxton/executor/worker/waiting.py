@@ -87,7 +87,7 @@ def send_message_checked(execution: Execution, pointer: int, length: int) -> int
     else:
         if not outbox.may_send(execution, draft.receiver):
             return DENIED
-        if pressure.refuses(draft.receiver):
+        if not pressure.takes(execution, draft.receiver):
             return LIMIT
     execution.handed.append(Handed("send", execution.next_ordinal(), data))
     return 0
@@ -108,7 +108,7 @@ def request(execution: Execution, pointer: int, length: int, buffer: int, buffer
         message = outbox.build_message(execution, draft, message_id, "request")
     except CaxtonError:
         return INVALID
-    if pressure.refuses(message.receiver):
+    if not pressure.takes(execution, message.receiver, at_once=True):
         return LIMIT
     execution.next_ordinal()
     until = None if message.reply_by is None else time.monotonic() + message.reply_by - time.time()

@@ -122,7 +122,7 @@ class Adopting:
             agent=record.name,
             side=Side.IN,
             peer=record.home or "",
-            epoch=(record.epoch // ADOPTION + 1) * ADOPTION,
+            epoch=record.epoch + ADOPTION,
             attempt=next_attempt(now(), 0 if before is None else before.attempt),
             step=Step.RECEIVING,
             at=now(),

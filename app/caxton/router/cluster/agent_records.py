@@ -23,9 +23,10 @@ _decode: Final = msgspec.msgpack.Decoder(AgentRecord).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def record_of(row: AgentRow, node_id: str, before: AgentRecord | None) -> AgentRecord:
+def record_of(row: AgentRow, node_id: str, before: AgentRecord | None, epoch: int = 1) -> AgentRecord:
     """What the row says; where it lives stays as it was, `node_id` is the home of one that gets durable state.
 
+    `epoch`: of a deployment that `before` says nothing of.
     A status of this node alone (failed, quarantined) says nothing about what is wanted.
     """
     config = whole_config(row)
@@ -50,7 +51,7 @@ def record_of(row: AgentRow, node_id: str, before: AgentRecord | None) -> AgentR
         home=home,
         replicas=config.replicas,
         node=config.node,
-        epoch=1 if before is None else before.epoch,
+        epoch=epoch if before is None else before.epoch,
         capabilities=tuple(row.capabilities),
         descriptor=_portable(row.descriptor),
         signature=row.signature,

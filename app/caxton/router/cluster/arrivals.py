@@ -159,13 +159,13 @@ class Arrivals:
             self._outcomes.follow_step(message)
         elif message.protocol is not None:
             self._intake.admit(message)
-        self._intake.enter(box, message, one.delivery, one.accepted_at)
+        self._intake.enter(box, message, one.delivery, one.accepted_at, one.attempts)
 
     def _keep(self, message: Message, one: Posted, origin: str) -> None:
         """Of an agent that is on its way here only the old home's mail comes in: it has passed all checks there."""
         if self.waits.peer(message.receiver) != origin:
             raise self._nobody(message.receiver)
-        self._intake.enter(None, message, one.delivery)
+        self._intake.enter(None, message, one.delivery, attempts=one.attempts)
 
     def _is_home(self, receiver: str) -> bool:
         record = self._places.record(receiver)

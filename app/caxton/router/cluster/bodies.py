@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from caxton.cluster import registry
 from caxton.protocol.peers import Record
 from caxton.store import ApiKeyRow, CapabilityRow, Changes, NamespaceRow, RevokedTokenRow, SecretRow
 
-AGENT: Final = "agent"
+AGENT: Final = registry.AGENT
 API_KEY: Final = "api_key"
 REVOKED_KEY: Final = "revoked_key"
 REVOKED_TOKEN: Final = "revoked_token"

@@ -38,6 +38,7 @@ AGAIN_SECONDS: Final = 0.2
 _WAITS: Final = ("timeout_seconds", "wait_seconds", "grace_period_seconds")
 Find = Callable[[], "str | None"]
 """The node that answers, as far as this one knows now."""
+Following = Callable[[str, Go, Caller], Go]
 Refuse = Callable[["str | None"], CaxtonError]
 """What is said when that node does not."""
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -63,6 +64,8 @@ class Forwarding:
         self.passing: Passing
         self.arrived: dict[str, Operation] = {}
         self.waits = Waits()
+        self.following: Following = _as_it_is
+        """What is asked of dead letters, wherever these go meanwhile."""
 
     # ---- on the node that is asked -----------------------------------------------------------------
 
@@ -71,6 +74,8 @@ class Forwarding:
         route = route_of(op)
         if route.where is Where.HERE and not route.changes:
             return go
+        if route.follows:
+            go = self.following(op, go, caller)
         ask = self._ways[route.where]
 
         async def forwarded(args: Any, *more: Any) -> Any:
@@ -125,16 +130,18 @@ class Forwarding:
                 return found
             mine: Any = found
         except CaxtonError as error:
-            if error.code not in asked.route.unknown:
+            if not _is_elsewhere(error, asked.route):
                 raise
             mine = error
         for node in self.places.others():  # one by one: some of these change what they find
             try:
                 found = await self._pass_on(node, asked)
             except CaxtonError as error:
-                if error.code in asked.route.unknown or places.is_unreachable(error):
-                    continue
-                raise
+                if not _is_elsewhere(error, asked.route):
+                    raise
+                if error.code is Code.DRAINING:
+                    mine = error  # said unless another has it: that node may have what it does not touch now
+                continue
             if not _is_forwarded(found):
                 return found
         if isinstance(mine, CaxtonError):
@@ -192,6 +199,8 @@ class Forwarding:
     def arriving(self, op: str, go: Go, caller: Caller, sink: Sink) -> Go:
         """`go`, where this node is the one to answer; `not_here` where its registry says otherwise."""
         route = route_of(op)
+        if route.follows:
+            go = self.following(op, go, caller)
 
         async def answered(args: Any, *more: Any) -> Any:
             if route.changes:
@@ -242,6 +251,10 @@ class _Asked:
     async def here(self, args: Any = None) -> Any:
         """The answer of this node."""
         return await self.go(self.args if args is None else args, *self.more)
+
+
+def _as_it_is(_op: str, go: Go, _caller: Caller) -> Go:
+    return go
 
 
 def _forward(op: str, args: Any, caller: Caller) -> Forward:

@@ -13,6 +13,7 @@ from caxton.router.cluster.homes_assembly import settle_homes
 from caxton.router.cluster.outbox import Outboxes
 from caxton.router.cluster.partition import Partition
 from caxton.router.cluster.places import Places
+from caxton.router.cluster.room import Room
 from caxton.router.cluster.service import Cluster
 from caxton.router.desk import Desk
 
@@ -37,9 +38,12 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
     cluster.arrivals.watch(cluster.healing.suppressed)
     settle_homes(desk, cluster)
     partition = Partition(talking.boxes, places, talking.outcomes.wake)
+    room = Room(talking.boxes, outboxes, talking.pressures.told)
+    outboxes.on_change = room.changed
 
     def changed() -> None:
         partition.look()
+        room.moved()
         outboxes.changed()
 
     cluster.changed = changed

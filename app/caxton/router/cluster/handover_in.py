@@ -25,7 +25,6 @@ from caxton.protocol.handover import (
     Step,
     Verdict,
 )
-from caxton.protocol.peers import AgentRecord
 from caxton.router.agents import Agent
 from caxton.router.cluster.homes import Homes, now
 from caxton.router.rows import agent_of
@@ -72,7 +71,8 @@ class Arriving:
     async def finish(self, args: HandoverFinish) -> HandoverAnswer:
         """That was all; refused unless the agent could run here."""
         async with self._lock(args.agent):
-            learned = self._homes.learn(args.record)
+            if learned := self._homes.learn(args.record):
+                await self._desk.core.commit(Changes(registry=learned))
             receiver = self._receiver(args.agent)
             call = HandoverCall(args.agent, args.epoch, args.attempt, args.origin)
             there = await self._desk.read(self._desk.store.reader.arrived_pages, args.agent)
@@ -81,7 +81,7 @@ class Arriving:
                 await self._fetch(args)
                 modules = tuple(args.modules)
                 row = msgspec.structs.replace(answer.row, document=args.document, pages=args.pages, modules=modules)
-                await self._homes.write(row, registry=learned)
+                await self._homes.write(row)
             return self._said(args.agent, answer, receiver)
 
     async def commit(self, call: HandoverCall) -> HandoverAnswer:
@@ -195,9 +195,8 @@ class Arriving:
     # ---- inside ------------------------------------------------------------------------------------
 
     def _receiver(self, agent: str) -> Receiver:
-        record: AgentRecord | None = self._homes.cluster.records.agent(agent)
         majority = self._homes.cluster.members.majority
-        epoch = 0 if record is None else record.epoch
+        epoch = self._homes.cluster.records.epoch(agent)
         return Receiver(self._homes.row(agent, Side.IN), epoch, majority, now())
 
     def _said(self, agent: str, answer: Answer, receiver: Receiver) -> HandoverAnswer:

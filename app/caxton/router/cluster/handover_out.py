@@ -53,7 +53,7 @@ class Departing:
         self._require(name, to)
         told = Told()
         await self._tell_known(name, to, told)
-        async with self._desk.lock(name):
+        async with self._homes.letters(name), self._desk.lock(name):
             agent, record = self._require(name, to)
             await rollouts.settle(self._desk, name, "its home moves to another node")
             row = await self._sent(agent, record, to, told, grace_seconds)
@@ -66,7 +66,7 @@ class Departing:
                 self._desk.spawn(self._resumed(row))
 
     async def _resumed(self, row: HandoverRow) -> None:
-        async with self._desk.lock(row.agent):
+        async with self._homes.letters(row.agent), self._desk.lock(row.agent):
             if row.step is Step.HANDED:
                 await self._decide(row)
             else:
@@ -202,8 +202,9 @@ class Departing:
 
     def _is_over(self, row: HandoverRow) -> bool:
         """Whether the registry says what became of it."""
-        record = self._homes.cluster.records.agent(row.agent)
-        return record is not None and record.epoch >= row.epoch and record.home != self._homes.node_id
+        records = self._homes.cluster.records
+        record = records.agent(row.agent)
+        return records.epoch(row.agent) >= row.epoch and (record is None or record.home != self._homes.node_id)
 
     async def _give(self, row: HandoverRow, answer: HandoverAnswer | None) -> None:
         """Its rows go, then its mail: until that is in the outbox, whatever comes goes behind it in the mailbox."""
@@ -223,9 +224,11 @@ class Departing:
         self._desk.spawn(self._empty(given))
 
     def _went_elsewhere(self, row: HandoverRow) -> bool:
-        """Whether the home is neither here nor where it was sent: an operator has adopted it."""
-        record = self._homes.cluster.records.agent(row.agent)
-        return record is not None and record.epoch > row.epoch and record.home not in (row.peer, self._homes.node_id)
+        """Whether the home is neither here nor where it was sent: an operator has adopted it, or it was removed."""
+        records = self._homes.cluster.records
+        record = records.agent(row.agent)
+        elsewhere = record is None or record.home not in (row.peer, self._homes.node_id)
+        return records.epoch(row.agent) > row.epoch and elsewhere
 
     async def _keep(self, row: HandoverRow) -> None:
         await self._homes.end(row.agent, Side.OUT)

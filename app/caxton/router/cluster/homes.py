@@ -53,6 +53,7 @@ class Homes:
         }
         self._undecided: set[str] = set()
         self.locks: dict[str, asyncio.Lock] = {}
+        self._letters: dict[str, asyncio.Lock] = {}
         self.epochs: dict[str, int] = {}
         """The highest of agents that run here."""
 
@@ -76,7 +77,7 @@ class Homes:
         await self.desk.core.commit(changes)
 
     def learn(self, record: Record | None) -> list[Record]:
-        """A record that came with an answer holds here too; to be written with the changes that follow from it."""
+        """A record that came with a call holds here too; to be written at once, in this turn of the loop."""
         if record is None:
             return []
         self.desk.core.commits.hand_over()
@@ -102,6 +103,10 @@ class Homes:
             yield
         finally:
             self._undecided.discard(agent)
+
+    def letters(self, agent: str) -> asyncio.Lock:
+        """Held by a move until it is decided, and by whatever changes the agent's dead letters."""
+        return self._letters.setdefault(agent, asyncio.Lock())
 
     def committed(self) -> list[HandoverRow]:
         """Agents whose home this node is, and that do not run yet."""

@@ -12,6 +12,7 @@ from caxton.router.cluster.handover_in import Arriving
 from caxton.router.cluster.handover_out import Departing
 from caxton.router.cluster.homes import Homes
 from caxton.router.cluster.keeping import Keeping
+from caxton.router.cluster.letters import Letters
 from caxton.router.cluster.owner_loss import OwnerLoss
 from caxton.router.cluster.rebalance import Rebalance
 from caxton.router.cluster.service import Cluster
@@ -27,6 +28,7 @@ def settle_homes(desk: Desk, cluster: Cluster) -> None:
     cluster.keeping = Keeping(homes, cluster.arriving, departing)
     cluster.rebalance = Rebalance(homes, departing)
     cluster.owner_loss = OwnerLoss(homes, cluster.adopting)
+    cluster.forwarding.following = Letters(homes, cluster.forwarding).following
     cluster.arrivals.waits = cluster.forwarding.waits = cluster.forwarding.passing.waits = homes.waits
 
 

@@ -11,8 +11,9 @@ import logging
 from contextlib import suppress
 from typing import Final
 
+from caxton.cluster.registry import is_moment
 from caxton.protocol.handover import Side, Step
-from caxton.protocol.peers import Record
+from caxton.protocol.peers import AgentRecord, Record
 from caxton.router.agents import Agent
 from caxton.router.cluster.archive import write_archive
 from caxton.router.cluster.handover_in import Arriving
@@ -86,7 +87,10 @@ class Keeping:
         log.error("agent %s lives elsewhere since this node was away: what it had here is archived", name)
 
     async def _reassert(self) -> None:
-        """A record of an older epoch that was written later, in a minority, does not take a home back."""
+        """A home keeps its epoch, and one that an older release gave becomes a moment: only those are kept by all.
+
+        To a node of the release before, the later of two records is the one that stays.
+        """
         records, epochs = self._homes.cluster.records, self._homes.epochs
         for record in self._homes.at_home():
             if self._desk.registry.get(record.name) is not None:
@@ -95,7 +99,20 @@ class Keeping:
             record_now = records.agent(name)
             if record_now is None or self._desk.registry.get(name) is None:
                 del epochs[name]
+            elif self._homes.is_moving(name):
+                continue
             elif record_now.epoch < epoch:
-                self._desk.core.commits.hand_over()
-                said = records.rehome(name, self._homes.node_id, epoch)
-                await self._desk.core.commit(Changes(registry=[said]))
+                await self._say(name, epoch)
+            elif self._may_begin(record_now):
+                await self._say(name, records.registry.epoch())
+
+    def _may_begin(self, record: AgentRecord) -> bool:
+        """Whether it is time for the first epoch of this home that counts."""
+        homes = self._homes
+        known = homes.knows and homes.cluster.members.majority
+        return known and record.home == homes.node_id and not is_moment(record.epoch)
+
+    async def _say(self, name: str, epoch: int) -> None:
+        self._desk.core.commits.hand_over()
+        said = self._homes.cluster.records.rehome(name, self._homes.node_id, epoch)
+        await self._desk.core.commit(Changes(registry=[said]))

@@ -75,6 +75,8 @@ class Outboxes:
         self._stopped = False
         self.forwarded = 0
         self.resent = 0
+        self.on_change: Callable[[], None] = _nobody
+        """Called when there may be more in it, or less."""
 
     # ---- what is in it -----------------------------------------------------------------------------
 
@@ -160,17 +162,19 @@ class Outboxes:
             sender.account.require_message()
         return self.enter(message, delivery)
 
-    def enter(self, message: Message, delivery: str) -> Entry:
+    def enter(self, message: Message, delivery: str, attempts: int = 0) -> Entry:
         """The same without any check: effects of an execution may not fail."""
         sender = self._boxes.get(message.sender)
         if sender is not None and sender.account is not None:
             sender.account.sent()
-        entry = new_entry(message, delivery, time.time(), digest_of(message))
+        entry = new_entry(message, delivery, time.time(), digest_of(message), attempts)
         entry.place = Place.AWAY
         home = self.is_home(message.receiver)
-        self._commits.changes.accept.append(Accept(message, entry.accepted_at, entry.digest, delivery, home=home))
+        accept = Accept(message, entry.accepted_at, entry.digest, delivery, attempts=attempts, home=home)
+        self._commits.changes.accept.append(accept)
         self._boxes.remember(entry)
         self._reserved[message.receiver] += 1
+        self.on_change()
         self._commits.after(partial(self._accepted, entry))
         return entry
 
@@ -201,8 +205,7 @@ class Outboxes:
 
     def take_up(self, row: MessageRow) -> None:
         """A pending message of which only the row is left is in the outbox from now on."""
-        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest)
-        entry.attempts = row.attempts
+        entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest, row.attempts)
         self._boxes.remember(entry)
         self._put(entry)
 
@@ -213,11 +216,14 @@ class Outboxes:
 
     def let_go(self, receiver: str) -> None:
         """The agent lives here from now on: what is pending on disk is its mailbox. What is under way is awaited."""
-        for entry in self._outbox.take_all(receiver):
+        taken = self._outbox.take_all(receiver)
+        for entry in taken:
             if self.claims(self._outcomes.message_of(entry)):
                 self._outbox.put(entry)  # another replica's conversation
             else:
                 self._boxes.forget(entry)
+        if taken:
+            self.on_change()
 
     def _is_mine(self, message: Message) -> bool:
         return not self.places.hosted(message.receiver) or self.claims(message)
@@ -226,6 +232,7 @@ class Outboxes:
 
     def plan(self) -> None:
         """Has what can be sent sent before the loop waits again."""
+        self.on_change()
         if not self._planned and not self._stopped:
             self._planned = True
             self._loop.call_soon(self._pump)
@@ -299,7 +306,7 @@ class Outboxes:
         message = self._outcomes.message_of(entry)
         if message.sender == TASKS:  # what is answered to the node itself has to find it again
             message = msgspec.structs.replace(message, sender=f"{TASK_PREFIX}{self.places.node_id}")
-        return Posted(message, entry.accepted_at, entry.delivery)
+        return Posted(message, entry.accepted_at, entry.delivery, entry.attempts)
 
     def _answered(self, entry: Entry, item: ItemView, node: str) -> bool:
         """Whether the message needs no sending any more."""
@@ -383,6 +390,11 @@ class Outboxes:
 
     def _settle(self, entry: Entry, outcome: Outcome, state: State = State.FORWARDED) -> None:
         entry.place = Place.GONE
+        self.on_change()
         self._commits.changes.settle.append(
             Settle(entry.message_id, entry.agent, state, time.time(), outcome, entry.attempts)
         )
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""

@@ -225,6 +225,7 @@ class Pulling:
     async def collect(self) -> int:
         """Lets old tombstones go that all members have seen, those that cannot be reached too; gives how many."""
         sight = self._sight()
+        self._core.commits.hand_over()
         gone = self.registry.collect(sight.nodes)
         if gone:
             removed = [(record.kind, record.name) for record in gone]

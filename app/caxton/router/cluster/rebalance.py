@@ -114,7 +114,11 @@ class Rebalance:
             try:
                 await self._departing.hand_over(name, taker, 0.0)
             except CaxtonError as error:
-                return MoveView(name, homes.node_id, taker, True, waiting, why=error.code.value, detail=error.message)
+                there = homes.cluster.records.agent(name)
+                if there is None or there.home in (None, homes.node_id):
+                    code = error.code.value
+                    return MoveView(name, homes.node_id, taker, True, waiting, why=code, detail=error.message)
+                taker = there.home  # it was on its way already, since this node says that it is drained
             return MoveView(name, homes.node_id, taker, True, waiting)
 
     async def outbox_emptied(self, seconds: float) -> int:

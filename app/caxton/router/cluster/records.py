@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from caxton.cluster.registry import Registry
+from caxton.cluster.registry.clock import milliseconds_of
 from caxton.protocol.peers import AgentRecord, Record
 from caxton.router.cluster import agent_records, bodies
 from caxton.store import AgentRow, Changes
@@ -55,6 +56,13 @@ class Records:
         """Whether an agent of this name is known to be gone."""
         last = self.registry.last(bodies.AGENT, name)
         return last is not None and last.body is None
+
+    def epoch(self, name: str) -> int:
+        """The agent's epoch, or the moment of its removal, which ends all its epochs; 0: there never was one."""
+        record, last = self._agents.get(name), self.registry.last(bodies.AGENT, name)
+        if record is not None:
+            return record.epoch
+        return 0 if last is None else milliseconds_of(last.hlc)
 
     def modules(self) -> set[str]:
         """SHA-256 of the modules that agents anywhere are made of now."""
@@ -99,8 +107,7 @@ class Records:
         found = [entry for entry in bodies.entries(used) if self.registry.last(*entry[:2]) is None]
         for row in used.get("agents", ()):
             if self.registry.last(bodies.AGENT, row.name) is None:
-                body = agent_records.encode(agent_records.record_of(row, self.registry.node_id, None))
-                found.append((bodies.AGENT, row.name, body))
+                found.append((bodies.AGENT, row.name, self._body(row)))
         made = [self.registry.put(kind, name, body) for kind, name, body in found if body is not None]
         self.took(made)
         return made
@@ -145,8 +152,7 @@ class Records:
                 continue
             self._rows[row.name] = plain
             if row.name not in self._mirrored:
-                said = agent_records.record_of(row, self.registry.node_id, self._agents.get(row.name))
-                record = self._said(bodies.AGENT, row.name, agent_records.encode(said))
+                record = self._said(bodies.AGENT, row.name, self._body(row))
                 if record is not None:
                     yield record
         for name in used.get("agents_removed", ()):
@@ -160,6 +166,11 @@ class Records:
             self._rows[row.name] = self._plain(row)
         for name in used.get("agents_removed", ()):
             self._rows.pop(name, None)
+
+    def _body(self, row: AgentRow) -> bytes:
+        before = self._agents.get(row.name)
+        said = agent_records.record_of(row, self.registry.node_id, before, self.registry.epoch())
+        return agent_records.encode(said)
 
     def _plain(self, row: AgentRow) -> bytes:
         return agent_records.encode(agent_records.record_of(row, "", None))

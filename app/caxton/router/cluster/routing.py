@@ -44,6 +44,7 @@ class Route:
     pin: Callable[[Any], str | None] = lambda _: None
     changes: bool = False
     unknown: frozenset[Code] = frozenset()
+    follows: bool = False
 
 
 def _nothing(_: Any) -> None:
@@ -59,8 +60,8 @@ def _config_node(args: Any) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _found(*unknown: Code) -> Route:
-    return Route(Where.FIND, _nothing, unknown=frozenset(unknown))
+def _found(*unknown: Code, follows: bool = False) -> Route:
+    return Route(Where.FIND, _nothing, unknown=frozenset(unknown), follows=follows)
 
 
 _HERE: Final = Route(Where.HERE, _nothing)
@@ -69,7 +70,9 @@ _MESSAGES: Final = Route(Where.MESSAGES, _nothing)
 _AGENT: Final = Route(Where.AGENT)
 _DECIDER: Final = Route(Where.DECIDER, changes=True)
 _GATHER: Final = Route(Where.GATHER, _nothing)
-_COUNTED: Final = Route(Where.EVERYWHERE, _nothing, unknown=frozenset({Code.AGENT_NOT_FOUND, Code.INVALID_REQUEST}))
+_COUNTED: Final = Route(
+    Where.EVERYWHERE, _nothing, unknown=frozenset({Code.AGENT_NOT_FOUND, Code.INVALID_REQUEST}), follows=True
+)
 
 ROUTES: Final[dict[str, Route]] = {
     "submit": _MESSAGES,
@@ -98,8 +101,8 @@ ROUTES: Final[dict[str, Route]] = {
     "dead.get": _found(Code.MESSAGE_NOT_FOUND),
     "dead.replay": _COUNTED,
     "dead.purge": _COUNTED,
-    "dead.replay_one": _found(Code.MESSAGE_NOT_FOUND),
-    "dead.skip": _found(Code.CONFLICT),
+    "dead.replay_one": _found(Code.MESSAGE_NOT_FOUND, follows=True),
+    "dead.skip": _found(Code.CONFLICT, follows=True),
     "ledger": _HERE,
     "ready": _HERE,
     "stats": _HERE,

@@ -43,6 +43,10 @@ class Waits:
         coming = self._coming.get(agent)
         return None if coming is None else coming.peer
 
+    def agents(self) -> list[str]:
+        """Those that are on their way to this node."""
+        return list(self._coming)
+
     def end(self, agent: str) -> None:
         """It is here."""
         coming = self._coming.pop(agent, None)

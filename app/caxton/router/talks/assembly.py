@@ -42,6 +42,7 @@ class Talking:
     tasks: Tasks
     outcomes: Outcomes
     storage: Storage
+    pressures: Pressures
 
     def start(self) -> None:
         """Goes on with what an earlier life of the router left; the agents that run are attached already."""
@@ -72,7 +73,7 @@ def make_talking(
     outcomes.addressing = addressing
     outcomes.tasks = tasks
     talks.tell = outcomes.deliver
-    return Talking(boxes, keys, tally, talks, capabilities, intake, addressing, tasks, outcomes, storage)
+    return Talking(boxes, keys, tally, talks, capabilities, intake, addressing, tasks, outcomes, storage, pressures)
 
 
 def _resume(boxes: Boxes, wake: Callable[[Box], None], account: Account) -> None:
