@@ -170,3 +170,34 @@ def test_a_message_that_comes_back_after_its_deadline_is_found_when_it_expires()
     mailbox.back_off(made, 100.0)
     assert mailbox.expired(7.0) == [made]
     assert made.place is Place.GONE
+
+
+def taken(mailbox: Mailbox) -> list[str]:
+    order = []
+    while (one := mailbox.take()) is not None:
+        order.append(one.message_id)
+        mailbox.settle(one)
+    return order
+
+
+def test_what_waited_here_goes_behind_what_came_with_the_agent() -> None:
+    mailbox = Mailbox()
+    for number in (1, 2, 4):
+        one = entry(number, "a")
+        one.handed = number < 4
+        mailbox.put(one)
+    mailbox.put_behind_handed(entry(3, "a"))
+    assert mailbox.count == 4
+    assert taken(mailbox) == ["1", "2", "3", "4"]
+
+
+def test_first_is_behind_the_one_that_is_out_and_before_all_others() -> None:
+    mailbox = Mailbox()
+    for number in (1, 3):
+        mailbox.put(entry(number, "a"))
+    out = mailbox.take()
+    assert out is not None
+    mailbox.put_first(entry(2, "a"))
+    mailbox.settle(out)
+    mailbox.put_first(entry(0, "a"))
+    assert taken(mailbox) == ["0", "2", "3"]

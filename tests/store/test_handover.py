@@ -171,10 +171,13 @@ def test_a_message_that_comes_back_with_its_agent_waits_in_its_old_place(stores:
     _, new = stores
     commit(new, Changes(accept=[accept(message("m1")), accept(message("m2"))]))
     commit(new, Changes(settle=[settle(message("m1"), state=State.FORWARDED)]))
-    back = Accept(message("m1"), time.time(), b"d" * 16, home=True)
+    back = Accept(message("m1"), time.time(), b"d" * 16, home=True, handed=True)
     result = commit(new, Changes(accept=[back]))
     assert result.duplicates == frozenset()
-    assert [row.message.message_id for row in new.reader.pending("echo")] == ["m1", "m2"]
+    assert [(row.message.message_id, row.handed) for row in new.reader.waiting("echo")] == [
+        ("m1", True),
+        ("m2", False),
+    ]
     assert commit(new, Changes(accept=[back])).duplicates == {"m1"}
     commit(new, Changes(settle=[settle(message("m1"))]))
     counts = new.reader.ledger()["echo"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 
+import msgspec
 import pytest
 from store.world import accept, agent_row, commit, message, settle
 
@@ -71,6 +72,18 @@ def test_pending_is_in_the_order_of_acceptance_and_goes_on_after_a_seq(store: St
     rest = store.reader.pending("a", after=first[-1].seq)
     assert ids(first + rest) == [m.message_id for m in mine]
     assert len(store.reader.pending()) == 11
+
+
+def test_what_came_with_its_agent_waits_before_what_was_accepted_here(store: Store) -> None:
+    own, handed, later = ([message(receiver="a") for _ in range(3)] for _ in range(3))
+    commit(store, Changes(accept=[accept(m) for m in own]))
+    commit(store, Changes(accept=[msgspec.structs.replace(accept(m), handed=True) for m in handed]))
+    commit(store, Changes(accept=[accept(m) for m in later]))
+    order = [m.message_id for m in (*handed, *own, *later)]
+    assert ids(list(store.reader.waiting("a"))) == ids(list(store.reader.waiting())) == order
+    assert [row.handed for row in store.reader.waiting("a")] == [True] * 3 + [False] * 6
+    commit(store, Changes(settle=[settle(handed[0])]))
+    assert ids(list(store.reader.waiting("a"))) == order[1:]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "-1", "1e3", "9" * 30, "١"])

@@ -28,8 +28,8 @@ class Elsewhere(Protocol):
     def offer(self, message: Message, delivery: str) -> Entry:
         """Accepts one; raises the refusal."""
 
-    def enter(self, message: Message, delivery: str, attempts: int = 0) -> Entry:
-        """The same without any check."""
+    def enter(self, message: Message, delivery: str, attempts: int = 0, *, handed: bool = False) -> Entry:
+        """The same without any check. `handed`: by the agent's old home."""
 
     def take_up(self, row: MessageRow) -> None:
         """A pending message of which only the row is left."""

@@ -48,7 +48,8 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     """One message in a mailbox. `message` is None when its body is only on disk; `size` is in bytes.
 
     `delivery`: `durable`, `ephemeral`, or `request` (durable, and its reply goes to the execution that
-    waits). `attempts` counts failed deliveries; `kills` how often its worker died of an unknown cause.
+    waits). `attempts` counts failed deliveries; `kills` how often its worker died of an unknown cause; `handed`: it
+    came with its agent, from the old home.
     """
 
     message_id: str
@@ -72,6 +73,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     watched: bool = False
     exec_id: int = 0
     cancelled: bool = False
+    handed: bool = False
 
 
 class Mailbox:
@@ -144,20 +146,31 @@ class Mailbox:
 
     def put_first(self, entry: Entry) -> None:
         """Adds an entry before everything of its conversation that is not out."""
-        queue = self._conversations.get(entry.conversation_id)
-        if queue is None or queue[0].place is Place.OUT:
+        self._insert(entry, lambda other: other.place is Place.OUT)
+
+    def put_behind_handed(self, entry: Entry) -> None:
+        """The same, but behind what came with the agent: that is older."""
+        self._insert(entry, lambda other: other.place is Place.OUT or other.handed)
+
+    def _insert(self, entry: Entry, is_before: Callable[[Entry], bool]) -> None:
+        queue = self._conversations.get(entry.conversation_id, ())
+        at = next((number for number, other in enumerate(queue) if not is_before(other)), len(queue))
+        if not isinstance(queue, deque) or at == len(queue):
             self.put(entry)
             return
         self._sequence += 1
         entry.sequence = self._sequence
         self.count += 1
         self.byte_count += entry.size
-        if queue[0].place is Place.READY:
-            self._ready_count[queue[0].lane] -= 1
-        queue[0].place = Place.WAITING
         self._watch(entry)
-        queue.appendleft(entry)
-        self._lead(entry)
+        first = queue[0]
+        queue.insert(at, entry)
+        entry.place = Place.WAITING
+        if at == 0:
+            if first.place is Place.READY:
+                self._ready_count[first.lane] -= 1
+            first.place = Place.WAITING
+            self._lead(entry)
 
     def hold(self, conversation_id: str) -> None:
         """Whatever of this conversation is not out stays where it is until `release`."""

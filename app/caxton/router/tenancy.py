@@ -33,7 +33,6 @@ from caxton.router.timing.timers import Timers
 from caxton.store import Changes, MessageRow, TimerRow
 from caxton.store.reader import Reader
 
-_PAGE: Final = 1_000
 _KILL_SECONDS: Final = 3.0  # after a cancel: one slice for the willing, a kill by the supervisor for the others
 _REMOVED: Final = "the agent was removed before the message could be handled"
 WORKER_SECONDS: Final = 10.0
@@ -285,12 +284,9 @@ class Tenancy:
     def _recover_pending(self, boxes: dict[str, Box], only: str | None = None) -> None:
         """Puts what is pending on disk into these mailboxes, which are new."""
         self._outcomes.holds.restore(boxes, only)
-        after = 0
-        while rows := self._reader.pending(only, after=after, limit=_PAGE):
-            for row in rows:
-                if (box := boxes.get(row.message.receiver)) is not None and not self._leaves(row):
-                    self._recover(box, row)
-            after = rows[-1].seq
+        for row in self._reader.waiting(only):
+            if (box := boxes.get(row.message.receiver)) is not None and not self._leaves(row):
+                self._recover(box, row)
 
     def _leaves(self, row: MessageRow) -> bool:
         """Whether another node handles it, or may have it already."""
@@ -299,6 +295,7 @@ class Tenancy:
 
     def _recover(self, box: Box, row: MessageRow, *, first: bool = False) -> None:
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest, row.attempts)
+        entry.handed = row.handed
         entry.ready_at = row.next_at if row.next_at is not None and row.next_at > time.time() else 0.0
         self._boxes.remember(entry)
         if first:

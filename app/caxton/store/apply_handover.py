@@ -35,8 +35,8 @@ _STATE: Final = (
     "key_value", "timer", "agent_version", "rollout", "held_conversation", "schedule_mark", "http_call", "log_line",
     "execution", *SNAPSHOT_TABLES,
 )  # fmt: skip
-_COLUMNS_OF_A_MESSAGE: Final = frozenset(sql.COLUMNS)
-_REPLACED: Final = ("state", "digest", "attempts", "finished_at", "outcome")
+_COLUMNS_OF_A_MESSAGE: Final = frozenset({*sql.COLUMNS, "handed"})
+_REPLACED: Final = ("state", "digest", "attempts", "finished_at", "outcome", "handed")
 Values = dict[str, Any]
 """One row by column."""
 
@@ -87,7 +87,7 @@ def _unpack(
         return [LogRow(**{name: row[name] for name in travels.columns}) for row in rows]
     if page.table in ("message", PENDING):
         for row in rows:
-            _take(connection, pending, ledger, row)
+            _take(connection, pending, ledger, {**row, "handed": 1 if row["state"] == State.PENDING else None})
         return []
     columns = [name for name in travels.columns if name in page.columns]
     marks = ",".join("?" * len(columns))

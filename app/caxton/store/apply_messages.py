@@ -90,6 +90,9 @@ def accept(
             known[message.message_id] = (seq, message.receiver)
         else:
             ledger.settled(message.receiver, state)
+    handed = [(item.message.message_id,) for item in fresh if item.handed]
+    if handed:
+        sql.HANDED.execute(connection, handed)
     return duplicates
 
 

@@ -18,7 +18,9 @@ COLUMNS: Final = (
     "reply_with", "in_reply_to", "reply_by", "protocol", "ontology", "language", "traceparent",
     "state", "accepted_at", "digest", "delivery", "attempts", "next_at", "finished_at", "outcome",
 )  # fmt: skip
-SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM message"
+STORED: Final = (*COLUMNS, "handed")
+"""Those of a row: what is `handed` is said apart, for hardly any message is."""
+SELECT: Final = f"SELECT {', '.join(STORED)} FROM message"
 
 INSERT: Final = insert("message", COLUMNS, "ON CONFLICT (message_id) DO NOTHING")
 SETTLE: Final = MultiRow(
@@ -33,6 +35,7 @@ KNOWN: Final = MultiRow(
 PARTIES: Final = MultiRow(
     "SELECT message_id, sender, receiver FROM message WHERE message_id IN (", 1, ")", scalar=True
 )
+HANDED: Final = MultiRow("UPDATE message SET handed = 1 WHERE message_id IN (", 1, ")", scalar=True)
 STANDING: Final = MultiRow(
     "SELECT message_id, seq, receiver, state, content IS NULL FROM message WHERE message_id IN (", 1, ")", scalar=True
 )
@@ -92,4 +95,5 @@ def message_row(values: tuple[Any, ...]) -> MessageRow:
         finished_at=values[21],
         outcome=None if outcome is None else decode_outcome(outcome),
         content_dropped=values[5] is None,
+        handed=bool(values[23]),
     )

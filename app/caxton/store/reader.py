@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,14 +116,25 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         )
         return [FailedAttempt(*row) for row in rows]
 
-    def pending(self, agent: str | None = None, *, after: int = 0, limit: int = 1_000) -> list[MessageRow]:
-        """Pending messages (of one agent) accepted after `seq` `after`, oldest first."""
-        where, values = ("AND receiver = ?", (agent,)) if agent is not None else ("", ())
-        rows = self._all(
-            f"{sql.SELECT} INDEXED BY message_pending WHERE state = 'pending' AND seq > ? {where} "
-            "ORDER BY seq LIMIT ?",
-            (after, *values, limit),
+    def waiting(self, agent: str | None = None) -> Iterator[MessageRow]:
+        """Pending messages (of one agent) in the order of handling: what came with it, from its old home, first."""
+        for handed in (True, False):
+            after = 0
+            while rows := self.pending(agent, handed=handed, after=after):
+                yield from rows
+                after = rows[-1].seq
+
+    def pending(
+        self, agent: str | None = None, *, handed: bool = False, after: int = 0, limit: int = 1_000
+    ) -> list[MessageRow]:
+        """Pending messages (of one agent) accepted after `seq` `after`, oldest first: handed ones, or all others."""
+        which = (
+            "INDEXED BY message_handed WHERE state = 'pending' AND handed = 1"
+            if handed
+            else "INDEXED BY message_pending WHERE state = 'pending' AND handed IS NULL"
         )
+        where, values = ("AND receiver = ?", (agent,)) if agent is not None else ("", ())
+        rows = self._all(f"{sql.SELECT} {which} AND seq > ? {where} ORDER BY seq LIMIT ?", (after, *values, limit))
         return [sql.message_row(row) for row in rows]
 
     def messages(
@@ -149,7 +160,7 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         if everywhere:
             return self._message_page(f"seq < ?{more}", [before, *values], limit)
         name = agent if conversation_id is None else conversation_id
-        query = listing.page_query(sql.COLUMNS, conversation=conversation_id is not None, more=more)
+        query = listing.page_query(sql.STORED, conversation=conversation_id is not None, more=more)
         found = self._all(query, listing.page_values(name, before, values, limit + 1))
         if conversation_id is not None:
             # Not in the list: the message that carries the conversation's own id.
@@ -162,7 +173,7 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         self, namespace: str, before: Any, more: str, values: list[Any], limit: int
     ) -> Slice[MessageRow]:
         """By the list of receivers: what other namespaces get costs nothing here."""
-        query = listing.range_query(sql.COLUMNS, more=more)
+        query = listing.range_query(sql.STORED, more=more)
         found: list[tuple[Any, ...]] = []
         for prefix in PREFIXES:
             low, high = bounds(namespace, prefix)

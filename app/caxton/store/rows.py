@@ -35,7 +35,8 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
     `digest`: 16 bytes of what makes two submissions of one id "the same". A terminal `state` (with its
     `outcome`) stores a message that has already run; `finished_at` defaults to `accepted_at` then. `home`: it is
     to be handled here and nowhere else, so one that was forwarded from here and comes back is accepted again, in its
-    old place.
+    old place. `handed`: it came with its agent, out of the old home's mailbox, and is handled before whatever this
+    node has accepted itself.
     """
 
     message: Message
@@ -47,6 +48,7 @@ class Accept(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     finished_at: float | None = None
     home: bool = False
+    handed: bool = False
 
 
 class Settle(msgspec.Struct, frozen=True, gc=False):
@@ -221,7 +223,7 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
     """A stored message. `seq` gives the order of acceptance.
 
     `content_dropped`: retention took the content (`message.content` is empty then); the id and the
-    outcome stay for as long as the id is remembered.
+    outcome stay for as long as the id is remembered. `handed`: as in `Accept`.
     """
 
     seq: int
@@ -235,6 +237,7 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
     finished_at: float | None
     outcome: Outcome | None
     content_dropped: bool = False
+    handed: bool = False
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):

@@ -165,7 +165,8 @@ class Arrivals:
         """Of an agent that is on its way here only the old home's mail comes in: it has passed all checks there."""
         if self.waits.peer(message.receiver) != origin:
             raise self._nobody(message.receiver)
-        self._intake.enter(None, message, one.delivery, attempts=one.attempts)
+        assert self._boxes.elsewhere is not None  # this node is one of several
+        self._boxes.elsewhere.enter(message, one.delivery, one.attempts, handed=True)
 
     def _is_home(self, receiver: str) -> bool:
         record = self._places.record(receiver)

@@ -39,7 +39,6 @@ from caxton.store import Accept, CommitResult, MessageRow, Settle
 
 DELIVER: Final = "peer.deliver"
 DELIVER_SECONDS: Final = 15.0
-_PAGE: Final = 1_000
 _FORWARDED: Final = Outcome(State.FORWARDED)
 _items: Final = msgspec.json.Decoder(list[ItemView]).decode
 
@@ -162,16 +161,18 @@ class Outboxes:
             sender.account.require_message()
         return self.enter(message, delivery)
 
-    def enter(self, message: Message, delivery: str, attempts: int = 0) -> Entry:
-        """The same without any check: effects of an execution may not fail."""
+    def enter(self, message: Message, delivery: str, attempts: int = 0, *, handed: bool = False) -> Entry:
+        """The same without any check: effects of an execution may not fail. `handed`: by the agent's old home."""
         sender = self._boxes.get(message.sender)
         if sender is not None and sender.account is not None:
             sender.account.sent()
         entry = new_entry(message, delivery, time.time(), digest_of(message), attempts)
         entry.place = Place.AWAY
         home = self.is_home(message.receiver)
-        accept = Accept(message, entry.accepted_at, entry.digest, delivery, attempts=attempts, home=home)
-        self._commits.changes.accept.append(accept)
+        entry.handed = handed
+        self._commits.changes.accept.append(
+            Accept(message, entry.accepted_at, entry.digest, delivery, attempts=attempts, home=home, handed=handed)
+        )
         self._boxes.remember(entry)
         self._reserved[message.receiver] += 1
         self.on_change()
@@ -196,16 +197,14 @@ class Outboxes:
 
     def recover(self, receiver: str | None = None) -> None:
         """Takes up pending messages (of one receiver) that no agent here handles."""
-        after = 0
-        while rows := self._outcomes.reader.pending(receiver, after=after, limit=_PAGE):
-            for row in rows:
-                if row.message.message_id not in self._boxes.live and self._is_mine(row.message):
-                    self.take_up(row)
-            after = rows[-1].seq
+        for row in self._outcomes.reader.waiting(receiver):
+            if row.message.message_id not in self._boxes.live and self._is_mine(row.message):
+                self.take_up(row)
 
     def take_up(self, row: MessageRow) -> None:
         """A pending message of which only the row is left is in the outbox from now on."""
         entry = new_entry(row.message, row.delivery, row.accepted_at, row.digest, row.attempts)
+        entry.handed = row.handed
         self._boxes.remember(entry)
         self._put(entry)
 
@@ -278,7 +277,7 @@ class Outboxes:
             if box is None:
                 self._boxes.forget(entry)  # it is stopped: what is on disk is its mailbox
             else:
-                box.mailbox.put_first(entry)
+                box.mailbox.put_behind_handed(entry)
                 self._outcomes.wake(box)
         elif self.places.record(entry.agent) is None:
             self._outbox.remove(entry)
