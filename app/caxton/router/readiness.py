@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Sequence
 from typing import Final
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.messages import Message
 from caxton.protocol.peers import NodeState
 from caxton.protocol.views import Readiness
 from caxton.router.cluster import announce
@@ -63,12 +65,16 @@ async def watch(desk: Desk) -> None:
         await asyncio.sleep(WATCH_SECONDS)
 
 
-def require_accepting(desk: Desk) -> None:
-    """`DRAINING` while the router stops or the node is drained."""
+def require_accepting(desk: Desk, *messages: Message) -> None:
+    """`DRAINING` while the router stops or the node is drained, unless these messages are all for other nodes."""
     if desk.draining:
         raise CaxtonError(Code.DRAINING, "the node is stopping; try again", retry_after_seconds=2)
-    if desk.drained:
+    if desk.drained and not _are_for_others(desk, messages):
         raise CaxtonError(Code.DRAINING, "this node is being drained; ask another", retry_after_seconds=5)
+
+
+def _are_for_others(desk: Desk, messages: Sequence[Message]) -> bool:
+    return desk.cluster is not None and bool(messages) and all(map(desk.cluster.outboxes.takes, messages))
 
 
 def require_disk(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from caxton.protocol.operations import Invoke, Submit
 from caxton.protocol.views import ItemView
 from caxton.router.cluster.outbox import Outboxes
 from caxton.router.cluster.places import is_not_here, is_unreachable, not_here, unreachable
-from caxton.router.cluster.waits import Waits
+from caxton.router.cluster.waits import WAIT_SECONDS, Waits
 from caxton.router.intake import Intake
 from caxton.router.talks.capabilities import Capabilities
 
@@ -29,6 +30,7 @@ Begun = TypeVar("Begun")
 Here = Callable[[Any], Awaitable[Any]]
 _items: Final = msgspec.json.Decoder(list[ItemView]).decode
 _OUTBOX: Final = ""
+_LOOK_SECONDS: Final = 0.02
 _GOING: Final = frozenset({Code.DRAINING})
 """The node takes nothing any more: what is for it waits until it is back, or its agents are elsewhere."""
 
@@ -50,6 +52,8 @@ class Passing:
         self._capabilities = capabilities
         self._ask = ask
         self.waits = Waits()
+        self.leaves: Callable[[str], bool] = _stays
+        """Whether the agent is about to leave this node, which is drained."""
 
     def begin(self, args: Invoke, begin: Callable[[], Begun]) -> Begun | None:
         """`begin()`, where this node handles the message itself; None: somebody has to look where it goes."""
@@ -61,11 +65,20 @@ class Passing:
 
     async def answer(self, op: str, args: Any, caller: Caller, here: Here) -> Any:
         """The answer to `submit` or `invoke`."""
+        receivers = [one.receiver for one in (args.messages if op == "submit" else [args.message])]
         if self.waits:
-            await self.waits.passed(one.receiver for one in (args.messages if op == "submit" else [args.message]))
+            await self.waits.passed(receivers)
+        await self._until_gone(receivers)
         if op == "submit":
             return await self._submit(args, caller, here)
         return await self._invoke(args, caller, here)
+
+    async def _until_gone(self, receivers: list[str]) -> None:
+        """What comes for an agent that is about to leave follows it; where it takes too long the node says so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while any(map(self.leaves, receivers)):
+                    await asyncio.sleep(_LOOK_SECONDS)
 
     async def arrived(self, args: Submit | Invoke, here: Here) -> Any:
         """What another node has passed on: it is handled here, whoever of the replicas should have got it."""
@@ -194,6 +207,10 @@ class Passing:
     def _keep(self, asked: Message, chosen: Message) -> None:
         if asked is not chosen:
             self._capabilities.keep(asked, chosen)
+
+
+def _stays(_agent: str) -> bool:
+    return False
 
 
 def _is_fresh(message: Message, made_up: bool) -> bool:

@@ -67,7 +67,7 @@ class Places:
         active = self.members().active
         if here is None:
             here = self.serves(receiver)
-        if here and (fresh or not active):
+        if here and (not active or (fresh and self.node_id in active)):
             return self.node_id
         place = placement.owner(record, conversation_id, active)
         if place == self.node_id and not here:  # it is about to come: meanwhile another replica takes it

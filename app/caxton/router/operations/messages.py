@@ -29,7 +29,7 @@ PERFORMATIVES: Final = frozenset(Performative)
 
 async def submit(desk: Desk, args: Submit) -> list[ItemView]:
     """Accepts messages; each item has its own answer."""
-    require_accepting(desk)
+    require_accepting(desk, *args.messages)
     for index, message in enumerate(args.messages):
         _require_sound(message, f"messages[{index}]")
     return await desk.core.submit(args.messages)
@@ -37,6 +37,8 @@ async def submit(desk: Desk, args: Submit) -> list[ItemView]:
 
 def begin_invoke(desk: Desk, args: Invoke, answered: Answered) -> Cancellable | None:
     """Begins an invocation that needs no disk; None for every other: that is `invoke`'s."""
+    if desk.drained and desk.cluster is not None:
+        return None  # the agent may be about to go to another node
     _require_invocable(desk, args)
     begin = partial(
         desk.core.begin_invoke,
@@ -55,7 +57,7 @@ async def invoke(desk: Desk, args: Invoke) -> Invoked:
 
 
 def _require_invocable(desk: Desk, args: Invoke) -> None:
-    require_accepting(desk)
+    require_accepting(desk, args.message)
     _require_sound(args.message, "message")
     if not 0 < args.timeout_seconds <= MAX_TIMEOUT_SECONDS:  # NaN too, which would upset the loop's timers
         raise CaxtonError(
