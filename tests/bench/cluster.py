@@ -43,8 +43,8 @@ def home_of(node: str) -> str:
     return next(f"echo-{number}" for number in range(1_000) if first(f"echo-{number}", NAMES) == node)
 
 
-def _files(name: str, **config: Any) -> dict[str, tuple[str | None, bytes]]:
-    return {"module": ("module.wat", ECHO.encode()), "config": (None, json.dumps({"name": name, **config}).encode())}
+def _echo(name: str, **config: Any) -> dict[str, Any]:
+    return {"name": name, "wat": ECHO, **config}
 
 
 class Caller:
@@ -61,7 +61,7 @@ class Caller:
     def deploy(self, node: str, name: str, **config: Any) -> None:
         """Through that node; returns when it is answered."""
         with self.to(node) as client:
-            answer = client.post("/api/v1/agents", files=_files(name, **config))
+            answer = client.post("/api/v1/agents", json=_echo(name, **config))
             assert answer.status_code == 201, answer.text
 
     def answered(self, node: str, name: str, timeout: float = 60.0) -> None:
@@ -191,7 +191,7 @@ def _alone() -> Iterator[ServedNode]:
 
 def _deploy_alone(node: ServedNode, name: str) -> None:
     context = ssl.create_default_context(cafile=node.environ["CAXTON_CA_FILE"])
-    answer = httpx.post(f"{node.url}/api/v1/agents", files=_files(name), verify=context, timeout=60)
+    answer = httpx.post(f"{node.url}/api/v1/agents", json=_echo(name), verify=context, timeout=60)
     assert answer.status_code == 201, answer.text
 
 

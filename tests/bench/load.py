@@ -66,7 +66,17 @@ def drive(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.lua"
         path.write_text(script)
-        line = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(path), url]
+        line = [
+            "wrk",
+            f"-t{min(2, connections)}",
+            f"-c{connections}",
+            f"-d{seconds}s",
+            "--timeout",
+            "30s",
+            "-s",
+            str(path),
+            url,
+        ]
         output = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     found = json.loads(output.rsplit("JSON ", 1)[1])
     return Load(
