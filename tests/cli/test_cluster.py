@@ -25,7 +25,9 @@ def test_a_drained_node_is_no_whole_cluster_except_without_it(node: ServedNode) 
         assert shown.returncode == 1
         assert f"draining {name}" in shown.stdout
         assert node.cli("cluster", "status", "--here", "--without", name).returncode == 0
-        assert node.cli("cluster", "status", "--about", "another").returncode == 0
+        about = node.cli("cluster", "status", "--about", "another")
+        assert about.returncode == 1
+        assert "missing another" in about.stdout
         assert node.cli("cluster", "status", "--about", name).returncode == 1
     finally:
         assert node.cli("cluster", "undrain", name).returncode == 0

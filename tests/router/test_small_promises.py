@@ -133,7 +133,9 @@ def test_a_removal_is_one_commit() -> None:
 def test_a_followed_log_comes_when_it_is_written() -> None:
     with RouterNode() as node, node.client() as client, node.client() as reader:
         deploy(client, "chatty", LOGS)
-        reader.send("agent.logs", Logs("chatty", limit=0, follow=True))
+        invoke(client, "chatty")
+        reader.send("agent.logs", Logs("chatty", limit=1, follow=True))
+        reader.receive()  # the line of before: what comes from now on is followed
         waits = []
         for _ in range(15):
             invoke(client, "chatty")
