@@ -12,11 +12,12 @@ import pytest
 from testinfra.host import Host
 
 from checks import site
+from checks.waiting import until
 from support.wat import LOOP
 
 testinfra_hosts = ["ansible://caxton_nodes"]
 BALANCER = "10.42.1.21"
-QUOTA = 0.5
+QUOTA = 0.2
 WATCHED_SECONDS = 4.0
 TICKS_A_SECOND = 100
 FORKS = """
@@ -66,12 +67,11 @@ def burning(host: Host) -> Iterator[None]:
 def test_the_processor_quota_binds(host: Host) -> None:
     try:
         host.check_output("systemctl set-property --runtime caxton-executor CPUQuota=")
-        free = cores(host)
+        until(lambda: cores(host) > QUOTA * 1.3, "without the quota it uses no more")  # a busy machine gives little
         host.check_output(f"systemctl set-property --runtime caxton-executor CPUQuota={QUOTA:.0%}")
         bound = cores(host)
     finally:
         host.check_output("rm -r /run/systemd/system.control/caxton-executor.service.d && systemctl daemon-reload")
-    assert free > QUOTA * 1.3, "without the quota it uses more"
     assert bound <= QUOTA * 1.2
 
 
