@@ -131,11 +131,7 @@ class Mailbox:
 
     def put(self, entry: Entry) -> None:
         """Adds an entry behind everything of its conversation. With `ready_at` it first waits for its retry."""
-        self._sequence += 1
-        entry.sequence = self._sequence
-        self.count += 1
-        self.byte_count += entry.size
-        self._watch(entry)
+        self._number(entry)
         queue = self._conversations.get(entry.conversation_id)
         if queue is not None:
             entry.place = Place.WAITING
@@ -158,11 +154,7 @@ class Mailbox:
         if not isinstance(queue, deque) or at == len(queue):
             self.put(entry)
             return
-        self._sequence += 1
-        entry.sequence = self._sequence
-        self.count += 1
-        self.byte_count += entry.size
-        self._watch(entry)
+        self._number(entry)
         first = queue[0]
         queue.insert(at, entry)
         entry.place = Place.WAITING
@@ -171,6 +163,13 @@ class Mailbox:
                 self._ready_count[first.lane] -= 1
             first.place = Place.WAITING
             self._lead(entry)
+
+    def _number(self, entry: Entry) -> None:
+        self._sequence += 1
+        entry.sequence = self._sequence
+        self.count += 1
+        self.byte_count += entry.size
+        self._watch(entry)
 
     def hold(self, conversation_id: str) -> None:
         """Whatever of this conversation is not out stays where it is until `release`."""

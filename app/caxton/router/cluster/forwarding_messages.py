@@ -68,7 +68,8 @@ class Passing:
         receivers = [one.receiver for one in (args.messages if op == "submit" else [args.message])]
         if self.waits:
             await self.waits.passed(receivers)
-        await self._until_gone(receivers)
+        if any(map(self.leaves, receivers)):
+            await self._until_gone(receivers)
         if op == "submit":
             return await self._submit(args, caller, here)
         return await self._invoke(args, caller, here)

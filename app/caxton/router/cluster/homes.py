@@ -21,6 +21,7 @@ import msgspec
 
 from caxton.cluster import placement
 from caxton.cluster.handover import Place, place
+from caxton.cluster.plan import new_home
 from caxton.protocol.handover import HandoverRow, Side, Step
 from caxton.protocol.peers import AgentRecord, Record
 from caxton.router import lifecycle
@@ -103,6 +104,14 @@ class Homes:
             yield
         finally:
             self._undecided.discard(agent)
+
+    def leaves(self, agent: str) -> bool:
+        """Whether it is here and goes to another node, since this one is drained."""
+        if not self.desk.drained or self.desk.registry.get(agent) is None:
+            return False
+        record, members = self.cluster.records.agent(agent), self.cluster.members
+        others = [one for one in members.active if one != self.node_id]
+        return record is not None and record.home is not None and members.majority and bool(new_home(record, others))
 
     def letters(self, agent: str) -> asyncio.Lock:
         """Held by a move until it is decided, and by whatever changes the agent's dead letters."""

@@ -27,7 +27,7 @@ def settle_homes(desk: Desk, cluster: Cluster) -> None:
     cluster.adopting = Adopting(homes, cluster.arriving)
     cluster.keeping = Keeping(homes, cluster.arriving, departing)
     cluster.rebalance = Rebalance(homes, departing)
-    cluster.forwarding.passing.leaves = cluster.rebalance.leaves
+    cluster.forwarding.passing.leaves = homes.leaves
     cluster.owner_loss = OwnerLoss(homes, cluster.adopting)
     cluster.forwarding.following = Letters(homes, cluster.forwarding).following
     cluster.arrivals.waits = cluster.forwarding.waits = cluster.forwarding.passing.waits = homes.waits

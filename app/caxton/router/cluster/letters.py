@@ -92,16 +92,10 @@ class Letters:
         async with AsyncExitStack() as held:
             async with _patience(agents, until):
                 for name in agents:
-                    while replays and self._is_about_to_leave(name):
+                    while replays and self._homes.leaves(name):
                         await asyncio.sleep(_LOOK_SECONDS)
                     await held.enter_async_context(self._homes.letters(name))
             yield
-
-    def _is_about_to_leave(self, name: str) -> bool:
-        """A drained node replays nothing: its agents leave it, but those that are pinned to it."""
-        record = self._homes.cluster.records.agent(name)
-        goes = record is not None and record.home == self._homes.node_id and record.node is None
-        return goes and self._desk.drained and self._desk.registry.get(name) is not None
 
     async def _at_new_home(self, op: str, args: Asked, name: str, caller: Caller, until: float) -> int:
         """As soon as it has the letters, and nothing of the agent's mail is here any more."""

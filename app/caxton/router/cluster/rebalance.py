@@ -89,15 +89,6 @@ class Rebalance:
             if homes.desk.registry.get(record.name) is not None and homes.row(record.name, Side.OUT) is None
         ]
 
-    def leaves(self, name: str) -> bool:
-        """Whether the agent lives here, and goes to another node since this one is drained."""
-        homes = self._homes
-        if not homes.desk.drained or homes.desk.registry.get(name) is None:
-            return False
-        record, members = homes.cluster.records.agent(name), homes.cluster.members
-        others = [one for one in members.active if one != homes.node_id]
-        return record is not None and record.home is not None and members.majority and bool(new_home(record, others))
-
     # ---- drain -------------------------------------------------------------------------------------
 
     async def empty(self, wanted: Callable[[], bool]) -> list[MoveView]:
