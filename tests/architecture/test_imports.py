@@ -61,6 +61,7 @@ ONLY_IN = {
     "click": {"cli"},
     "rich": {"cli"},
     "jwt": {"api", "cli"},
+    "websockets": {"api"},
 }
 
 

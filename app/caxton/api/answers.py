@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from caxton.protocol.access import Permission, Role
 from caxton.protocol.cluster import HealReport, MemberView
 from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
@@ -29,6 +30,16 @@ class Health(msgspec.Struct, frozen=True):
     """Answer of GET /health."""
 
     status: str = "ok"
+
+
+class CallerView(msgspec.Struct, frozen=True):
+    """Answer of GET /whoami: what the credentials of this request say, and what they open."""
+
+    subject: str
+    role: Role
+    permissions: list[Permission]
+    namespace: str | None = None
+    agents: list[str] | None = None
 
 
 class Items(msgspec.Struct, frozen=True):

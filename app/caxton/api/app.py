@@ -14,12 +14,15 @@ from caxton.api import (
     admin,
     agents,
     audit,
+    callers,
     capabilities,
     cluster,
+    console,
     conversations,
     dead_letters,
     deployments,
     documents,
+    live,
     messages,
     metrics,
     namespaces,
@@ -56,6 +59,7 @@ _PUBLIC: Final = (
     namespaces,
     secrets,
     cluster,
+    callers,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,
@@ -75,6 +79,8 @@ def create_app(config: Config, *, short_cut: bool = True) -> Front:
     for module in _PUBLIC:
         app.register_blueprint(module.blueprint, url_prefix=PREFIX)
     app.register_blueprint(node.blueprint, url_prefix=PREFIX)
+    app.register_blueprint(live.blueprint)
+    app.register_blueprint(console.blueprint)
     _probes(app)
     observe = traffic.observer(config) if config.observability.enable_metrics else None
     if config.observability.enable_metrics:

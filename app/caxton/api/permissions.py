@@ -22,6 +22,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /jobs/<job_id>
         GET /openapi.json
         GET /docs
+        GET /whoami
     """,
     Permission.READ: """
         GET /agents
@@ -115,6 +116,11 @@ OPEN: Final[frozenset[Route]] = frozenset(
         ("GET", f"{PREFIX}/ready"),
         # Prometheus brings no credentials. Numbers and agents' names, no message; the firewall says who may ask.
         ("GET", "/metrics"),
+        # Who opens it says who he is in the first message: a browser has no other way (`live`). Then it takes `read`.
+        ("GET", "/ws"),
+        # Files, the same for everybody: whoever has them signs in and asks this API.
+        ("GET", "/console"),
+        ("GET", "/console/<name>"),
     }
 )
 """Routes that ask for nothing. There are no others."""

@@ -22,6 +22,8 @@ _SWITCHED: Final = (
 class Splice:
     """`router`: the connection to it. A node that sends nothing for `seconds`, or takes nothing, is gone."""
 
+    counted = False  # the other node's limit is not its address's
+
     def __init__(self, router: Any, seconds: float) -> None:
         self._router = router
         self._seconds = seconds

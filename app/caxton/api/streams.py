@@ -85,10 +85,11 @@ def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Res
 def _while_allowed(elements: Elements, environ: dict[str, Any]) -> Elements:
     """The elements, until the credentials that the stream was opened with are refused: `UNAUTHORIZED`."""
     authenticator = gateway().authenticator  # for later: the stream outlives Flask's context
-    return _checked(elements, lambda: authenticator.identify(environ))
+    return checked(elements, lambda: authenticator.identify(environ))
 
 
-def _checked(elements: Elements, check: Callable[[], object]) -> Elements:
+def checked(elements: Elements, check: Callable[[], object]) -> Elements:
+    """The elements; `check` is called again and again meanwhile, and ends them by what it raises."""
     try:
         due = monotonic() + TICK_SECONDS
         for element in elements:

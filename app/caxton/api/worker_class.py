@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Any, Final
+from contextlib import nullcontext
+from typing import Any, Final, Protocol
 
 from gunicorn import http, util
 from gunicorn.http import errors, wsgi
@@ -27,7 +28,6 @@ from caxton.api.limits import CONNECTIONS, Connections
 from caxton.api.link import TAKEN_OVER
 from caxton.api.parting import LINGER_BYTES, LINGER_SECONDS, linger, say_goodbye
 from caxton.api.proxies import Proxies
-from caxton.api.splice import Splice
 from caxton.api.unreader import HEAD_BYTES, DeadlineUnreader, TooSlowError
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.peers import certificate_name
@@ -58,6 +58,19 @@ _REFUSALS: Final[dict[type[Exception], tuple[int, Code]]] = {
 }
 
 
+class Taker(Protocol):
+    """What goes on with a connection that has been answered by `101`."""
+
+    counted: bool
+    """Whether the connection still takes a place of its address."""
+
+    def serve(self, client: Any, early: bytes) -> None:
+        """Until it is over. `early`: what the client has sent already."""
+
+    def end(self) -> None:
+        """The worker is to end; called once a second from then on, and must not wait."""
+
+
 class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
     """Serves HTTP/1.1 only. Timeouts in seconds: `connection_seconds` for headers, `request_seconds` for a body."""
 
@@ -74,7 +87,7 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
         super().__init__(*args, **kwargs)
         self.idle_clients = IdleClients()
         self.connections = Connections(self.connections_per_address, Proxies(self.trusted_proxies).trusts)
-        self.given_away: set[Splice] = set()
+        self.given_away: set[Taker] = set()
         self._ending_since: float | None = None
 
     def notify(self) -> None:
@@ -220,11 +233,12 @@ class CaxtonWorker(GeventWorker):  # type: ignore[misc]  # gunicorn ships no typ
                 chunks.close()
         return not response.should_close()
 
-    def _give_away(self, client: Any, addr: Any, unreader: DeadlineUnreader, taker: Splice) -> None:
-        """The connection is no client's any more: it counts for no address, and ends when the worker is to end."""
+    def _give_away(self, client: Any, addr: Any, unreader: DeadlineUnreader, taker: Taker) -> None:
+        """The connection speaks no HTTP any more, and ends when the worker is to end."""
+        address = addr[0] if isinstance(addr, tuple) else ""
         self.given_away.add(taker)
         try:
-            with self.connections.uncounted(addr[0] if isinstance(addr, tuple) else ""):
+            with nullcontext() if taker.counted else self.connections.uncounted(address):
                 taker.serve(client, unreader.buf.getvalue())
         finally:
             self.given_away.discard(taker)

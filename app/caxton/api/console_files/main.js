@@ -1,0 +1,106 @@
+// The frame: signing in, the navigation, and which page is shown. A page is `show(place, session, name)`: it fills
+// `place`, and returns what ends it (nothing, where nothing goes on).
+
+import { make, labelled } from "./dom.js";
+import { Session, Refused } from "./session.js";
+import * as cluster from "./cluster.js";
+import * as agents from "./agents.js";
+import * as agent from "./agent.js";
+import * as deadLetters from "./dead_letters.js";
+import * as conversations from "./conversations.js";
+import * as ledger from "./ledger.js";
+import * as events from "./events.js";
+
+const PAGES = { cluster, agents, "dead-letters": deadLetters, conversations, ledger, events };
+const HIDDEN = { agent };
+const session = new Session();
+const at = id => document.getElementById(id);
+let end = () => {};
+
+/** One line for everybody, screen readers too. */
+const say = (text, bad = false) => {
+  at("status").textContent = text;
+  at("status").className = bad ? "bad" : "";
+};
+
+const failed = error => {
+  say(error.message, true);
+  if (error instanceof Refused && error.status === 401) { session.signOut(); start(); }
+};
+
+/** Calls `step` now and every so many seconds, one at a time; a page that goes ends it. */
+const repeat = (seconds, step) => {
+  let timer, over = false;
+  const turn = async () => {
+    try { await step(); } catch (error) { if (!over) failed(error); }
+    if (!over) timer = setTimeout(turn, seconds * 1000);
+  };
+  turn();
+  return () => { over = true; clearTimeout(timer); };
+};
+
+const tools = { say, failed, repeat };
+
+const heading = (place, text) => {
+  const title = make("h1", { tabindex: "-1" }, text);
+  place.append(title);
+  title.focus();
+  document.title = `${text} – Caxton`;
+};
+
+const navigate = () => {
+  end();
+  const [name = "", ...rest] = location.hash.slice(1).split("/");
+  const chosen = PAGES[name] || HIDDEN[name] ? name : "cluster";
+  const page = PAGES[chosen] || HIDDEN[chosen];
+  const argument = rest.map(decodeURIComponent).join("/");
+  for (const link of at("pages").children) {
+    if (link.hash === `#${chosen}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  }
+  const place = make("div");
+  at("main").replaceChildren(place);
+  say("");
+  heading(place, page.title(argument));
+  end = session.may("read") ? page.show(place, session, argument, tools) || (() => {}) : () => {};
+  if (!session.may("read")) {
+    place.append(make("p", {}, `The role ${session.caller.role} may look at nothing here; it takes the permission read.`));
+  }
+};
+
+const signInForm = () => {
+  const field = make("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true, id: "credential" });
+  const submit = async event => {
+    event.preventDefault();
+    try { await session.signIn(field.value.trim()); } catch (error) { say(error.message, true); field.focus(); return; }
+    field.value = "";
+    start();
+  };
+  const place = make("div");
+  at("main").replaceChildren(place);
+  heading(place, "Sign in");
+  place.append(make("form", { submit }, labelled("API key or token", field),
+    make("p", {}, "It is kept until this tab is closed, and sent to this node only."),
+    make("button", { type: "submit" }, "Sign in")));
+  field.focus();
+};
+
+const start = async () => {
+  end();
+  end = () => {};
+  window.removeEventListener("hashchange", navigate);
+  let known = Boolean(session.caller);
+  if (!known) {
+    try { await session.signIn(); known = true; } catch (error) { if (error.status !== 401) say(error.message, true); }
+  }
+  at("pages").hidden = !known;
+  at("sign-out").hidden = !known || !session.credential;
+  at("who").textContent = known ? `${session.caller.subject} (${session.caller.role})` : "";
+  if (!known) { signInForm(); return; }
+  window.addEventListener("hashchange", navigate);
+  navigate();
+};
+
+at("pages").append(...Object.entries(PAGES).map(([name, page]) => make("a", { href: `#${name}` }, page.title(""))));
+at("sign-out").addEventListener("click", () => { session.signOut(); say(""); start(); });
+document.querySelector(".skip").addEventListener("click", event => { event.preventDefault(); at("main").focus(); });
+start();
