@@ -58,6 +58,7 @@ ONLY_IN = {
     "asyncio": {"router", "executor", "cluster", "cli", "dev"},
     "httpx": {"cli"},
     "httpcore": {"router"},
+    "opentelemetry": {"telemetry"},
     "click": {"cli"},
     "rich": {"cli"},
     "jwt": {"api", "cli"},

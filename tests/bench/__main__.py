@@ -25,6 +25,7 @@ BENCHMARKS = [
     "backup",
     "snapshots",
     "cluster",
+    "traces",
 ]
 
 

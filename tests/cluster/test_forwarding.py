@@ -16,6 +16,7 @@ from caxton.protocol.messages import Delivery
 from caxton.protocol.operations import Invoke, Listing, Logs, Named, Remove, Submit
 from caxton.protocol.talks import ConversationListing, Select, Subscribe, TaskCreate
 from support import router_agents as agents
+from support.collector import Collector, running_collector
 from support.desk_node import message
 from support.forwarding_nodes import NAMES, Member, Nodes, listed, named_for, until
 from support.moving_homes import drained, ranked_for, undrained
@@ -35,8 +36,18 @@ KEEPS = {"instance": "persistent", "grants": {"kv": True, "send": ["*"]}}
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    made = Nodes()
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    with running_collector(tmp_path_factory.mktemp("collector")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def nodes(collector: Collector) -> Iterator[Nodes]:
+    made = Nodes(
+        CAXTON_OBSERVABILITY__ENABLE_TRACING="true",
+        CAXTON_OBSERVABILITY__TRACE_SAMPLE_RATE="0",
+        CAXTON_OBSERVABILITY__OTLP_ENDPOINT=collector.endpoint,
+    )
     try:
         yield made.start()
     except BaseException:
@@ -84,6 +95,19 @@ def test_a_guest_gets_the_reply_of_an_agent_elsewhere(nodes: Nodes) -> None:
     assert ask(nodes["n1"], asks)["content"]["content"] == 42
     until(lambda: nodes["n3"].ledger()[answers]["forwarded"] == 1, "the question is at an end where it was asked")
     assert nodes["n2"].ledger()[answers]["done"] == 1
+
+
+def test_a_trace_goes_from_node_to_node_and_back(nodes: Nodes, collector: Collector) -> None:
+    answers, asks = named_for("n2", "traced"), named_for("n3", "tracing")
+    nodes.deploy("n1", answers, CONSTANT, **KEEPS)
+    nodes.deploy("n1", asks, agents.requester(answers), **KEEPS)
+    trace_id, client = new_id().replace("-", ""), "b7ad6b7169203331"
+    nodes["n1"].call("invoke", Invoke(message(asks, traceparent=f"00-{trace_id}-{client}-01"), 20.0))
+    names = [f"{what} {name}" for name in (asks, answers) for what in ("send", "process")]
+    spans = {one["name"]: one for one in collector.trace(trace_id, *names) if one["name"] in names}
+    assert [spans[name]["resource"]["host.name"] for name in names] == ["n3", "n3", "n2", "n2"]
+    parents = [client, *(spans[name]["span_id"] for name in names)]
+    assert [spans[name]["parent_id"] for name in names] == parents[:-1]
 
 
 def test_a_batch_for_agents_of_several_nodes_is_answered_item_by_item(nodes: Nodes) -> None:

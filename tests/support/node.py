@@ -25,6 +25,7 @@ import httpx
 APP = Path(__file__).resolve().parents[2] / "app"
 READY_SECONDS = 45.0
 KINDS = {
+    "exporter": "caxton.telemetry.exporter",
     "worker": "caxton.executor.worker",
     "executor": "caxton.executor",
     "router": "caxton.router",

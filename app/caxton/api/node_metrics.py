@@ -36,6 +36,7 @@ class NodeCollector:
         stats, reasons = self._ask()
         up = ROUTER not in reasons
         meters, cluster = stats.pop("meters", None), stats.pop("cluster", None)
+        spans = stats.pop("spans", None)
         yield self._gauge("router_up", "The router answers", up)
         yield self._gauge("ready", "The node takes work: /ready answers 200", not reasons)
         yield self._labelled("not_ready", "Why the node takes no work", "reason", dict.fromkeys(reasons, 1))
@@ -46,6 +47,8 @@ class NodeCollector:
         yield from namespace_metrics(self._prefix, stats.get("namespaces", []))
         if cluster is not None:
             yield from cluster_metrics(self._prefix, cluster)
+        if spans is not None:
+            yield self._counted("trace_spans", "Spans by what became of them", "outcome", spans)
         if meters is not None:
             yield from self._metered(meters)
 

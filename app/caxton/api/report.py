@@ -9,6 +9,7 @@ import logging
 import time
 from typing import Any, Final
 
+from caxton.api import spans
 from caxton.api.plain import Environ
 from caxton.api.proxies import CLIENT, SCHEME
 from caxton.api.trace import ENVIRON_KEY
@@ -33,6 +34,7 @@ class Report:
         """`status` begins with its three digits."""
         if self._observe is not None:
             self._observe(method, route, status, seconds)
+        spans.answered(environ, method, route, status)
         if status.startswith("401"):
             self._refused(environ, route)
         if log.isEnabledFor(logging.DEBUG):

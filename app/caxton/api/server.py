@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from caxton import config as configuration
+from caxton.api import spans
 from caxton.api.app import create_admin_app, create_app
 from caxton.api.certificates import Certificates
 from caxton.api.front import Front
@@ -115,7 +116,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types;
     def _take(self, config: Config) -> None:
         self._config = config
         self._certificates = self._certificates_of(config)
-        set_up_logging(config.observability, "admin" if self._admin else "api")
+        service = "admin" if self._admin else "api"
+        set_up_logging(config.observability, service)
+        spans.set_up(config, service)
         self.callable = None
         for name, value in settings(config, self._certificates, admin=self._admin).items():
             if value is not None:

@@ -15,6 +15,7 @@ from caxton.router.boxes import Box, Boxes
 from caxton.router.commits import Commits
 from caxton.router.mailbox import Entry
 from caxton.router.pressure import Pressures
+from caxton.router.tracing import spans
 from caxton.router.waiters import Waiters
 from caxton.store import CommitResult
 
@@ -87,6 +88,7 @@ class Aftermath:
                     boxes.elsewhere.take_over(entry)  # its agent went meanwhile
                 continue
             box.mailbox.put(entry)
+            spans.sent(entry)
             self._wake(box)
         for box, entry, outcome in turn.finished:
             box.settling -= 1

@@ -7,11 +7,13 @@ never decide anything: intake, scheduler, settling and host calls do.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Final
 
 from caxton.config import Config
 from caxton.protocol.agents import Instance
@@ -28,6 +30,7 @@ from caxton.store import ExecutionRow
 FOLLOWERS = 7
 """Messages that may wait in the worker behind the one that a quick agent handles: they cross over together."""
 _OF_A_VERSION = ("spec", "handle", "running", "worker", "resident", "used_at", "quick", "floor", "idle", "gone")
+_BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across restarts
 RECENT_EXECUTIONS = 20  # kept per agent between two flushes; older ones are not worth a row
 
 
@@ -75,6 +78,11 @@ class Flight:
     def home(self) -> Box:
         """The box that has the mailbox; `box` is the one whose version runs."""
         return self.box.home
+
+
+def execution_id(flight: Flight) -> str:
+    """The public id of an execution: unique across restarts of the router."""
+    return f"{_BOOT}-{flight.exec_id:x}"
 
 
 @dataclass(slots=True, eq=False)

@@ -33,6 +33,7 @@ from caxton.router.boxes import Box, Boxes, Flight, Worker
 from caxton.router.mailbox import Entry
 from caxton.router.meters import Meters
 from caxton.router.scheduler import Scheduler
+from caxton.router.tracing import spans
 from caxton.router.workers import Workers
 from caxton.store.reader import Reader
 
@@ -165,6 +166,7 @@ class Dispatch:
             if box.gauge is not None and culprit:
                 box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
+            spans.lost(flight, reason)
         elif not flight.started.done():
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
 

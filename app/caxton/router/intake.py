@@ -31,6 +31,7 @@ from caxton.router.mailbox import Entry
 from caxton.router.pressure import Pressures
 from caxton.router.talks.capabilities import Capabilities
 from caxton.router.talks.conversations import Conversations
+from caxton.router.tracing import spans
 from caxton.store import Accept
 
 EPHEMERAL: Final = "ephemeral"
@@ -209,6 +210,7 @@ class Intake:
             self._boxes.remember(entry)
             box.unsaved += 1
             box.mailbox.put(entry)
+            spans.sent(entry)
             self._wake(box)
         else:
             if box.account is not None:

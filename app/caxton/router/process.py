@@ -30,6 +30,7 @@ from caxton.router.operations import gate as ops_gate
 from caxton.router.operations.table import make_operations
 from caxton.router.reload import reload
 from caxton.router.server import Server
+from caxton.router.tracing.exporter import SpanExporter
 from caxton.store import Store
 from caxton.telemetry import notify
 
@@ -51,6 +52,8 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
     loop.add_signal_handler(signal.SIGHUP, reload, desk, load)
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(desk.exporter.stop)
+        desk.exporter.start()
         stack.push_async_callback(desk.audit.close)
         stack.push_async_callback(_say_goodbye, desk)
         stack.push_async_callback(_end_tasks, desk)
@@ -96,6 +99,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         node=node,
         marks=Marks(config.paths.data),
         audit=audit,
+        exporter=SpanExporter(config),
         trust=Trust.load(config.security.trusted_keys),
     )
     if config.coordination.cluster_enabled:

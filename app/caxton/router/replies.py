@@ -14,6 +14,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import derived_id
 from caxton.protocol.messages import Message, Performative
 from caxton.protocol.names import CLIENT_PREFIX, TIMER_PREFIX
+from caxton.protocol.spans import within
 from caxton.router.timing.times import rfc3339
 from caxton.store import ConversationRow
 
@@ -110,5 +111,5 @@ def _answer(handled: Message, performative: str, content: bytes, ordinal: int) -
         in_reply_to=handled.reply_with or handled.message_id,
         protocol=handled.protocol,
         ontology=handled.ontology,
-        traceparent=handled.traceparent,
+        traceparent=within(handled.traceparent, handled.message_id),
     )

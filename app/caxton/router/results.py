@@ -6,9 +6,7 @@ one out before its commit.
 
 from __future__ import annotations
 
-import secrets
 from functools import partial
-from typing import Final
 
 import msgspec
 
@@ -21,7 +19,7 @@ from caxton.protocol.names import CLIENT_PREFIX
 from caxton.protocol.snapshots import BLOCK_BYTES
 from caxton.router.access.accounts import Account
 from caxton.router.access.storage import ENTRY_BYTES
-from caxton.router.boxes import Box, Flight
+from caxton.router.boxes import Box, Flight, execution_id
 from caxton.router.followers import Followers
 from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
@@ -29,9 +27,8 @@ from caxton.router.outcomes import Outcomes
 from caxton.router.replies import answer, failure_content, is_agent
 from caxton.router.snapshots.service import Snapshots
 from caxton.router.timing.timers import Timers
+from caxton.router.tracing import spans
 from caxton.store import ExecutionRow, LogRow
-
-_BOOT: Final = secrets.token_hex(6)  # makes numbers of executions unique across restarts
 
 
 class Results:
@@ -46,6 +43,13 @@ class Results:
 
     def ended(self, flight: Flight, result: Result) -> None:
         """Settles the message, or has it tried again."""
+        settling = flight.home.settling
+        self._settle(flight, result)
+        durable = spans.processed(flight, result)
+        if durable is not None and flight.home.settling > settling:  # its end is part of a commit
+            self._commits.after(durable)
+
+    def _settle(self, flight: Flight, result: Result) -> None:
         box, entry = flight.home, flight.entry
         assert entry is not None  # starts are answered elsewhere
         if result.status in ("ok", "failure", "error"):
@@ -196,11 +200,6 @@ class Results:
                 usage.fuel,
             ),
         )
-
-
-def execution_id(flight: Flight) -> str:
-    """The public id of an execution: unique across restarts of the router."""
-    return f"{_BOOT}-{flight.exec_id:x}"
 
 
 def _execution(flight: Flight, result: Result) -> Execution:

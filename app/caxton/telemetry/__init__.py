@@ -1,4 +1,4 @@
-"""Logs and metrics of a process.
+"""Logs, metrics and spans of a process.
 
 Owns formats and names of what is told to the outside. Must never decide anything.
 """

@@ -32,6 +32,7 @@ from caxton.protocol.names import (
     TOPIC_PREFIX,
     is_agent_name,
 )
+from caxton.protocol.spans import within
 
 _Label = Annotated[str, Meta(max_length=MAX_CORRELATION_LENGTH)]
 _PERFORMATIVES: Final = frozenset(Performative)
@@ -112,7 +113,7 @@ def build_message(execution: Execution, draft: Draft, message_id: str, place: st
         draft.protocol,
         draft.ontology,
         draft.language,
-        parent.traceparent if parent else None,
+        within(parent.traceparent, parent.message_id) if parent else None,
     )
 
 
@@ -186,7 +187,7 @@ def _reply(name: str, parent: Message, message_id: str, content: bytes) -> Messa
         parent.protocol,
         parent.ontology,
         None,
-        parent.traceparent,
+        within(parent.traceparent, parent.message_id),
     )
 
 

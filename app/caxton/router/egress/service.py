@@ -19,13 +19,13 @@ from typing import Any, Final
 import httpcore
 
 from caxton.protocol.execution import HostCall, HostReply
-from caxton.router.boxes import Boxes, Flight
+from caxton.router.boxes import Boxes, Flight, execution_id
 from caxton.router.commits import Commits
 from caxton.router.egress import addresses
 from caxton.router.egress.exchange import Got, TooLarge, exchange
 from caxton.router.egress.network import RESOLVERS, CheckedNetwork, Refused
 from caxton.router.egress.request import Outgoing, parse_request
-from caxton.router.results import execution_id
+from caxton.router.tracing import spans
 from caxton.store import HttpCallRow
 
 PER_AGENT: Final = 8
@@ -96,7 +96,7 @@ class Egress:
         try:
             outcome = await self._attempt(flight, call, record)
         finally:
-            self._keep(record, outcome)
+            self._keep(flight, record, outcome)
         await self._commits.written()
         _answer(flight, call, OUTCOMES[outcome], record.got.data if record.got else b"")
 
@@ -106,7 +106,7 @@ class Egress:
         network = CheckedNetwork(self._threads, lambda: addresses.networks(config.runtime.egress_allow))
         try:
             record.request = request = parse_request(call.data)
-            headers = _node_headers(flight, call)
+            headers = _node_headers(flight, call, record.span_id)
             grants, limit = flight.box.agent.config.grants.http, config.messaging.max_message_size
             record.got = await exchange(request, grants, network, self._context(), headers, limit)
             return "ok"
@@ -133,8 +133,9 @@ class Egress:
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         return self._tls
 
-    def _keep(self, record: _Record, outcome: str) -> None:
+    def _keep(self, flight: Flight, record: _Record, outcome: str) -> None:
         row = record.row(outcome)
+        spans.fetched(flight, record.span_id, row)
         self._outcomes[outcome] += 1
         self._bytes["sent"] += row.request_bytes
         self._bytes["received"] += row.response_bytes
@@ -159,6 +160,7 @@ class _Record:
     def __init__(self, flight: Flight, call: HostCall) -> None:
         self._flight = flight
         self._key = call.key or ""
+        self.span_id = secrets.token_hex(8)
         self._at = time.time()
         self._began = time.monotonic()
         self.request: Outgoing | None = None
@@ -193,13 +195,13 @@ class _Record:
         )
 
 
-def _node_headers(flight: Flight, call: HostCall) -> list[tuple[str, str]]:
+def _node_headers(flight: Flight, call: HostCall, span_id: str) -> list[tuple[str, str]]:
     """What the node adds: who asks, the key by which the other side knows a second run, and the trace."""
     headers = [("accept-encoding", "identity"), ("connection", "close"), ("idempotency-key", call.key or "")]
     asked = flight.reply_to.traceparent if flight.reply_to else None
     parts = (asked or "").split("-")
     if len(parts) == 4:
-        headers.append(("traceparent", f"{parts[0]}-{parts[1]}-{secrets.token_hex(8)}-{parts[3]}"))
+        headers.append(("traceparent", f"{parts[0]}-{parts[1]}-{span_id}-{parts[3]}"))
     return headers
 
 

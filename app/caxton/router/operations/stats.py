@@ -52,6 +52,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "audit": desk.audit.recorder.figures(),
         **_cluster(desk),
         "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended), "audit": audit},
+        **({"spans": desk.exporter.counts} if desk.config.observability.enable_tracing else {}),
     }
 
 

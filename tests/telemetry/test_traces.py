@@ -1,0 +1,198 @@
+"""One trace from the client to the reply, as a collector gets it; and a collector that is gone, slow or broken."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from support import router_agents as agents
+from support.collector import Collector, Span, running_collector
+from support.node import Node, running_node
+from support.router_modules import CONSTANT, SILENT, TRAP
+from support.served_node import until
+from support.web import web
+
+TRACE = "0af7651916cd43dd8448eb211c8031"
+CLIENT_SPAN = "b7ad6b7169203331"
+SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+SENDS = {"grants": {"kv": True, "send": ["*"]}}
+INVOKE, SUBMIT = "POST /api/v1/agents/<agent:name>/invoke", "POST /api/v1/messages"
+
+
+def traced(number: int, flags: str = "01") -> tuple[str, dict[str, str]]:
+    trace_id = f"{TRACE}{number:02x}"
+    return trace_id, {"traceparent": f"00-{trace_id}-{CLIENT_SPAN}-{flags}"}
+
+
+def tracing(endpoint: str, **more: Any) -> dict[str, Any]:
+    return {"enable_tracing": True, "trace_sample_rate": 0, "otlp_endpoint": endpoint, **more}
+
+
+def by_name(spans: list[Span]) -> dict[str, Span]:
+    found = {one["name"]: one for one in spans}
+    assert len(found) == len(spans), sorted(one["name"] for one in spans)
+    return found
+
+
+def counts(node: Node) -> dict[str, float]:
+    text = httpx.get(f"{node.metrics_url}/metrics").text
+    head = "caxton_trace_spans_total{outcome="
+    lines = [line.removeprefix(head).split("} ") for line in text.splitlines() if line.startswith(head)]
+    return {outcome.strip('"'): float(value) for outcome, value in lines}
+
+
+@pytest.fixture(scope="module")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    with running_collector(tmp_path_factory.mktemp("collector")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def node(collector: Collector) -> Iterator[Node]:
+    """It samples nothing by itself: what is sampled, its client has chosen."""
+    messaging = {"max_deliveries": 2, "retry_delay": "10ms"}
+    runtime = {"egress_allow": ["127.0.0.0/8"]}
+    with running_node(observability=tracing(collector.endpoint), messaging=messaging, runtime=runtime) as made:
+        made.deploy("worker", CONSTANT)
+        made.deploy("asker", agents.requester("worker"), **SENDS)
+        made.deploy("sender", agents.sender("sink"), **SENDS)
+        made.deploy("sink", SILENT)
+        made.deploy("broken", TRAP)
+        yield made
+
+
+def test_a_request_is_one_trace_from_the_client_to_the_reply(node: Node, collector: Collector) -> None:
+    trace_id, headers = traced(1)
+    answer = node.client.post("/api/v1/agents/worker/invoke", json={"content": 1}, headers=headers)
+    assert (answer.status_code, answer.headers["x-trace-id"]) == (200, trace_id)
+    spans = by_name(collector.trace(trace_id, INVOKE, "send worker", "process worker"))
+    server, sent, done = spans[INVOKE], spans["send worker"], spans["process worker"]
+    assert server["parent_id"] == CLIENT_SPAN
+    assert sent["parent_id"] == server["span_id"]
+    assert done["parent_id"] == sent["span_id"]
+    assert (server["kind"], sent["kind"], done["kind"]) == (SERVER, PRODUCER, CONSUMER)
+    assert server["start"] <= sent["start"] <= done["start"] <= done["end"] <= server["end"]
+    assert server["attributes"]["http.response.status_code"] == 200
+    assert done["attributes"]["messaging.destination.name"] == "worker"
+    assert done["attributes"]["messaging.message.id"] == answer.json()["message_id"]
+    assert done["attributes"]["caxton.execution.id"] == answer.json()["execution"]["id"]
+    assert done["attributes"]["caxton.peak_memory_bytes"] > 0
+    assert {one["resource"]["caxton.process"] for one in spans.values()} == {"api", "router"}
+    assert {one["resource"]["service.name"] for one in spans.values()} == {"caxton"}
+
+
+def test_what_a_guest_asks_and_sends_is_below_its_execution(node: Node, collector: Collector) -> None:
+    trace_id, headers = traced(2)
+    assert node.client.post("/api/v1/agents/asker/invoke", json={}, headers=headers).status_code == 200
+    spans = collector.trace(trace_id, INVOKE, "process asker", "send worker", "process worker", "commit")
+    asked = {one["name"]: one for one in spans if one["name"] != "commit"}
+    assert asked["send worker"]["parent_id"] == asked["process asker"]["span_id"]
+    assert asked["process worker"]["parent_id"] == asked["send worker"]["span_id"]
+    trace_id, headers = traced(3)
+    body = {"receiver": "sender", "performative": "request", "content": 1}
+    assert node.client.post("/api/v1/messages", json=body, headers=headers).status_code == 202
+    spans = collector.trace(trace_id, SUBMIT, "process sender", "send sink", "process sink", "commit", "commit")
+    sent = {one["name"]: one for one in spans if one["name"] != "commit"}
+    assert sent["send sink"]["parent_id"] == sent["process sender"]["span_id"]
+    parents = {one["parent_id"] for one in spans if one["name"] == "commit"}
+    assert parents == {sent["process sender"]["span_id"], sent["process sink"]["span_id"]}
+    ids = {one["span_id"] for one in spans}
+    assert [one["name"] for one in spans if one["parent_id"] not in ids] == [SUBMIT], "nothing hangs in the air"
+
+
+def test_what_an_agent_asks_the_world_is_a_span_that_the_other_side_knows(node: Node, collector: Collector) -> None:
+    with web() as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        node.deploy("out", agents.fetcher(json.dumps({"url": f"{origin}/plain"})), grants={"http": [origin]})
+        trace_id, headers = traced(8)
+        assert node.client.post("/api/v1/agents/out/invoke", json={}, headers=headers).status_code == 200
+        spans = {one["name"]: one for one in collector.trace(trace_id, "process out", "GET")}
+        asked, told = spans["GET"], server.asked[0].headers["traceparent"]
+    assert told == f"00-{trace_id}-{asked['span_id']}-01"
+    assert (asked["parent_id"], asked["kind"]) == (spans["process out"]["span_id"], CLIENT)
+    assert asked["attributes"]["server.address"] == "127.0.0.1"
+    assert asked["attributes"]["http.response.status_code"] == 200
+
+
+def test_each_attempt_is_a_span_and_the_last_one_says_that_the_message_is_dead(
+    node: Node, collector: Collector
+) -> None:
+    trace_id, headers = traced(4)
+    body = {"receiver": "broken", "performative": "request", "content": 1}
+    assert node.client.post("/api/v1/messages", json=body, headers=headers).status_code == 202
+    spans = collector.trace(trace_id, "process broken", "process broken", "commit")
+    attempts = sorted((one for one in spans if one["name"] == "process broken"), key=lambda one: int(one["start"]))
+    assert [one["events"] for one in attempts] == [["message.retry"], ["message.dead"]]
+    assert [one["attributes"]["caxton.attempt"] for one in attempts] == [1, 2]
+    assert {one["attributes"]["error.type"] for one in attempts} == {"AGENT_FAILED"}
+    assert {one["status"] for one in attempts} == {2}
+    assert len({one["span_id"] for one in attempts}) == 2
+
+
+def test_a_client_that_does_not_sample_gets_no_spans(node: Node, collector: Collector) -> None:
+    unwanted, headers = traced(5, "00")
+    assert node.client.post("/api/v1/agents/worker/invoke", json={}, headers=headers).status_code == 200
+    own = node.client.post("/api/v1/agents/worker/invoke", json={}).headers["x-trace-id"]
+    last, headers = traced(6, "03")
+    assert node.client.post("/api/v1/agents/worker/invoke", json={}, headers=headers).status_code == 200
+    collector.trace(last, INVOKE, "process worker")
+    assert not {unwanted, own} & {one["trace_id"] for one in collector.spans()}
+    assert until(lambda: counts(node).get("exported"), "spans are counted") > 0
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Collector]]:
+    """A node that samples half of what it is asked, and a collector of its own, to be spoiled."""
+    with running_collector(tmp_path_factory.mktemp("other")) as collector:
+        settings = tracing(collector.endpoint, trace_sample_rate=0.5, otlp_timeout="100ms")
+        with running_node(observability=settings) as made:
+            made.deploy("worker", CONSTANT)
+            yield made, collector
+
+
+def test_the_share_that_is_configured_is_sampled(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    asked = [node.invoke("worker", 1).headers["x-trace-id"] for _ in range(200)]
+    chosen = [one for one in asked if int(one, 16) & ((1 << 56) - 1) < 1 << 55]
+    assert 50 < len(chosen) < 150  # by chance beyond it: once in 10^12
+    for one in chosen:
+        collector.trace(one, INVOKE, "send worker", "process worker")
+    got = Counter(one["trace_id"] for one in collector.spans() if one["trace_id"] in asked)
+    assert got == dict.fromkeys(chosen, 3)
+    assert not [one for one in collector.spans() if "ready" in one["name"]], "machines ask all day"
+
+
+def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    for spoil in (lambda: collector.answer(500), lambda: collector.answer(200, 600.0), collector.kill):
+        spoil()
+        before = counts(node)["failed"]
+
+        def fails(before: float = before) -> bool:
+            assert node.invoke("worker", 1).status_code == 200
+            return counts(node)["failed"] > before
+
+        until(fails, "spans that no collector takes are counted")
+    assert node.invoke("worker", 1).status_code == 200
+    assert node.stop() == 0
+    log = node.log.read_text()
+    assert log.count("takes no spans") in (1, 2), log  # once a minute
+    assert "Traceback" not in log
+
+
+def test_an_exporter_that_is_killed_is_started_again(node: Node, collector: Collector) -> None:
+    node.kill("exporter")
+    trace_id, headers = traced(7)
+    url = "/api/v1/agents/worker/invoke"
+
+    def arrives() -> bool:
+        assert node.client.post(url, json={}, headers=headers).status_code == 200
+        return any(one["trace_id"] == trace_id for one in collector.spans())
+
+    until(arrives, "spans are exported again")
+    assert counts(node)["dropped"] > 0
