@@ -11,6 +11,7 @@ from caxton.protocol.access import Permission, Role
 from caxton.protocol.cluster import HealReport, MemberView
 from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
+from caxton.protocol.recordings import RecordedView
 from caxton.protocol.secrets import SecretView
 from caxton.protocol.talks import CapabilityView, TalkView, TaskView, TopicView
 from caxton.protocol.versions import VersionView
@@ -87,6 +88,13 @@ class ExecutionPage(msgspec.Struct, frozen=True):
     """One page of executions."""
 
     items: list[ExecutionView]
+    next_cursor: str | None = None
+
+
+class RecordingPage(msgspec.Struct, frozen=True):
+    """One page of recorded executions."""
+
+    items: list[RecordedView]
     next_cursor: str | None = None
 
 

@@ -27,6 +27,7 @@ from caxton.api import (
     metrics,
     namespaces,
     node,
+    recordings,
     secrets,
     supervision,
     tasks,
@@ -60,6 +61,7 @@ _PUBLIC: Final = (
     secrets,
     cluster,
     callers,
+    recordings,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

@@ -29,6 +29,8 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /agents/<agent:name>
         GET /agents/<agent:name>/executions
         GET /agents/<agent:name>/http-calls
+        GET /agents/<agent:name>/recordings
+        GET /executions/<execution>/recording
         GET /agents/<agent:name>/logs
         GET /agents/<agent:name>/messages
         GET /agents/<agent:name>/rollout

@@ -17,6 +17,12 @@ MessageState = Annotated[str, Meta(pattern="^(?:pending|in_flight|done|dead|expi
 AgentState = Annotated[str, Meta(pattern="^(?:deploying|running|draining|stopped|failed|quarantined)$")]
 
 
+class RecordingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`module`: whether it is needed."""
+
+    module: bool = True
+
+
 class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A page of a list."""
 

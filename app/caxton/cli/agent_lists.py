@@ -1,4 +1,4 @@
-"""`caxton agent schedules` and `caxton agent http-calls`.
+"""`caxton agent schedules`, `caxton agent http-calls` and `caxton agent recordings`.
 
 Owns which columns people see. Must never change an agent.
 """
@@ -9,7 +9,7 @@ import click
 
 from caxton.cli.client import connect, segment
 from caxton.cli.render import emit_page, emit_rows
-from caxton.cli.state import State, output_options, pass_state
+from caxton.cli.state import State, output_options, page_options, pass_state
 
 SCHEDULES = {
     "NAME": "name",
@@ -28,6 +28,7 @@ HTTP_CALLS = {
     "SECONDS": "duration_seconds",
     "ERROR": "error",
 }
+RECORDINGS = {"EXECUTION": "execution"}
 
 
 @click.command()
@@ -50,3 +51,14 @@ def http_calls(state: State, name: str, limit: int) -> None:
     with connect(state) as client:
         page = client.get(f"/agents/{segment(name)}/http-calls", limit=limit)
     emit_page(state, page, HTTP_CALLS)
+
+
+@click.command()
+@click.argument("name")
+@page_options
+@output_options
+@pass_state
+def recordings(state: State, name: str, limit: int, cursor: str | None) -> None:
+    """List the executions of an agent that `caxton replay` can run again, newest first."""
+    with connect(state) as client:
+        emit_page(state, client.get(f"/agents/{segment(name)}/recordings", limit=limit, cursor=cursor), RECORDINGS)

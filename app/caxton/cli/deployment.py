@@ -32,6 +32,9 @@ _OPTIONS: Final = (
         "--state", "memory_state", type=click.Choice(["memory", "snapshot"]), help="snapshot: memory survives."
     ),
     click.option("--profile", type=click.Choice(["standard", "deterministic", "threads"])),
+    click.option(
+        "--record/--no-record", default=None, help="Whether executions can be replayed. Default: deterministic ones."
+    ),
     click.option("--max-concurrency", type=click.IntRange(1, 1024)),
     click.option("--grant", "grants", multiple=True, help="scratch, kv=no, send=a*,b, dir=HOST:GUEST[:rw] …"),
     click.option("--limit", "limits", multiple=True, help="memory=64MB, execution_timeout=5s, fuel=100000 …"),
@@ -67,7 +70,7 @@ def read_config(path: str | None) -> dict[str, Any]:
 def assemble(file: str, config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The `config` part of POST /agents: the file's, the options on top; named after the module by default."""
     made = dict(config)
-    for key in ("name", "shape", "instance", "profile", "max_concurrency"):
+    for key in ("name", "shape", "instance", "profile", "record", "max_concurrency"):
         if options.get(key) is not None:
             made[key] = options[key]
     if options.get("memory_state") is not None:  # `state` is the command's own

@@ -47,6 +47,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "selftest": ("caxton.cli.selftest_verb:selftest", "Attack every limit of a node and see whether it holds"),
     "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
+    "debug": ("caxton.cli.debug_verb:debug", "All that a node knows of one agent, as one file"),
+    "replay": ("caxton.cli.replay_verb:replay", "Run a recorded execution again, here"),
     "dev": ("caxton.cli.dev_verbs:dev", "Run an agent here, without a node"),
     "bench": ("caxton.cli.bench_verb:bench", "Put a short load on a node"),
 }

@@ -55,6 +55,12 @@ CANARY = ("percent", "min_executions", "max_error_rate", "max_latency_ratio", "d
 @click.option("--max-error-rate", type=click.FloatRange(0, 1), help="canary: taken back above it.")
 @click.option("--max-latency-ratio", type=click.FloatRange(1), help="canary: median against the old version's.")
 @click.option("--duration", "duration_seconds", type=Duration(), help="canary: promoted after it.")
+@click.option(
+    "--replay-last",
+    type=click.IntRange(1, 1_000),
+    help="First run so many recorded executions with FILE, here and without effect; stop when a reply would change.",
+)
+@click.option("--accept-changes", is_flag=True, help="--replay-last: go on all the same.")
 @click.option("--keep", "keep_seconds", type=Duration(), help="blue_green: how long the old version stays warm.")
 @output_options
 @pass_state
@@ -64,6 +70,7 @@ def update(
     """Make a new version of NAME: a module FILE (.wasm or .wat), options, or both."""
     module = read_file(file) if file is not None else None
     rollout = _rollout(options)
+    _rehearse(state, name, module, options)
     with connect(state) as client, progress(state, f"updating {name}") as show:
         before = client.get(f"/agents/{segment(name)}")
         base = {**before["config"], **read_config(config_file)}
@@ -111,6 +118,17 @@ def rollout(state: State, name: str, action: str | None) -> None:
             _changed(state, client.post(path, {"action": action}))
         else:
             emit_one(state, client.get(path), ROLLOUT)
+
+
+def _rehearse(state: State, name: str, module: bytes | None, options: dict[str, Any]) -> None:
+    """What the new module makes of what the old one was asked; `CONFLICT` when it answers otherwise."""
+    if options["replay_last"] is None:
+        return
+    if module is None:
+        raise click.UsageError("--replay-last: a new module FILE is needed")
+    from caxton.cli.replay_update import rehearse  # it brings an executor with it
+
+    rehearse(state, name, module, options["replay_last"], accept=options["accept_changes"])
 
 
 def _rollout(options: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from caxton.protocol.execution import (
     HostCall,
     HostReply,
     Load,
+    Replay,
     Result,
     RouterFrame,
     Start,
@@ -36,6 +37,7 @@ from caxton.protocol.execution import (
 )
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Message
+from caxton.protocol.recordings import Recording, pack, unpack
 from caxton.protocol.snapshots import RESTORE, STATE
 from caxton.router import admission
 from caxton.router import agents as deployed
@@ -106,6 +108,27 @@ class Desk:
             lambda number: Execute(number, self._handle, self._incarnation + 1, body, None, SEED)
         )
         return report_of(result, self._asked, began, self._kept.commit(result))
+
+    async def load(self, module: bytes, spec: AgentSpec) -> None:
+        """Makes an agent known that ran elsewhere, as it was there; `replay` is all that it can do."""
+        await self._machine.prepare(module, spec.profile, snapshot=spec.snapshot)
+        if self._handle:
+            self._machine.send(End(self._handle, orderly=False, forget=True))
+        self._handle, self._loaded_on = next(self._numbers), 0
+        self._spec = spec
+
+    async def replay(self, recording: Recording, *, with_memory: bool = True) -> Recording:
+        """Runs a recorded execution again: nobody is asked for anything, nothing is kept.
+
+        Without `with_memory` the instance is a fresh one: no other module could go on from that memory.
+        `CONFLICT` when it left no trace.
+        """
+        packed = pack(recording)
+        assert packed is not None  # it came packed
+        result = await self._run(lambda number: Replay(number, self._handle, packed, with_memory))
+        if result.recording is None:
+            raise CaxtonError(Code.CONFLICT, f"the replay left nothing to compare: {result.detail or result.status}")
+        return await asyncio.to_thread(unpack, result.recording)
 
     async def _run(self, frame_of: Callable[[int], RouterFrame]) -> Result:
         assert self._spec is not None

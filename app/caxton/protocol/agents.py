@@ -210,6 +210,8 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_owner_loss: OnOwnerLoss | msgspec.UnsetType = msgspec.UNSET
     partition_mode: PartitionMode | msgspec.UnsetType = msgspec.UNSET
     """These two: not given, as `[coordination]` says."""
+    record: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether executions are recorded, to be replayed; not given: in profile `deterministic`."""
 
 
 class ModuleInfo(msgspec.Struct, frozen=True):

@@ -47,6 +47,8 @@ class AgentSpec(msgspec.Struct, frozen=True):
     shutdown_timeout_seconds: float = 5.0
     snapshot: bool = False
     """Its memory is captured after every execution, and a fresh instance goes on from the last commit."""
+    record: bool = False
+    """Its executions are recorded at the border (`caxton.protocol.recordings`)."""
 
 
 # ---- router → worker -------------------------------------------------------------------------------
@@ -128,7 +130,19 @@ class Room(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
     away: list[str] | None = None
 
 
-RouterFrame = Load | Execute | Start | HostReply | Cancel | End | Pressure | Room
+class Replay(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=9):
+    """Runs a packed recording again; it asks for nothing and nothing of it may be committed. Answered by `Result`.
+
+    `with_memory`: the instance goes on from the recorded memory, which only the recorded module can.
+    """
+
+    exec_id: int
+    handle: int
+    recording: bytes
+    with_memory: bool = True
+
+
+RouterFrame = Load | Execute | Start | HostReply | Cancel | End | Pressure | Room | Replay
 
 
 # ---- worker → router -------------------------------------------------------------------------------
@@ -203,6 +217,8 @@ class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """An `error` while the instance came up, before it saw the message."""
     topics: list[str] = []
     """Topics that the execution subscribed to."""
+    recording: bytes | None = None
+    """Packed, of an agent whose executions are recorded, and of a replay."""
 
 
 class HostCall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):

@@ -34,6 +34,7 @@ from caxton.protocol.peers import (
     Record,
     Relay,
 )
+from caxton.protocol.recordings import RecordingOf, RecordingView
 from caxton.protocol.secrets import Rekeyed, SecretSet, SecretView
 from caxton.protocol.talks import (
     CapabilitySet,
@@ -171,10 +172,7 @@ class Invoke(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deploy(msgspec.Struct, frozen=True):
-    """Deploy an agent. Answered within `wait_seconds` by an `AgentView`, else by a `JobView`.
-
-    `signature`: the text of a signature file (app/docs/provenance.md).
-    """
+    """Answered within `wait_seconds` by an `AgentView`, else by a `JobView`. `signature`: see docs/provenance.md."""
 
     config: AgentConfig
     module: bytes
@@ -314,6 +312,8 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "agent.versions": (Named, Page),
     "agent.state": (Listing, Page),
     "agent.executions": (Listing, Page),
+    "agent.recordings": (Listing, Page),
+    "recording.get": (RecordingOf, RecordingView),
     "agent.logs": (Logs, LogView),
     "job.get": (Named, JobView),
     "dead.list": (Listing, Page),

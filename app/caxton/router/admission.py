@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import Final, TypeVar
 
+import msgspec
+
 from caxton.cluster.placement import ALL, stateful
 from caxton.config import Config
 from caxton.protocol.access import namespace_of
@@ -59,8 +61,25 @@ def check_config(config: AgentConfig, limits: Config) -> EffectiveLimits:
     check_snapshots(config)
     check_grants(config.grants.http)
     _check_secrets(config)
+    _check_record(config)
     check_schedules(config.schedules or [], limits.messaging.max_message_size)
     return limits_of(config, limits)
+
+
+def _check_record(config: AgentConfig) -> None:
+    if config.record is True and _unrecordable(config):
+        raise _invalid("record", "files of the host and threads cannot be recorded", True, "no dirs, no threads")
+
+
+def _unrecordable(config: AgentConfig) -> bool:
+    return bool(config.grants.dirs) or config.profile is Profile.THREADS
+
+
+def records(config: AgentConfig) -> bool:
+    """Whether its executions are recorded: as it says, else in profile `deterministic`."""
+    if config.record is msgspec.UNSET:
+        return config.profile is Profile.DETERMINISTIC and not _unrecordable(config)
+    return bool(config.record)
 
 
 def _check_replicas(config: AgentConfig, *, in_cluster: bool) -> None:

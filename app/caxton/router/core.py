@@ -116,7 +116,7 @@ class Core:
         self.snapshots = Snapshots(self._commits, store.reader, self._emit)
         self._egress = Egress(self._boxes, self._commits)
         self.secrets = Secrets(self._boxes.config.security, self._commits, store.reader)
-        results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
+        self.results = results = Results(self._outcomes, self._timers, self.followers, self.snapshots)
         self._hostcalls = HostCalls(
             self._boxes,
             self._intake,

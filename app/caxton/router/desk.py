@@ -25,6 +25,7 @@ from caxton.router.events import EventBus
 from caxton.router.jobs import Jobs
 from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
+from caxton.router.recordings import Recordings
 from caxton.router.tracing.exporter import SpanExporter
 from caxton.router.versions.kept import Versions
 from caxton.router.versions.live import Rollouts
@@ -55,6 +56,7 @@ class Desk:
     marks: Marks
     audit: Audit
     exporter: SpanExporter
+    recordings: Recordings
     cluster: Cluster | None = None
     """None: this node is alone."""
     trust: Trust = field(default_factory=Trust)

@@ -133,6 +133,7 @@ def forget(desk: Desk, agent: Agent) -> None:
     """Nothing in memory knows of it any more; its rows are gone."""
     desk.registry.drop(agent.name)
     desk.core.followers.tell(agent.name)
+    desk.recordings.forget(agent.name)
     desk.rollouts.forget(agent.name)
     discard_modules(desk, {agent.module.sha256, *desk.versions.drop(agent.name)})
 

@@ -28,6 +28,7 @@ from caxton.router.marks import Marks
 from caxton.router.modules import ModuleFiles
 from caxton.router.operations import gate as ops_gate
 from caxton.router.operations.table import make_operations
+from caxton.router.recordings import Recordings
 from caxton.router.reload import reload
 from caxton.router.server import Server
 from caxton.router.tracing.exporter import SpanExporter
@@ -64,6 +65,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
             recover(desk.cluster)
         await boot.resume(desk)
         stack.push_async_callback(server.close)
+        stack.callback(desk.recordings.close)
         await server.start(config.paths.router_socket)
         desk.spawn(desk.audit.tidy(lambda: retention.of_audit(desk)))
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
@@ -86,6 +88,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
+    recordings = core.results.recordings = Recordings(config.paths.data)
     node = node_name(config)
     audit = Audit(config.paths.audit, node)
     desk = Desk(
@@ -100,6 +103,7 @@ def make_desk(config: Config, store: Store) -> Desk:
         marks=Marks(config.paths.data),
         audit=audit,
         exporter=SpanExporter(config),
+        recordings=recordings,
         trust=Trust.load(config.security.trusted_keys),
     )
     if config.coordination.cluster_enabled:

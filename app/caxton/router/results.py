@@ -24,6 +24,7 @@ from caxton.router.followers import Followers
 from caxton.router.intake import REQUEST
 from caxton.router.mailbox import Entry
 from caxton.router.outcomes import Outcomes
+from caxton.router.recordings import Recordings
 from caxton.router.replies import answer, failure_content, is_agent
 from caxton.router.snapshots.service import Snapshots
 from caxton.router.timing.timers import Timers
@@ -40,6 +41,7 @@ class Results:
         self._commits = outcomes.commits
         self._timers = timers
         self._snapshots = snapshots
+        self.recordings: Recordings | None = None
 
     def ended(self, flight: Flight, result: Result) -> None:
         """Settles the message, or has it tried again."""
@@ -54,6 +56,8 @@ class Results:
         assert entry is not None  # starts are answered elsewhere
         if result.status in ("ok", "failure", "error"):
             self._note(flight, entry, result)
+        if result.recording is not None and self.recordings is not None:
+            self.recordings.keep(box.agent.name, execution_id(flight), result.recording)
         changed = self._snapshots.ended(flight, result)
         if box.account is not None and result.snapshot is not None:
             box.account.stored(len(result.snapshot.blocks) * BLOCK_BYTES)

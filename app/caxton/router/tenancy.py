@@ -16,6 +16,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import AgentSpec, End, Result
 from caxton.protocol.messages import State
 from caxton.protocol.snapshots import STATE
+from caxton.router.admission import records
 from caxton.router.agents import Agent
 from caxton.router.boxes import Box, Boxes, Worker
 from caxton.router.commits import Commits
@@ -369,6 +370,7 @@ def spec_of(agent: Agent, config: Config) -> AgentSpec:
         startup_timeout_seconds=config.runtime.agent_startup_timeout,
         shutdown_timeout_seconds=config.runtime.agent_shutdown_timeout,
         snapshot=made.state == STATE,
+        record=records(made),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -70,6 +70,18 @@ class Handed(NamedTuple):
     receiver: str = ""
 
 
+class Source(Protocol):
+    """Where clock and random numbers of an execution come from, if not from the host."""
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+        ...
+
+    def random_bytes(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        ...
+
+
 class DeterministicSource:
     """Clock and random numbers of a deterministic instance: fixed for an execution, and from its seed."""
 
@@ -104,7 +116,7 @@ class Execution(msgspec.Struct, eq=False):
     seed: int = 0
     program: Program | None = None
     instance: Instance | None = None
-    source: DeterministicSource | None = None
+    source: Source | None = None
     wasi: Any = None  # caxton.executor.wasi.WasiState; the worker only passes it on
     may_act: bool = True
     resident: Resident | None = None
@@ -142,6 +154,9 @@ class Execution(msgspec.Struct, eq=False):
     snapshot: Snapshot | None = None
     """What it changed in the agent's memory, if that is captured."""
     woke_seconds: float | None = None
+    border: Any = None  # caxton.executor.worker.border.Border, of an execution that is recorded or replayed
+    first_timer_id: int = 0
+    """The agent's last timer before it, if it has a border."""
 
     @property
     def memory(self) -> Memory:

@@ -60,18 +60,25 @@ class Pressure:
 
     def takes(self, execution: Execution, receiver: str, *, at_once: bool = False) -> bool:
         """Whether a message to `receiver` finds room; `at_once`: it does not wait for the end of the execution."""
-        return not self.node_full and self._takes(execution, [receiver.encode()], at_once)
+        if execution.border is not None:
+            return bool(execution.border.room(lambda: self._takes(execution, [receiver.encode()], at_once)))
+        return self._takes(execution, [receiver.encode()], at_once)
 
     def takes_unparsed(self, execution: Execution, data: bytes) -> bool:
         """The same for a message that must not be parsed yet. What only looks like a receiver, inside its
         content, counts too: then the guest is told to try again later, which it must be ready for anyway.
         """
+        if execution.border is not None:
+            return bool(execution.border.room(lambda: self._takes_unparsed(execution, data)))
+        return self._takes_unparsed(execution, data)
+
+    def _takes_unparsed(self, execution: Execution, data: bytes) -> bool:
         if self.node_full or not (self.full or self.away):
             return not self.node_full
         return self._takes(execution, [found[1] for found in _RECEIVER.finditer(data)], False)
 
     def _takes(self, execution: Execution, names: list[bytes], at_once: bool) -> bool:
-        if not self.full.isdisjoint(names):
+        if self.node_full or not self.full.isdisjoint(names):
             return False
         if not self.away.isdisjoint(names):
             if execution.sent_away >= self.left:

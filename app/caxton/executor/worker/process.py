@@ -19,12 +19,14 @@ from caxton.executor.pulse import Pulse
 from caxton.executor.settings import WorkerSettings
 from caxton.executor.wasi import ScratchShare
 from caxton.executor.worker.agent import Agent, Scratch, make_agent
+from caxton.executor.worker.border import Border
 from caxton.executor.worker.channel import Channel
 from caxton.executor.worker.execution import Ending, Execution
 from caxton.executor.worker.hostcalls import pressure
 from caxton.executor.worker.modules import Control, Modules
 from caxton.executor.worker.runqueue import Ticker
 from caxton.executor.worker.scheduler import Scheduler
+from caxton.protocol.agents import Profile
 from caxton.protocol.execution import (
     Cancel,
     End,
@@ -32,6 +34,7 @@ from caxton.protocol.execution import (
     HostReply,
     Load,
     Pressure,
+    Replay,
     Result,
     Room,
     RouterFrame,
@@ -40,6 +43,7 @@ from caxton.protocol.execution import (
     WorkerStats,
 )
 from caxton.protocol.messages import Message
+from caxton.protocol.recordings import unpack
 
 STATS_SECONDS: Final = 1.0
 _NOTHING: Final = Usage(0.0, 0.0, 0)
@@ -152,6 +156,8 @@ class Worker:
                 self._end(frame)
             case Pressure():
                 pressure.set(frame.full, frame.node_full)
+            case Replay():
+                self._replay(frame)
             case Room():
                 pressure.set_room(frame.left, frame.away)
 
@@ -170,7 +176,31 @@ class Worker:
             execution.message = self._messages.decode(execute.message)
             execution.timer_id = execute.timer_id
             execution.seed = execute.seed
+            if spec.record:
+                self._record(execution, Border())
         self._scheduler.executions[exec_id] = execution
+        self._submit(execution)
+
+    def _record(self, execution: Execution, border: Border) -> None:
+        execution.border = border
+        execution.first_timer_id = execution.agent.last_timer_id
+        if execution.agent.spec.profile is not Profile.DETERMINISTIC:
+            execution.source = border
+
+    def _replay(self, frame: Replay) -> None:
+        """As `_begin`, with everything as it was; the agent's own instance plays no part."""
+        agent = self._agents.get(frame.handle)
+        if agent is None:
+            self._router.send(Result(frame.exec_id, "unknown_handle", _NOTHING))
+            return
+        tape = unpack(frame.recording)
+        self._scheduler.residents.drop(agent, "discarded")
+        timeout = agent.spec.limits.execution_timeout_seconds
+        execution = Execution(frame.exec_id, agent, "message", tape.incarnation, timeout, tape.message, tape.timer_id)
+        execution.seed = tape.seed
+        agent.last_timer_id = tape.last_timer_id
+        self._record(execution, Border(tape, with_memory=frame.with_memory))
+        self._scheduler.executions[frame.exec_id] = execution
         self._submit(execution)
 
     def _submit(self, execution: Execution) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from caxton.executor import wasi
 from caxton.executor.binding.instance import Instance
 from caxton.executor.guest import GuestExit, OutOfBounds
-from caxton.executor.worker import snapshots
+from caxton.executor.worker import recording, snapshots
 from caxton.executor.worker.agent import Resident
 from caxton.executor.worker.execution import DeterministicSource, Ending, Execution, Program
 from caxton.executor.worker.inbox import content_bytes, message_json
@@ -39,6 +39,11 @@ def program_of(execution: Execution) -> Program:
     if execution.agent.spec.shape is Shape.COMMAND:
         return _command(execution)
     program = _timer(execution) if execution.timer_id is not None else _message(execution)
+    border = execution.border
+    if border is not None:
+        program = recording.followed(execution, program)
+        if border.replays:
+            return program
     return snapshots.captured(execution, program) if execution.agent.spec.snapshot else program
 
 
@@ -55,6 +60,8 @@ def _message(execution: Execution) -> Program:
         resident = yield from _fresh(execution)
     else:
         _adopt(execution, resident)
+        if execution.border is not None:
+            yield from recording.noted(execution, resident)
     message = execution.message
     assert message is not None  # Execute always has one
     data = message_json(message)
@@ -87,6 +94,8 @@ def _timer(execution: Execution) -> Program:
         resident = yield from _fresh(execution)
     else:
         _adopt(execution, resident)
+        if execution.border is not None:
+            yield from recording.noted(execution, resident)
     handle = resident.exports.get(b"handle_timer")
     if handle is None:
         execution.keep = True
@@ -112,9 +121,16 @@ def _fresh(execution: Execution) -> Generator[None, None, Resident]:
     """Instantiates and initialises a reactor; `execution.resident` is it."""
     execution.starting = True
     resident = yield from _instantiate(execution, _wasi_state(execution, b"") if execution.agent.uses_wasi else None)
+    border = execution.border
+    if border is not None and border.before is not None:
+        yield from recording.put_back(execution, resident)
+        execution.starting = False
+        return resident
     if execution.agent.spec.snapshot:
         if (yield from snapshots.restored(execution, resident)):
             execution.starting = False
+            if border is not None:
+                yield from recording.noted(execution, resident)
             return resident
         if resident.exports.get(START) is not None:
             yield from _call(resident.instance, resident.exports.get(START), results=0)
@@ -166,10 +182,20 @@ def _adopt(execution: Execution, resident: Resident) -> None:
         instance.set_fuel(spec.limits.fuel)
         source: DeterministicSource = resident.source
         if source is not execution.source:
-            source.begin(time.time_ns() // 1000, execution.seed)
+            source.begin(_now_us(execution), execution.seed)
             execution.source = source
     if resident.wasi is not None and execution.agent.resident is resident:
         resident.wasi.renew(b"", execution.source)
+
+
+def _source(execution: Execution) -> DeterministicSource:
+    source = DeterministicSource()
+    source.begin(_now_us(execution), execution.seed)
+    return source
+
+
+def _now_us(execution: Execution) -> int:
+    return time.time_ns() // 1000 if execution.border is None else execution.border.began_us
 
 
 def _start(execution: Execution) -> Program:
@@ -218,8 +244,7 @@ def _command(execution: Execution) -> Program:
     assert message is not None  # Execute always has one
     stdin = message_json(message) if spec.input == "message" else content_bytes(message)
     if spec.profile is Profile.DETERMINISTIC:
-        execution.source = DeterministicSource()
-        execution.source.begin(time.time_ns() // 1000, execution.seed)
+        execution.source = _source(execution)
     state = _wasi_state(execution, stdin)
     exit_code = 0
     try:
@@ -243,8 +268,7 @@ def _wasi_state(execution: Execution, stdin: bytes) -> Any:  # caxton.executor.w
         env["CAXTON_MESSAGE_ID"] = message.message_id
         env["CAXTON_CONVERSATION_ID"] = message.conversation_id
     if spec.profile is Profile.DETERMINISTIC and execution.source is None:
-        execution.source = DeterministicSource()
-        execution.source.begin(time.time_ns() // 1000, execution.seed)
+        execution.source = _source(execution)
     scratch: Path | None = agent.scratch.root / f"{execution.exec_id:x}" if spec.scratch else None
     return wasi.new_state(
         args=[spec.name, *spec.args],

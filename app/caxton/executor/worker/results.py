@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from caxton.executor.binding.traps import GuestTrap, TrapCode
 from caxton.executor.guest import GuestExit, StopGuest
 from caxton.executor.worker.execution import Ending, Execution
 from caxton.executor.worker.outbox import collect, final_writes
 from caxton.executor.worker.programs import InitFailed
+from caxton.executor.worker.recording import recorded
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result, Sent, Usage
 
@@ -69,7 +72,7 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
             if item.is_reply:
                 reply = item.message.content
                 break
-    return Result(
+    result = Result(
         execution.exec_id,
         ending.status,
         usage_of(execution),
@@ -92,6 +95,9 @@ def build_result(execution: Execution, ending: Ending, *, resident: bool) -> Res
         execution.starting and ending.status == "error",
         execution.topics if acted else [],
     )
+    if execution.border is None:
+        return result
+    return msgspec.structs.replace(result, recording=recorded(execution, result))
 
 
 def usage_of(execution: Execution) -> Usage:

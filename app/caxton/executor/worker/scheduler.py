@@ -15,15 +15,17 @@ from caxton.executor.binding.wipe import wipe
 from caxton.executor.guest import OutOfBounds
 from caxton.executor.pulse import Pulse
 from caxton.executor.settings import WorkerSettings
+from caxton.executor.worker.border import Diverged
 from caxton.executor.worker.channel import Channel
 from caxton.executor.worker.execution import Ask, Ending, Execution, Sleep
-from caxton.executor.worker.hostcalls import INVALID, TIMEOUT
+from caxton.executor.worker.hostcalls import INVALID, NOT_FOUND, TIMEOUT
 from caxton.executor.worker.programs import program_of
 from caxton.executor.worker.residents import Residents
 from caxton.executor.worker.results import build_result, ending_of, gather_output
 from caxton.executor.worker.runqueue import RunQueue
 from caxton.protocol.errors import Code
 from caxton.protocol.execution import Gone, HostCall, Suspended
+from caxton.protocol.snapshots import RESTORE
 
 STUCK_GRACE_SECONDS: Final = 1.0
 _AT_ONCE: Final = frozenset({"load", "secret"})
@@ -91,6 +93,8 @@ class Scheduler:
             elif isinstance(waiting, Sleep):
                 self._wake(execution, waiting.finish())
             else:
+                if execution.border is not None:
+                    execution.border.answered(waiting, TIMEOUT, b"")
                 self._wake(execution, TIMEOUT)
 
     def host_reply(self, exec_id: int, call_id: int, status: int, data: bytes) -> None:
@@ -98,6 +102,8 @@ class Scheduler:
         execution = self.executions.get(exec_id)
         waiting = None if execution is None or execution.ended or execution.call_id != call_id else execution.waiting
         if execution is not None and isinstance(waiting, Ask):
+            if execution.border is not None and waiting.kind != RESTORE:
+                execution.border.answered(waiting, status, data)
             self._wake(execution, _finish(waiting, status, data))
             if waiting.kind != "secret":
                 return
@@ -174,6 +180,9 @@ class Scheduler:
     def _suspend(self, execution: Execution, now: float) -> None:
         waiting = execution.waiting
         assert waiting is not None  # the caller looked
+        if execution.border is not None and execution.border.replays:
+            self._answer_from_tape(execution, waiting)
+            return
         execution.suspended_at = now
         execution.wait_token += 1
         self.suspended += 1
@@ -191,6 +200,19 @@ class Scheduler:
         if not isinstance(waiting, Ask) or waiting.kind not in _AT_ONCE:
             execution.told_sleeping = True
             self.router.send(Suspended(execution.exec_id, True))
+
+    def _answer_from_tape(self, execution: Execution, waiting: Sleep | Ask) -> None:
+        """A replay waits for nobody: what it was answered is there, and time has passed."""
+        try:
+            if isinstance(waiting, Sleep):
+                self._wake(execution, waiting.finish())
+            elif waiting.kind == RESTORE:
+                self._wake(execution, waiting.finish(NOT_FOUND, b""))
+            else:
+                self._wake(execution, _finish(waiting, *execution.border.replayed(waiting)))
+        except Diverged:
+            detail = "the replay ended: the guest asked for something that was not asked when it was recorded"
+            self.stop(execution, Ending("error", Code.AGENT_FAILED, detail))
 
     def _account_wait(self, execution: Execution) -> None:
         if execution.suspended_at is not None:

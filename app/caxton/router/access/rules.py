@@ -147,6 +147,8 @@ RULES: Final[dict[str, Rule]] = {
     "agent.versions": Rule(_agent),
     "agent.state": Rule(_agent),
     "agent.executions": Rule(_agent),
+    "agent.recordings": Rule(_agent),
+    "recording.get": Rule(_within),
     "agent.logs": Rule(_agent),
     "agent.schedules": Rule(_agent),
     "agent.http_calls": Rule(_agent),

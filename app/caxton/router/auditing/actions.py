@@ -183,6 +183,8 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "agent.versions": _READ,
     "agent.state": _READ,
     "agent.executions": _READ,
+    "agent.recordings": _READ,
+    "recording.get": _READ,
     "agent.logs": _READ,
     "agent.schedules": _READ,
     "agent.http_calls": _READ,

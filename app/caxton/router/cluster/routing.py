@@ -93,6 +93,8 @@ ROUTES: Final[dict[str, Route]] = {
     "agent.versions": _AGENT,
     "agent.state": _AGENT,
     "agent.executions": _AGENT,
+    "agent.recordings": _AGENT,
+    "recording.get": _found(Code.NOT_FOUND),
     "agent.logs": _AGENT,
     "agent.schedules": _AGENT,
     "agent.http_calls": _AGENT,

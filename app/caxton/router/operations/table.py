@@ -35,6 +35,7 @@ from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
 from caxton.router.operations import peers as ops_peers
+from caxton.router.operations import recordings as ops_recordings
 from caxton.router.operations import registry as ops_registry
 from caxton.router.operations import secrets as ops_secrets
 from caxton.router.operations import stats as ops_stats
@@ -76,6 +77,8 @@ ANSWERS: Final[dict[str, Answer]] = {
     "agent.versions": ops_agents.versions,
     "agent.state": ops_agents.state,
     "agent.executions": ops_agents.executions,
+    "agent.recordings": ops_recordings.names,
+    "recording.get": ops_recordings.get,
     "job.get": ops_node.job,
     "dead.list": ops_deadletters.list_dead,
     "dead.get": ops_deadletters.get,

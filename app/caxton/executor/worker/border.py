@@ -1,0 +1,116 @@
+"""The border between one recorded guest and the world: what it was answered, kept or given again.
+
+Owns the list of answers of one execution, in both directions: written down while it runs for real, read while it is
+replayed. Must never keep a secret's value, nor ask the world during a replay.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from caxton.executor.worker.execution import Ask
+from caxton.protocol.recordings import MASK, Call, Divergence, Memory, Recording
+
+_DEFAULT_ROOM: Final = 1
+
+
+class Diverged(Exception):
+    """The guest asked what it had not asked when it was recorded: there is no answer to give."""
+
+
+class Border:
+    """`tape`: the recording to replay; None records."""
+
+    def __init__(self, tape: Recording | None = None, *, with_memory: bool = True) -> None:
+        self.replays = tape is not None
+        self.began_us = time.time_ns() // 1_000 if tape is None else tape.began_us
+        self.before: Memory | None = tape.before if tape is not None and with_memory else None
+        """Of a replay: what the memory has to be made."""
+        self.noted: Memory | None = self.before
+        self.lacks: str | None = tape.lacks if tape is not None else None
+        self.digest: str | None = None
+        self.calls: list[Call] = []
+        self.diverged: Divergence | None = None
+        self._tape = tape.calls if tape is not None else []
+        self._used = [False] * len(self._tape)
+        self._random = random.Random(tape.seed if tape else 0)  # nosec B311 # repeats itself: that is what it is for
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+        return self._value(Call("clock"), lambda: (time.time_ns() // 1_000, b"")).status
+
+    def random_bytes(self, count: int) -> bytes:
+        """That many random bytes."""
+        return self._value(Call("random", str(count)), lambda: (0, os.urandom(count))).data
+
+    def room(self, look: Callable[[], bool]) -> bool:
+        """Whether a message finds room; `look` says so of the moment."""
+        return bool(self._value(Call("room"), lambda: (look(), b"")).status)
+
+    def answered(self, waiting: Ask, status: int, data: bytes) -> None:
+        """The world's answer to a call that waited for it."""
+        asked = _question(waiting)
+        masked = asked.kind == "secret" and status >= 0
+        kept = MASK * len(data) if masked else bytes(data)
+        self.calls.append(Call(asked.kind, asked.what, asked.given, status, kept, masked))
+
+    def replayed(self, waiting: Ask) -> tuple[int, bytes]:
+        """The recorded answer; `Diverged` when there is none."""
+        found = self._next(_question(waiting))
+        if found is None:
+            raise Diverged
+        return found.status, found.data
+
+    def finish(self) -> None:
+        """The guest has ended: what was recorded and not asked for is a difference too."""
+        if self.replays and self.diverged is None and len(self.calls) < len(self._tape):
+            self.diverged = Divergence(len(self.calls) + 1, self._tape[len(self.calls)], None)
+
+    def _value(self, asked: Call, real: Callable[[], tuple[int, bytes]]) -> Call:
+        if self.replays:
+            return self._next(asked) or self._invented(asked)
+        status, data = real()
+        call = Call(asked.kind, asked.what, b"", int(status), data)
+        self.calls.append(call)
+        return call
+
+    def _next(self, asked: Call) -> Call | None:
+        """The recorded answer to the same question: the next one, else one that comes later, else an earlier one."""
+        at = len(self.calls)
+        recorded = self._tape[at] if at < len(self._tape) else None
+        if recorded is None or not recorded.asks(asked):
+            if self.diverged is None:
+                self.diverged = Divergence(at + 1, recorded, asked)
+            recorded = self._elsewhere(asked)
+        else:
+            self._used[at] = True
+        self.calls.append(recorded or asked)
+        return recorded
+
+    def _elsewhere(self, asked: Call) -> Call | None:
+        same = [number for number, call in enumerate(self._tape) if call.asks(asked)]
+        fresh = [number for number in same if not self._used[number]]
+        if fresh:
+            self._used[fresh[0]] = True
+            return self._tape[fresh[0]]
+        return self._tape[same[-1]] if same and asked.kind != "random" else None
+
+    def _invented(self, asked: Call) -> Call:
+        """What the recorded guest never asked for and what need not come from outside; the same in every replay."""
+        made = {
+            "clock": Call("clock", status=self.began_us),
+            "room": Call("room", status=_DEFAULT_ROOM),
+        }.get(asked.kind) or Call("random", asked.what, data=self._random.randbytes(int(asked.what)))
+        self.calls[-1] = made
+        return made
+
+
+def _question(waiting: Ask) -> Call:
+    message = waiting.message
+    if message is None:
+        return Call(waiting.kind, waiting.key or "", waiting.data)
+    return Call(waiting.kind, message.receiver, message.content)

@@ -1,0 +1,156 @@
+"""From an execution to its recording, and from a recording to the instance that replays it.
+
+Owns what of a guest's memory goes into a recording and comes out of it. Must never run a guest, nor change what an
+execution that is recorded does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from importlib.metadata import version
+from typing import Final
+
+from caxton.executor import wasi
+from caxton.executor.binding.instance import UNLIMITED_FUEL
+from caxton.executor.worker.agent import Resident
+from caxton.executor.worker.border import Border
+from caxton.executor.worker.execution import Ending, Execution, Program
+from caxton.protocol.agents import Profile
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import Result
+from caxton.protocol.recordings import FORMAT, Ended, Memory, Recording, pack
+from caxton.protocol.snapshots import BLOCK_BYTES, MAX_MEMORY_BYTES
+
+_STEP_BYTES: Final = 4 * 1024 * 1024
+_ZERO: Final = bytes(BLOCK_BYTES)
+_ENGINE: Final = version("wasmtime")
+
+
+def border_of(execution: Execution) -> Border:
+    """The border of an execution that is recorded or replayed."""
+    border: Border = execution.border
+    return border
+
+
+def noted(execution: Execution, resident: Resident) -> Generator[None, None, None]:
+    """Notes the memory of a warm or restored instance before its guest runs; or why that cannot be."""
+    border = border_of(execution)
+    border.lacks = _unfit(execution, resident)
+    if border.lacks is not None:
+        return
+    execution.measure()
+    memory = resident.instance.memory
+    size = memory.size()
+    blocks: list[tuple[int, bytes]] = []
+    for start in range(0, size, _STEP_BYTES):
+        if start:
+            yield
+        data = memory.read(start, min(_STEP_BYTES, size - start))
+        for at in range(0, len(data), BLOCK_BYTES):
+            block = data[at : at + BLOCK_BYTES]
+            if block != _ZERO:
+                blocks.append(((start + at) // BLOCK_BYTES, block))
+    border.noted = Memory(size, blocks, _globals(execution, resident), execution.fuel_used or 0, execution.host_calls)
+
+
+def _unfit(execution: Execution, resident: Resident) -> str | None:
+    spec = execution.agent.spec
+    if spec.secrets:
+        return "the memory of an instance that may hold secrets is not kept"
+    if spec.memories > 1:
+        return "a module with several memories has more than can be kept"
+    if resident.instance.memory.size() > MAX_MEMORY_BYTES:
+        return f"its memory is larger than {MAX_MEMORY_BYTES} bytes"
+    held = None if resident.wasi is None else wasi.held_by(resident.wasi)
+    return None if held is None else f"before it {held}"
+
+
+def put_back(execution: Execution, resident: Resident) -> Generator[None, None, None]:
+    """Makes a fresh instance what the recorded one was before its execution."""
+    before = border_of(execution).before
+    assert before is not None  # the caller looked
+    instance = resident.instance
+    if not instance.memory.grow_to(before.size):
+        raise CaxtonError(Code.MEMORY_LIMIT, f"the recorded memory has {before.size} bytes; this instance may not")
+    blocks = dict(before.blocks)
+    for start in range(0, before.size, _STEP_BYTES):
+        if start:
+            yield
+        for at in range(start, min(start + _STEP_BYTES, before.size), BLOCK_BYTES):
+            instance.memory.write(at, blocks.get(at // BLOCK_BYTES, _ZERO))
+    if before.globals is not None:
+        instance.variables(execution.agent.variables).load(before.globals)
+    limits = execution.agent.spec.limits
+    instance.calls_left = limits.host_calls_per_execution - before.calls_made
+    if execution.agent.spec.profile is Profile.DETERMINISTIC:
+        instance.set_fuel((limits.fuel or UNLIMITED_FUEL) - before.fuel_used)
+    resident.incarnation = execution.incarnation
+
+
+def followed(execution: Execution, program: Program) -> Program:
+    """`program`, then a digest of what it made of the instance that stays."""
+    ending: Ending = yield from program
+    resident = execution.resident
+    if execution.keep and resident is not None and resident.instance.memory.size() <= MAX_MEMORY_BYTES:
+        execution.keep = False
+        memory, digest = resident.instance.memory, hashlib.sha256()
+        size = memory.size()
+        for start in range(0, size, _STEP_BYTES):
+            yield
+            digest.update(memory.read(start, min(_STEP_BYTES, size - start)))
+        digest.update(_globals(execution, resident) or b"")
+        border_of(execution).digest = digest.hexdigest()
+        execution.keep = True
+    return ending
+
+
+def _globals(execution: Execution, resident: Resident) -> bytes | None:
+    agent = execution.agent
+    return resident.instance.variables(agent.variables).dump() if agent.spec.snapshot else None
+
+
+def recorded(execution: Execution, result: Result) -> bytes | None:
+    """The recording, packed; None when it is too large, and for what ended before it began."""
+    border, message = border_of(execution), execution.message
+    border.finish()
+    if message is None or result.status in ("cancelled", "unknown_handle"):
+        return None
+    return pack(
+        Recording(
+            FORMAT,
+            execution.agent.spec,
+            message,
+            result.incarnation,
+            border.began_us,
+            execution.seed,
+            execution.first_timer_id,
+            _ended(result, border.digest),
+            _ENGINE,
+            execution.timer_id,
+            border.noted,
+            border.calls,
+            border.lacks,
+            border.diverged,
+        )
+    )
+
+
+def _ended(result: Result, digest: str | None) -> Ended:
+    return Ended(
+        result.status,
+        result.usage,
+        result.code,
+        result.detail,
+        result.backtrace,
+        result.exit_code,
+        result.reply,
+        [sent.message for sent in result.sent if not sent.is_reply],
+        result.writes,
+        result.timers_set,
+        result.timers_cancelled,
+        result.topics,
+        result.logs,
+        digest,
+        next((sent.message.performative for sent in result.sent if sent.is_reply), None),
+    )

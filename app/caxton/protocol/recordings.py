@@ -1,0 +1,184 @@
+"""Recordings: everything that crossed between one guest and the host in one execution.
+
+Owns their form, which lasts: a file that a node writes today is replayed by another release on another machine. New
+fields are optional; what an old reader could not replay gets a new `FORMAT`. Must never hold a secret's value.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final, TypeVar
+
+import msgspec
+
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import AgentSpec, LogLine, TimerSet, Usage
+from caxton.protocol.messages import Message
+
+FORMAT: Final = 1
+MAX_BYTES: Final = 80 * 1024 * 1024
+"""The largest recording before it is compressed: a memory of 64 MiB, and what was said."""
+MASK: Final = b"*"
+_LEVEL: Final = 1
+_MAGIC: Final = b"caxton-recording\n"
+_T = TypeVar("_T", "Recording", "Carried")
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One answer that the guest got from outside. `what` and `given` are what it asked with, `status` and `data` the
+    answer. `kind`: `load`, `secret`, `request`, `http`, `count` as in `HostCall`; `clock` (µs), `random` (`what` =
+    bytes), `room` (whether a message found room). `masked`: `data` is as long as the secret was, and nothing of it.
+    """
+
+    kind: str
+    what: str = ""
+    given: bytes = b""
+    status: int = 0
+    data: bytes = b""
+    masked: bool = False
+
+    def asks(self, other: Call) -> bool:
+        """Whether both asked the same."""
+        return (self.kind, self.what, self.given) == (other.kind, other.what, other.given)
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """A warm instance before its execution: blocks of 4,096 bytes by number, what is not named is zero.
+
+    `globals` as in `Snapshot`; None where the module keeps its own (no `state = "snapshot"`): then they are those of
+    a fresh instance. `fuel_used`, `calls_made`: by this execution until then, as it had to be restored itself.
+    """
+
+    size: int
+    blocks: list[tuple[int, bytes]]
+    globals: bytes | None = None
+    fuel_used: int = 0
+    calls_made: int = 0
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What the execution did, and how it ended; fields as in `Result`.
+
+    `sent` is without the reply; `performative` is the reply's, if a reactor gave one. `memory`: digest of memory and
+    globals after it, where the instance stayed.
+    """
+
+    status: str
+    usage: Usage
+    code: str | None = None
+    detail: str | None = None
+    backtrace: str | None = None
+    exit_code: int | None = None
+    reply: bytes | None = None
+    sent: list[Message] = []
+    writes: list[tuple[str, bytes | None]] = []
+    timers_set: list[TimerSet] = []
+    timers_cancelled: list[int] = []
+    topics: list[str] = []
+    logs: list[LogLine] = []
+    memory: str | None = None
+    performative: str | None = None
+
+
+class Divergence(msgspec.Struct, frozen=True):
+    """The first host call of a replay that is not the recorded one. `number` from 1; None: there was none."""
+
+    number: int
+    recorded: Call | None
+    found: Call | None
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """One execution. Times in seconds since the epoch, `began_us` in microseconds. `lacks`: what could not be
+    recorded, in words; such a recording can be read but not replayed. `engine`: the wasmtime that ran it.
+    """
+
+    format: int
+    spec: AgentSpec
+    message: Message
+    incarnation: int
+    began_us: int
+    seed: int
+    last_timer_id: int
+    ended: Ended
+    engine: str = ""
+    timer_id: int | None = None
+    before: Memory | None = None
+    calls: list[Call] = []
+    lacks: str | None = None
+    diverged: Divergence | None = None
+    """Only in what a replay gives."""
+
+    @property
+    def masked(self) -> list[str]:
+        """Names of the secrets that the guest got and that are not here."""
+        return sorted({call.what for call in self.calls if call.masked})
+
+
+class RecordingOf(msgspec.Struct, frozen=True):
+    """The recording of an execution; with `module` also what it ran."""
+
+    name: str
+    module: bool = True
+
+
+class RecordedView(msgspec.Struct, frozen=True):
+    """An execution that can be replayed."""
+
+    execution: str
+
+
+class RecordingView(msgspec.Struct, frozen=True):
+    """A recording, packed, and the module that it ran, if asked for; base64."""
+
+    execution: str
+    recording: bytes
+    module: bytes | None = None
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """A recording with its module, to be replayed anywhere. `execution`: its id on the node it comes from."""
+
+    execution: str
+    recording: Recording
+    module: bytes
+
+
+def pack(recording: Recording) -> bytes | None:
+    """As it crosses between processes and is kept; None when it would be larger than `MAX_BYTES`."""
+    data = msgspec.msgpack.encode(recording)
+    return zlib.compress(data, _LEVEL) if len(data) <= MAX_BYTES else None
+
+
+def unpack(data: bytes) -> Recording:
+    """`INVALID_REQUEST` for anything but a whole recording of a format that this release knows."""
+    return _decoded(data, Recording)
+
+
+def write_carried(carried: Carried) -> bytes:
+    """The contents of a file."""
+    return _MAGIC + zlib.compress(msgspec.msgpack.encode(carried), _LEVEL)
+
+
+def read_carried(data: bytes) -> Carried:
+    """The reverse; `INVALID_REQUEST` as for `unpack`."""
+    if not data.startswith(_MAGIC):
+        raise _invalid("it is no recording")
+    return _decoded(data[len(_MAGIC) :], Carried)
+
+
+def _decoded(data: bytes, kind: type[_T]) -> _T:
+    limit = MAX_BYTES * (3 if kind is Carried else 1)
+    inflate = zlib.decompressobj()
+    try:
+        found = msgspec.msgpack.decode(inflate.decompress(data, limit), type=kind)
+    except (zlib.error, msgspec.MsgspecError) as problem:
+        raise _invalid(str(problem)) from None
+    version = found.format if isinstance(found, Recording) else found.recording.format
+    if version != FORMAT:
+        raise _invalid(f"its format is {version}, this release knows {FORMAT}")
+    return found
+
+
+def _invalid(why: str) -> CaxtonError:
+    return CaxtonError(Code.INVALID_REQUEST, f"the recording cannot be read: {why}", reason=why)

@@ -1,0 +1,147 @@
+"""What a worker records of an execution, and that a fresh worker repeats it to the bit, asking nobody."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+
+from caxton.dev.comparing import differences
+from caxton.protocol.agents import Instance, Profile, Shape
+from caxton.protocol.execution import HostCall, HostReply, Replay, Result
+from caxton.protocol.recordings import Recording, unpack
+from support import recorded_agents, worker_modules
+from support.recorded_agents import curious
+from support.worker_harness import Harness, message
+
+NOT_FOUND = -4
+PROFILES = [Profile.STANDARD, Profile.DETERMINISTIC]
+
+
+@pytest.fixture(scope="module")
+def here():
+    with Harness() as harness:
+        yield harness
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    with Harness() as harness:
+        yield harness
+
+
+def load(worker: Harness, wat: str, **fields: Any) -> int:
+    return worker.load(wat, record=True, fetch=False, **fields)
+
+
+def fetched(worker: Harness) -> None:
+    """Gives the worker the module of what was begun, if it has to ask for it."""
+    if len(worker.modules) > worker.fetches:
+        worker.serve_fetch()
+
+
+def run(worker: Harness, handle: int, key: bytes | None = b"the value", **fields: Any) -> Recording:
+    """One recorded execution; its requests are answered."""
+    exec_id = worker.execute(handle, {"n": 1}, **fields)
+    fetched(worker)
+    while True:
+        frame = worker.wait_for(lambda f: isinstance(f, HostCall | Result) and f.exec_id == exec_id)
+        if isinstance(frame, Result):
+            assert frame.recording is not None
+            return unpack(frame.recording)
+        if frame.kind == "request":
+            answer = msgspec.msgpack.encode(message("the answer", sender="oracle"))
+            worker.send(HostReply(exec_id, frame.call_id, 0, answer))
+        elif frame.kind == "secret":
+            worker.send(HostReply(exec_id, frame.call_id, 0, b"hunter2"))
+        elif frame.kind == "load" and key is not None:
+            worker.send(HostReply(exec_id, frame.call_id, 0, key))
+        else:
+            worker.send(HostReply(exec_id, frame.call_id, NOT_FOUND))
+
+
+def replay(worker: Harness, recording: Recording, wat: str, *, other: bool = False) -> Recording:
+    """In a worker that never saw the agent: whatever it asks of the outside fails the test."""
+    spec = {field: getattr(recording.spec, field) for field in recording.spec.__struct_fields__}
+    sha256 = f"{hash((wat, spec['profile'], spec['snapshot'])):x}"
+    handle = worker.load(wat, fetch=False, **{**spec, "limits": None, "module_sha256": sha256})
+    exec_id = next(worker._ids)
+    packed = zlib.compress(msgspec.msgpack.encode(recording))
+    worker.send(Replay(exec_id, handle, packed, with_memory=not other))
+    fetched(worker)
+    frame = worker.wait_for(lambda f: isinstance(f, HostCall | Result) and f.exec_id == exec_id)
+    assert isinstance(frame, Result)
+    assert frame.recording is not None
+    return unpack(frame.recording)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_replay_repeats_a_warm_instance_to_the_bit(
+    here: Harness, elsewhere: Harness, profile: Profile, snapshot: bool
+) -> None:
+    wat = curious()
+    handle = load(here, wat, profile=profile, snapshot=snapshot)
+    first, second = (run(here, handle, seed=seed) for seed in (7, 8))
+    assert first.ended.reply != second.ended.reply
+    assert (first.before is None, second.before is not None, second.lacks) == (True, True, None)
+    for recording in (second, first):
+        again = replay(elsewhere, recording, wat)
+        assert differences(recording, again) == []
+        assert again.diverged is None
+        assert again.calls == recording.calls
+    assert (second.ended.usage.fuel is not None) is (profile is Profile.DETERMINISTIC)
+
+
+def test_what_was_answered_decides(here: Harness, elsewhere: Harness) -> None:
+    """The comparison sees it when a replay is given something else."""
+    wat = curious()
+    recording = run(here, load(here, wat))
+    calls = [
+        msgspec.structs.replace(call, data=b"another value") if call.kind == "load" else call
+        for call in recording.calls
+    ]
+    again = replay(elsewhere, msgspec.structs.replace(recording, calls=calls), wat)
+    assert [found.what for found in differences(recording, again)][:1] == ["reply"]
+
+
+def test_the_first_host_call_that_differs_is_named(here: Harness, elsewhere: Harness) -> None:
+    recording = run(here, load(here, curious()))
+    again = replay(elsewhere, recording, curious(key="other"), other=True)
+    assert again.diverged is not None
+    assert (again.diverged.number, again.diverged.recorded, again.diverged.found) == (
+        1,
+        recording.calls[0],
+        msgspec.structs.replace(recording.calls[0], what="other", status=0, data=b""),
+    )
+    assert again.ended.status == "error"
+
+
+def test_another_module_meets_the_recorded_answers(here: Harness, elsewhere: Harness) -> None:
+    recording = run(here, load(here, curious(asks=False)))
+    again = replay(elsewhere, recording, curious(asks=False, twist=1), other=True)
+    assert [found.what for found in differences(recording, again, inside=False)] == ["reply"]
+    assert again.diverged is None
+
+
+def test_a_program_is_repeated_with_its_clock_and_chance(here: Harness, elsewhere: Harness) -> None:
+    wat = recorded_agents.DICE
+    recording = run(here, load(here, wat, shape=Shape.COMMAND, instance=Instance.PER_MESSAGE))
+    assert {call.kind for call in recording.calls} == {"clock", "random"}
+    assert differences(recording, replay(elsewhere, recording, wat)) == []
+
+
+def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:
+    wat = recorded_agents.SECRETIVE
+    handle = load(here, wat, secrets=["token"])
+    recording, warm = run(here, handle), run(here, handle)
+    assert b"hunter2" not in msgspec.msgpack.encode(recording) + msgspec.msgpack.encode(warm)
+    assert recording.masked == ["token"]
+    assert (warm.before, warm.lacks is None) == (None, False)
+    assert replay(elsewhere, recording, wat).diverged is None
+
+
+def test_an_agent_that_is_not_recorded_has_no_recording(here: Harness) -> None:
+    assert here.run(here.load(worker_modules.ECHO), 1).recording is None

@@ -1,0 +1,94 @@
+"""A reactor whose reply depends on everything that a recording must hold: memory, key, clock, chance, an answer.
+
+It lies: its message from 32768, the loaded key at 3000, a request's reply at 4000.
+"""
+
+from __future__ import annotations
+
+_OTHER = '{"performative":"inform","receiver":"other","content":"seen"}'
+_ASK = '{"performative":"request","receiver":"oracle","content":"what"}'
+
+
+def _text(text: str) -> str:
+    return "".join(f"\\{byte:02x}" for byte in text.encode())
+
+
+def curious(*, asks: bool = True, sends: bool = True, key: str = "k", twist: int = 0) -> str:
+    """`asks`: it also waits for another agent's reply. `sends`: it tells a third one. `twist` changes the
+    reply, and nothing else.
+    """
+    ask = f"(drop (call $request (i32.const 600) (i32.const {len(_ASK)}) (i32.const 4000) (i32.const 4000)))"
+    send = f"(drop (call $send (i32.const 800) (i32.const {len(_OTHER)})))"
+    return f"""(module
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (import "caxton" "send_message" (func $send (param i32 i32) (result i32)))
+ (import "caxton" "load_data" (func $load (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "store_data" (func $store (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "set_timer" (func $timer (param i64) (result i32)))
+ (import "caxton" "current_timestamp" (func $now (result i64)))
+ (import "caxton" "random_u32" (func $random (result i32)))
+ (memory (export "memory") 2)
+ (global $calls (mut i32) (i32.const 0))
+ (data (i32.const 256) "0123456789abcdef")
+ (data (i32.const 512) "{_text(key)}")
+ (data (i32.const 600) "{_text(_ASK)}")
+ (data (i32.const 800) "{_text(_OTHER)}")
+ (func $mix (param $v i64)
+  (i64.store (i32.const 1024)
+   (i64.mul (i64.xor (i64.load (i32.const 1024)) (local.get $v)) (i64.const 0x100000001b3))))
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param $p i32) (param $n i32) (result i32)
+  (local $i i32) (local $v i64)
+  (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+  (call $mix (i64.extend_i32_u (call $load (i32.const 512) (i32.const {len(key)}) (i32.const 3000) (i32.const 100))))
+  (call $mix (i64.load (i32.const 3000)))
+  (call $mix (call $now))
+  (call $mix (i64.extend_i32_u (call $random)))
+  {ask if asks else ""}
+  (loop $sum
+   (call $mix (i64.load8_u (i32.add (i32.const 4000) (local.get $i))))
+   (br_if $sum (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 600))))
+  (drop (call $timer (i64.const 3600000000)))
+  {send if sends else ""}
+  (drop (call $store (i32.const 512) (i32.const {len(key)}) (i32.const 1024) (i32.const 8)))
+  (local.set $v (i64.add (i64.load (i32.const 1024)) (i64.const {twist})))
+  (local.set $i (i32.const 0))
+  (i32.store8 (i32.const 7) (i32.const 34))
+  (loop $digits
+   (i32.store8 offset=8 (local.get $i)
+    (i32.load8_u offset=256 (i32.wrap_i64 (i64.and (local.get $v) (i64.const 15)))))
+   (local.set $v (i64.shr_u (local.get $v) (i64.const 4)))
+   (br_if $digits (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 16))))
+  (i32.store8 (i32.const 24) (i32.const 34))
+  (call $reply (i32.const 7) (i32.const 18)))
+)"""
+
+
+DICE = """(module
+ (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (func (export "_start") (local $i i32)
+  (drop (call $clock (i32.const 0) (i64.const 1) (i32.const 100)))
+  (drop (call $random (i32.const 108) (i32.const 8)))
+  (loop $digits
+   (i32.store8 offset=200 (local.get $i)
+    (i32.add (i32.const 97) (i32.and (i32.load8_u offset=100 (local.get $i)) (i32.const 15))))
+   (br_if $digits (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 16))))
+  (i64.store (i32.const 0) (i64.const 0x10000000c8))
+  (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))"""
+"""A program that writes the clock and eight random bytes, as letters."""
+
+SECRETIVE = """(module
+ (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "token")
+ (data (i32.const 600) "true")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32)
+  (drop (call $secret (i32.const 512) (i32.const 5) (i32.const 700) (i32.const 100)))
+  (call $reply (i32.const 600) (i32.const 4))))"""
+"""It keeps its secret `token` in memory."""
