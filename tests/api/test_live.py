@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from support.credentials import ADMIN_BASE, bearer, make_key, token
 from support.node import Node
-from support.wat import SILENT
+from support.wat import SILENT, TRAP
 
 POLICY, RESTART, LATER = 1008, 1012, 1013
 
@@ -147,6 +149,45 @@ def test_a_message_may_come_in_pieces_but_not_grow_without_end(node: Node) -> No
 def test_who_says_nothing_is_not_waited_for(node: Node) -> None:
     with connect(f"ws://127.0.0.1:{node.port}/ws") as client:
         refused(client, "REQUEST_TIMEOUT", LATER)
+
+
+def test_a_reader_who_is_too_slow_is_told_to_come_again_and_others_hear_everything(node: Node) -> None:
+    """1,000 events behind is too far. Who reads too slowly still reads: else nothing could be said to him."""
+    dead, subscriptions = 1_300, 4
+    node.deploy("doomed", TRAP)
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", node.port))
+    with connect(f"ws://127.0.0.1:{node.port}/ws", sock=narrow, max_queue=1) as slow, opened(node) as quick:
+        say(slow, type="auth")
+        for client, count in ((slow, subscriptions), (quick, 1)):
+            assert hear(client)["type"] == "welcome"
+            for _ in range(count):
+                say(client, type="subscribe", events=["message.dead"])
+                assert hear(client)["type"] == "subscribed"
+        letters = [{"performative": "inform", "receiver": "doomed", "content": 1}] * dead
+        assert node.client.post("/api/v1/messages", json=letters).status_code == 202
+        all_dead = threading.Event()
+
+        def trickle() -> None:
+            while not all_dead.wait(0.05):
+                with contextlib.suppress(TimeoutError):
+                    slow.recv(timeout=0)
+
+        reading = threading.Thread(target=trickle)
+        reading.start()
+        try:
+            assert all(hear(quick)["type"] == "event" for _ in range(dead))
+        finally:
+            all_dead.set()
+            reading.join()
+        while (message := hear(slow))["type"] == "event":
+            pass
+        assert message["error"]["code"] == "RATE_LIMITED"
+        with pytest.raises(ConnectionClosed) as end:
+            list(slow)
+        assert end.value.rcvd is not None
+        assert end.value.rcvd.code == LATER
 
 
 def test_a_page_of_another_site_is_refused(node: Node) -> None:

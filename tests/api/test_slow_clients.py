@@ -91,6 +91,21 @@ def test_an_idle_connection_is_ended(hasty: Node) -> None:
         assert 0.5 < time.monotonic() - started < 3
 
 
+def test_a_websocket_is_asked_whether_anybody_is_there_and_ended_if_not(hasty: Node) -> None:
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    log_in = b'{"type":"auth"}'
+    with Connection(hasty) as connection:
+        connection.send(handshake + bytes((0x81, 0x80 | len(log_in))) + bytes(4) + log_in)  # masked with zeros
+        heard = b""
+        while piece := connection.sock.recv(4096):
+            heard += piece
+    assert b'"type":"welcome"' in heard
+    assert heard.endswith(b"\x89\x00")  # one ping, and no goodbye to who is not there
+
+
 def test_slow_clients_do_not_hold_up_others(hasty: Node) -> None:
     slow = [Connection(hasty) for _ in range(200)]
     try:

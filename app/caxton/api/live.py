@@ -33,6 +33,9 @@ blueprint = Blueprint("live", __name__)
 ROUTE: Final = "/ws"
 LOGIN_SECONDS: Final = 5.0
 """How long the first message may take."""
+SILENT_SECONDS: Final = 20.0
+"""How long a client may be silent before it is asked whether it is there: at most `[networking] connection_timeout`.
+Every balancer allows a longer silence."""
 MOST_SUBSCRIPTIONS: Final = 16
 _CLOSE_CODES: Final = {
     Code.UNAUTHORIZED: CloseCode.POLICY_VIOLATION,
@@ -86,7 +89,8 @@ class Live:
     def __init__(self, gateway: Gateway, environ: Environ) -> None:
         self._gateway = gateway
         self._environ = environ
-        self._socket = WebSocket(environ)
+        patience = min(SILENT_SECONDS, gateway.config.networking.connection_timeout)
+        self._socket = WebSocket(environ, patience)
         self._subscriptions: dict[int, Any] = {}
         self._last_number = 0
 

@@ -23,8 +23,8 @@ from websockets.server import ServerProtocol
 from caxton.api.plain import Environ, environ_key
 from caxton.protocol.errors import CaxtonError, Code
 
-SILENT_SECONDS: Final = 20.0
-"""After so much silence the peer is asked whether it is there; after as much again it is gone."""
+SEND_BUFFER_BYTES: Final = 64 * 1024
+"""What the kernel may hold for a peer that does not read."""
 CLOSE_SECONDS: Final = 2.0
 MESSAGE_BYTES: Final = 16 * 1024
 READ_BYTES: Final = 64 * 1024
@@ -34,9 +34,14 @@ _TEXTS: Final = (Opcode.TEXT, Opcode.CONT)
 
 
 class WebSocket:
-    """Made of a request that asks for one, else `INVALID_REQUEST`; `open` says `101`."""
+    """Made of a request that asks for one, else `INVALID_REQUEST`; `open` says `101`.
 
-    def __init__(self, environ: Environ) -> None:
+    After `silent_seconds` in which nothing arrives the peer is asked whether it is there; after as much again it is
+    gone. Nor may it take longer to take what is sent.
+    """
+
+    def __init__(self, environ: Environ, silent_seconds: float) -> None:
+        self._silent_seconds = silent_seconds
         self._protocol = ServerProtocol(max_size=MESSAGE_BYTES)
         asked = Headers((name, environ[key]) for name in _ASKED if (key := environ_key(name)) in environ)
         self._protocol.receive_data(Request("/", asked).serialize())
@@ -54,7 +59,8 @@ class WebSocket:
     def open(self, client: Any) -> None:
         """Takes the connection over."""
         self._client = client
-        client.settimeout(SILENT_SECONDS)
+        client.settimeout(self._silent_seconds)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._protocol.send_response(self._answer)
         self._flush()
 

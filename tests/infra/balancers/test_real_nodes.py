@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from support.authority import Authority
 from support.balancers import Balancer, balancing
@@ -54,6 +55,20 @@ def test_events_arrive_while_they_happen(real: tuple[Balancer, dict[str, Node]])
         node.deploy("live", ECHO)
     assert arrived.wait(20)
     thread.join(20)
+
+
+def test_events_arrive_over_a_websocket(real: tuple[Balancer, dict[str, Node]]) -> None:
+    """Opened as by the console's page, whose origin has the balancer's port."""
+    balancer, nodes = real
+    place: Any = f"127.0.0.1:{balancer.https}"
+    with connect(f"wss://{place}/ws", ssl=balancer.context(), origin=f"https://{place}") as client:  # type: ignore[arg-type]
+        client.send('{"type":"auth"}')
+        assert json.loads(client.recv(timeout=20))["type"] == "welcome"
+        client.send('{"type":"subscribe","events":["agent.deployed"]}')
+        assert json.loads(client.recv(timeout=20))["type"] == "subscribed"
+        for node in nodes.values():  # the connection is to one of them
+            node.deploy("watched", ECHO)
+        assert json.loads(client.recv(timeout=60))["event"]["data"]["name"] == "watched"
 
 
 def test_a_module_of_some_megabytes_is_deployed(real: tuple[Balancer, dict[str, Node]]) -> None:
