@@ -28,7 +28,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
 
     `state`: what it says of itself (`active`, `draining`, `left`), or `failed`. `registry_equal`: it has the same
     records as this node. `clock_offset_seconds`: its clock minus this one's. `homes`: agents with durable state that
-    live there; `replicas`: other agents that run there; `outbox`: messages that wait here for it.
+    live there; `replicas`: other agents that run there; `outbox`: messages that wait here for it. `relays`: the nodes
+    by way of which it can be reached, where `path` is `relay`.
     """
 
     node_id: str
@@ -44,6 +45,7 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
     homes: int = 0
     replicas: int = 0
     outbox: int = 0
+    relays: list[str] = []
 
     @property
     def reachable(self) -> bool:

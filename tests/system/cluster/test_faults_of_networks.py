@@ -26,7 +26,7 @@ def test_one_node_cut_off(trial: Trial) -> None:
 
 
 def test_one_pair_cut(trial: Trial) -> None:
-    relayed = lambda: trial.cluster["n1"].sees("n2").get("path") == "relay"  # noqa: E731
+    relayed = lambda: trial.cluster["n1"].sees("n2").get("relays") == ["n3"]  # noqa: E731
     survives(trial, one(Kind.CUT_PAIR, 0, 1, seconds=SECONDS), shows=relayed)
 
 

@@ -61,6 +61,7 @@ def _member(cluster: Cluster, node: str, known: GossipMember | None) -> MemberVi
         path=path_to(cluster, node),
         software="" if known is None else known.software,
         link_version=None if known is None else known.link_version,
+        relays=list(members.relays.get(node, ())),
     )
     if node == cluster.node_id:
         itself = {"software": __version__, "link_version": LINK_VERSION, "registry_equal": True}
