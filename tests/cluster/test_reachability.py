@@ -7,16 +7,20 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from console.steps import picture
 
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Events
 from caxton.protocol.peers import PeerOpen, Pull, Relay
+from support.browser import MISSING, browser
 from support.operated_cluster import OperatedCluster, operated
 from support.router_client import RouterClient
 from support.serf_agents import SERF
 from support.served_node import until
+from support.wat import SILENT
 
 pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 PATIENCE = 60.0
@@ -107,6 +111,42 @@ def test_who_sleeps_is_out_and_believes_nothing_when_it_wakes(cluster: OperatedC
     events(cluster, "n3", ("node.majority_lost", "n3"), ("node.majority_regained", "n3"))
     events(cluster, "n1", ("node.lost", "n3"), ("node.joined", "n3"))
     until(lambda: is_whole(cluster), "all together again", PATIENCE)
+
+
+@pytest.mark.skipif(MISSING, reason="chromium or chromium-driver is missing")
+def test_the_console_shows_who_is_there_and_who_is_cut_off(cluster: OperatedCluster) -> None:
+    until(lambda: is_whole(cluster), "all together", PATIENCE)
+    with cluster.client("n1") as client:
+        homes = [deployed(client, f"keeper{number}") for number in range(6)]
+    with browser() as page:
+        page.open(cluster["n1"].url + "/console")
+        page.sees("Whole: 3 of 3 nodes.")
+        for number, home in enumerate(homes):
+            page.sees(f"keeper{number}", f"ul[aria-label='Agents of {home}']")
+        page.sees("direct, ", ".link.direct[data-node=n3]")
+        picture(page, "cluster")
+        cluster.signal("n3", signal.SIGSTOP)
+        try:
+            page.sees("cut", ".link.none[data-node=n3]")
+            page.sees("Not whole: ", ".verdict")
+            assert page.count("button[aria-label='Drain n3']") == 0
+            picture(page, "cluster-cut")
+        finally:
+            cluster.signal("n3", signal.SIGCONT)
+
+
+def deployed(client: httpx.Client, name: str) -> str:
+    """An agent with durable state; the node where it lives."""
+    config = {"name": name, "wat": SILENT, "instance": "persistent", "grants": {"kv": True}}
+    until(lambda: _taken(client.post("/agents", json=config)), f"{name} is taken", PATIENCE)
+    until(lambda: client.get(f"/agents/{name}").json().get("status") == "running", f"{name} runs", PATIENCE)
+    return str(client.get(f"/agents/{name}").json()["node"])
+
+
+def _taken(answer: httpx.Response) -> bool:
+    """False while a busy machine has missed a heartbeat, and nothing may be changed."""
+    assert answer.status_code in (201, 202, 503), answer.text
+    return answer.status_code != 503
 
 
 def test_a_router_that_is_killed_comes_back_into_the_cluster(cluster: OperatedCluster) -> None:

@@ -1,11 +1,13 @@
 """A headless Chromium, driven over W3C WebDriver: plain HTTP and JSON, which needs no package.
 
-Owns the driver's process, the browser's and their folder. Must never reach anything but loopback addresses.
+Owns the driver's process, the browser's and their folder, and what the browser says of what it shows and asks for.
+Must never reach anything but loopback addresses.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
 import tempfile
@@ -22,10 +24,19 @@ DRIVER: Final = shutil.which("chromedriver")
 BROWSER: Final = shutil.which("chromium")
 MISSING: Final = DRIVER is None or BROWSER is None
 _FLAGS: Final = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1200,900",
+        "--hide-scrollbars",
+    ),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"),
 )
+_REQUESTS: Final = ("Network.requestWillBeSent", "Network.webSocketCreated")
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
+_LOGS: Final = {"browser": "ALL", "performance": "ALL"}
 PATIENCE_SECONDS: Final = 60.0
 _TEXT: Final = "const one = document.querySelector(arguments[0]); return one ? one.innerText ?? one.textContent : ''"
 """A drawing has no `innerText`."""
@@ -62,7 +73,11 @@ class Browser:
 
     def sees(self, text: str, selector: str = "body") -> None:
         """Waits until the text is there."""
-        until(lambda: text in self.text(selector), PATIENCE_SECONDS, f"{text!r} in {self.text(selector)!r}")
+        try:
+            until(lambda: text in self.text(selector), PATIENCE_SECONDS, text)
+        except AssertionError:
+            told = f"{text!r} is not in {selector}: {self.text(selector)!r}; the page: {self.text('body')!r}"
+            raise AssertionError(f"{told}; {self.complaints()}") from None
 
     def _find(self, selector: str) -> str:
         until(lambda: self.count(selector), PATIENCE_SECONDS, f"{selector} in {self.text('body')!r}")
@@ -83,6 +98,10 @@ class Browser:
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._ask("POST", "/actions", actions=[{"type": "key", "id": "keyboard", "actions": actions}])
 
+    def write(self, text: str) -> None:
+        """As `press`, of text."""
+        self.press(*text)
+
     def drop(self, selector: str, name: str, content: str) -> None:
         """A file, dropped as from a desktop."""
         self._find(selector)
@@ -95,9 +114,32 @@ class Browser:
             content,
         )
 
+    def choose(self, selector: str, file: Path) -> None:
+        """A file, as from the browser's own dialog."""
+        self._ask("POST", f"/element/{self._find(selector)}/value", text=str(file))
+
     def screenshot(self) -> bytes:
-        """PNG."""
-        return base64.b64decode(self._ask("GET", "/screenshot"))
+        """PNG, of the whole page."""
+        return base64.b64decode(self._devtools("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+
+    def prefers(self, scheme: str) -> None:
+        """As if the system was set to `light` or `dark`."""
+        self._devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def spoken(self) -> list[tuple[str, str]]:
+        """What a screen reader meets, in its order: roles and names of what is not ignored."""
+        nodes = self._devtools("Accessibility.getFullAXTree")["nodes"]
+        kept = [node for node in nodes if not node["ignored"]]
+        return [(str(_value(node, "role")), str(_value(node, "name"))) for node in kept]
+
+    def asked(self) -> set[str]:
+        """Every address that pages asked for since this was called last, of any kind."""
+        entries = [json.loads(one["message"])["message"] for one in self._ask("POST", "/se/log", type="performance")]
+        sent = [one["params"] for one in entries if one["method"] in _REQUESTS]
+        return {str(one["url"] if "url" in one else one["request"]["url"]) for one in sent}
+
+    def _devtools(self, command: str, **parameters: Any) -> Any:
+        return self._ask("POST", "/goog/cdp/execute", cmd=command, params=parameters)
 
     def complaints(self) -> list[str]:
         """What the browser has written to its console: errors of scripts, of the policy, of loading."""
@@ -126,6 +168,10 @@ def browser() -> Iterator[Browser]:
             log.close()
 
 
+def _value(node: dict[str, Any], name: str) -> Any:
+    return node.get(name, {}).get("value", "")
+
+
 def _ready(client: httpx.Client) -> bool:
     try:
         return bool(client.get("/status").json()["value"]["ready"])
@@ -135,7 +181,12 @@ def _ready(client: httpx.Client) -> bool:
 
 def _begin(client: httpx.Client, folder: str) -> str:
     options = {"binary": BROWSER, "args": [*_FLAGS, f"--user-data-dir={folder}/profile"]}
-    wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+    wanted = {
+        "browserName": "chrome",
+        "acceptInsecureCerts": True,
+        "goog:chromeOptions": options,
+        "goog:loggingPrefs": _LOGS,
+    }
     answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["value"]["sessionId"])

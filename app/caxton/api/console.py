@@ -54,7 +54,7 @@ def page() -> Response:
 
 
 @blueprint.get("/console/<name>")
-@operation(Operation("A file of the console", {200: str}, answer_media="text/javascript"))
+@operation(Operation("A file of the console", {200: str}, answer_media=tuple(_TYPES.values())))
 def file(name: str) -> Response:
     """A script, or a style."""
     found = FILES.get(name)

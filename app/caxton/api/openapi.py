@@ -165,7 +165,7 @@ def _answers(spec: Operation) -> dict[str, Any]:
     for status, model in spec.answers.items():
         answer: dict[str, Any] = {"description": "as asked for"}
         if model is not None:
-            answer["content"] = {spec.answer_media: {"schema": _schema(model)}}
+            answer["content"] = {kind: {"schema": _schema(model)} for kind in _one_of(spec.answer_media)}
         if spec.streams is not None and status == 200:
             streamed = {
                 kind: {"schema": {"type": "string"}} for kind in ("text/event-stream", "application/x-ndjson")

@@ -33,7 +33,7 @@ class Operation:
     query: type[msgspec.Struct] | None = None
     headers: tuple[str, ...] = ()
     errors: tuple[Code, ...] = ()
-    answer_media: str = JSON
+    answer_media: str | tuple[str, ...] = JSON
     streams: str | None = None
 
 

@@ -1,80 +1,102 @@
-import { make, labelled, table, dropZone, number, pretty, time } from "./dom.js";
-import { inPath } from "./session.js";
+// Owns the page of one agent: its facts, versions, mailbox and executions, and what may be done with it.
+
+import { make, brief, button, bytes, facts, number, panel, state, time } from "./dom.js";
+import { confirmed } from "./confirm.js";
+import { dropZone } from "./drop.js";
+import { invocation } from "./invoke.js";
+import { log } from "./log.js";
+import { Rates, perSecond } from "./rates.js";
+import { conversationLink, inPath } from "./session.js";
+import { table } from "./table.js";
+import { toneOf } from "./agents.js";
 
 export const title = name => `Agent ${name}`;
 
-const section = (text, ...children) => make("section", { "aria-label": text }, make("h2", {}, text), ...children);
+const SHOWN = 10;
+const TONES = { done: "good", pending: "busy", in_flight: "busy", ok: "good" };
+const VERSIONS = { current: "good", candidate: "busy" };
+const tone = word => TONES[word] || "bad";
 
-const invocation = (session, path, { failed }) => {
-  const content = make("textarea", { spellcheck: "false", id: "invoke-content" }, '"hello"');
-  const answer = make("pre", { role: "status", "aria-label": "Answer", id: "invoke-answer" });
-  const button = make("button", { type: "submit" }, "Invoke");
-  const submit = async event => {
-    event.preventDefault();
-    button.disabled = true;
-    answer.textContent = "…";
-    try {
-      answer.textContent = pretty(await session.post(`${path}/invoke`, { content: JSON.parse(content.value) }));
-    } catch (error) {
-      answer.textContent = error.message;
-      failed(error);
-    }
-    button.disabled = false;
-  };
-  return section("Invoke", make("form", { submit }, labelled("Content (JSON)", content), button, answer));
-};
-
-const update = (session, path, { say, failed }) => section("New version",
-  dropZone("Drop a module here, or choose one: it takes over once it runs", async file => {
+const update = (session, path, { say, failed }) => panel("New version",
+  dropZone("Drop a module here, or choose one (.wasm, .wat)", async file => {
     try {
       const form = new FormData();
       form.append("wasm", file);
-      await session.ask("PUT", path, form);
+      say(`${file.name} is being deployed.`);
+      await session.finished("PUT", path, form);
       say(`${file.name} is deployed.`);
     } catch (error) { failed(error); }
-  }));
+  }),
+  make("p", { class: "hint" }, "The version before serves until the new one runs."));
 
-const switches = (session, path, { say, failed }) => make("p", {}, ...["start", "stop"].map(verb => make("button", {
-  type: "button",
-  click: () => session.post(`${path}/${verb}`).then(() => say(`Asked to ${verb}.`), failed),
-}, verb === "start" ? "Start" : "Stop")));
+const switches = (session, path, { say, failed }) => make("div", { class: "actions" }, ...["start", "stop"].map(verb =>
+  button(verb === "start" ? "Start" : "Stop", () => session.post(`${path}/${verb}`).then(() => say(`Asked to ${verb}.`), failed))));
+
+const rollback = async (session, path, name, { version }, { say, failed }) => {
+  const words = `Version ${version} serves again, with the configuration it had. Nothing is compiled.`;
+  if (!await confirmed(`Back to version ${version} of ${name}?`, words, "Roll back")) return;
+  await session.post(`${path}/rollback`, { version }).then(() => say(`${name} is back at version ${version}.`), failed);
+};
+
+const changes = (session, path, name, tools) => one => (one.state === "current" ? [] : [{
+  text: "Roll back", label: `Roll back to version ${one.version}`, press: () => rollback(session, path, name, one, tools) }]);
+
+const versionTable = (session, path, name, tools) => table("The last ten, newest first", [
+  { title: "Version", text: one => one.version, number: true },
+  { title: "State", text: one => one.state, tone: one => VERSIONS[one.state] || "idle" },
+  { title: "Deployed", text: one => time(one.deployed_at), kind: "time" },
+  { title: "Module", text: one => one.module_sha256.slice(0, 12), kind: "code" },
+  { title: "Size", text: one => bytes(one.module_bytes), number: true },
+  ...(session.may("deploy") ? [{ title: "Change", actions: changes(session, path, name, tools) }] : []),
+], one => one.version);
+
+const mailboxTable = () => table(`The latest ${SHOWN} messages`, [
+  { title: "Accepted", text: one => time(one.accepted_at), kind: "time" },
+  { title: "State", text: one => one.state, tone: one => tone(one.state) },
+  { title: "From", text: one => one.sender }, { title: "Says", text: one => one.performative },
+  { title: "Content", text: one => JSON.stringify(one.content), kind: "wide" },
+  { title: "Conversation", text: one => brief(one.conversation_id), link: one => conversationLink(one.conversation_id), kind: "code" },
+], one => one.message_id);
+
+const executionTable = recorded => table(`The latest ${SHOWN}`, [
+  { title: "At", text: one => time(one.at), kind: "time" },
+  { title: "Status", text: one => (one.code ? `${one.status}: ${one.code}` : one.status), tone: one => tone(one.status) },
+  { title: "Took", text: one => `${(one.duration_seconds * 1000).toFixed(1)} ms`, number: true },
+  { title: "Processor", text: one => `${(one.cpu_seconds * 1000).toFixed(1)} ms`, number: true },
+  { title: "Peak memory", text: one => bytes(one.peak_memory_bytes), number: true },
+  { title: "Replay with", text: one => (recorded().has(one.id) ? `caxton replay ${one.id}` : "not recorded"), kind: "code" },
+], one => one.id);
 
 /** Versions, mailbox, log and executions of one agent; what may be done with it. */
 export const show = (place, session, name, tools) => {
-  const path = `agents/${inPath(name)}`;
-  const facts = make("p"), log = make("pre", { tabindex: "0", "aria-label": "Log" });
-  const versions = table("Versions", [
-    { title: "Version", text: one => one.version, number: true }, { title: "State", text: one => one.state },
-    { title: "Deployed", text: one => time(one.deployed_at) }, { title: "Module", text: one => one.module_sha256.slice(0, 12) },
-    { title: "Bytes", text: one => number(one.module_bytes), number: true },
-  ], one => one.version);
-  const mailbox = table("The latest messages", [
-    { title: "Message", text: one => one.message_id }, { title: "State", text: one => one.state },
-    { title: "From", text: one => one.sender }, { title: "Says", text: one => one.performative },
-    { title: "Content", text: one => JSON.stringify(one.content) },
-    { title: "Conversation", text: one => one.conversation_id, link: one => `#conversations/${encodeURIComponent(one.conversation_id)}` },
-  ], one => one.message_id);
-  const executions = table("The latest executions", [
-    { title: "At", text: one => time(one.at) }, { title: "Status", text: one => one.status },
-    { title: "Code", text: one => one.code }, { title: "Seconds", text: one => one.duration_seconds.toFixed(4), number: true },
-    { title: "Peak bytes", text: one => number(one.peak_memory_bytes), number: true },
-  ], one => one.id);
-  place.append(facts);
-  if (session.may("operate")) place.append(switches(session, path, tools));
-  if (session.may("send")) place.append(invocation(session, path, tools));
-  if (session.may("deploy")) place.append(update(session, path, tools));
-  place.append(section("Versions", versions.element), section("Mailbox", mailbox.element),
-    section("Executions", executions.element), section("Log", log));
-  return tools.repeat(2, async () => {
-    const [agent, kept, messages, runs, lines] = await Promise.all(
-      ["", "/versions", "/messages?limit=20", "/executions?limit=20", "/logs?limit=100"].map(end => session.get(path + end)));
-    facts.textContent = `${agent.status}${agent.status_reason ? ` (${agent.status_reason})` : ""}, version ${agent.version}, `
-      + `on ${agent.node}, ${number(agent.counters.done || 0)} done, ${number(agent.counters.pending || 0)} waiting, `
-      + `${number(agent.counters.dead || 0)} dead, ${agent.resources.cpu_seconds.toFixed(3)} s of processor`;
+  const path = `agents/${inPath(name)}`, rates = new Rates();
+  let recordings = new Set();
+  const known = facts(["State", "Version", "Node", "Done/s", "Dead/s", "Waiting", "Done", "Dead", "Processor", "Peak memory"]);
+  const versions = versionTable(session, path, name, tools), mailbox = mailboxTable();
+  const executions = executionTable(() => recordings);
+  const lines = log(session, path, tools);
+  const side = [session.may("send") && invocation(session, path, tools),
+    session.may("deploy") && update(session, path, tools)].filter(Boolean);
+  place.append(
+    make("section", { class: "panel", "aria-label": "State" }, known.element,
+      session.may("operate") && switches(session, path, tools)),
+    make("div", { class: side.length ? "columns" : "" },
+      make("div", {}, panel("Mailbox", mailbox.element), panel("Executions", executions.element),
+        panel("Versions", versions.element)),
+      side.length ? make("div", {}, ...side) : ""),
+    lines.element);
+  const end = tools.repeat(2, async () => {
+    const asked = ["", "/versions", `/messages?limit=${SHOWN}`, `/executions?limit=${SHOWN}`, "/recordings?limit=200"];
+    const [agent, kept, messages, runs, held] = await Promise.all(asked.map(rest => session.get(path + rest)));
+    recordings = new Set(held.items.map(one => one.execution));
+    const { rate } = rates.look(name, agent.counters, "done");
+    const word = agent.status + (agent.status_reason ? ` (${agent.status_reason})` : "");
+    known.update([state(word, toneOf(agent.status)), agent.version, agent.node, perSecond(rate("done")), perSecond(rate("dead")),
+      number(agent.counters.pending || 0), number(agent.counters.done || 0), number(agent.counters.dead || 0),
+      `${agent.resources.cpu_seconds.toFixed(3)} s`, bytes(agent.resources.peak_memory_bytes)]);
     versions.update(kept.items);
     mailbox.update(messages.items);
     executions.update(runs.items);
-    const text = lines.items.map(one => `${one.at} ${one.stream}: ${one.text}`).join("\n");
-    if (log.textContent !== text) log.textContent = text;
   });
+  return () => { end(); lines.end(); };
 };

@@ -1,28 +1,44 @@
-import { make, labelled } from "./dom.js";
+// Owns the page of events: what happens, as it happens, the latest first.
+
+import { make, button, labelled, panel, time } from "./dom.js";
 import { follow } from "./live.js";
 
 export const title = () => "Events";
 
 const MOST = 500;
+const BAD = /(dead|failed|expired|quarantined|refused|lost|undeliverable|missed)$/;
 
-/** What happens, as it happens. */
-export const show = (place, session) => {
-  const field = make("input", { value: "*", spellcheck: "false" });
+const line = event => make("li", { class: BAD.test(event.type) ? "bad" : "" },
+  make("time", { datetime: event.at }, time(event.at)), " ", make("strong", {}, event.type), ` ${JSON.stringify(event.data)}`);
+
+/** What happens, as it happens; what comes while it is held is shown afterwards. */
+export const show = (place, session, _, { failed }) => {
+  const field = make("input", { value: "*", spellcheck: "false", id: "event-types" });
   const state = make("p", { role: "status", id: "live" }, "Connecting…");
   const list = make("ol", { class: "log mono", role: "log", "aria-label": "Events", tabindex: "0" });
-  const told = event => {
-    list.prepend(make("li", {}, `${event.at} ${event.type} ${JSON.stringify(event.data)}`));
+  let end = () => {}, held;
+  const add = event => {
+    list.prepend(line(event));
     while (list.children.length > MOST) list.lastElementChild.remove();
   };
-  let end = () => {};
+  const told = event => { if (held) held = [...held, event].slice(-MOST); else add(event); };
+  const hold = button("Hold", () => {
+    const waiting = held || [];
+    held = held ? undefined : [];
+    hold.textContent = held ? "Go on" : "Hold";
+    waiting.forEach(add);
+  });
   const begin = () => {
     end();
     list.replaceChildren();
     const globs = field.value.split(",").map(one => one.trim()).filter(Boolean);
-    end = follow(session, globs.length ? globs : ["*"], told, text => { state.textContent = text; });
+    const changed = text => { state.textContent = text; };
+    end = follow(session, globs.length ? globs : ["*"], { told, state: changed, refused: failed });
   };
   const submit = event => { event.preventDefault(); begin(); };
-  place.append(make("form", { submit }, labelled("Types (globs, with commas: agent.*, message.dead)", field), make("button", { type: "submit" }, "Follow")), state, list);
+  const form = make("form", { submit, class: "row" }, labelled("Types (globs, with commas: agent.*, message.dead)", field),
+    make("button", { type: "submit" }, "Follow"), hold);
+  place.append(panel("What happens", form, state, list));
   begin();
   return () => end();
 };

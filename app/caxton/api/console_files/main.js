@@ -1,7 +1,8 @@
-// The frame: signing in, the navigation, and which page is shown. A page is `show(place, session, name)`: it fills
-// `place`, and returns what ends it (nothing, where nothing goes on).
+// Owns the frame: signing in, the navigation, which page is shown, and what is said to everybody. A page is
+// `show(place, session, argument, tools)`: it fills `place`, and returns what ends it (nothing, where nothing goes on).
 
 import { make, labelled } from "./dom.js";
+import { keepPage } from "./drop.js";
 import { Session, Refused } from "./session.js";
 import * as cluster from "./cluster.js";
 import * as agents from "./agents.js";
@@ -13,6 +14,8 @@ import * as events from "./events.js";
 
 const PAGES = { cluster, agents, "dead-letters": deadLetters, conversations, ledger, events };
 const HIDDEN = { agent };
+const UNDER = { agent: "agents" };
+const RETRY_MILLISECONDS = 2000;
 const session = new Session();
 const at = id => document.getElementById(id);
 let end = () => {};
@@ -20,7 +23,7 @@ let end = () => {};
 /** One line for everybody, screen readers too. */
 const say = (text, bad = false) => {
   at("status").textContent = text;
-  at("status").className = bad ? "bad" : "";
+  at("status").className = text ? (bad ? "bad" : "good") : "";
 };
 
 const failed = error => {
@@ -28,11 +31,18 @@ const failed = error => {
   if (error instanceof Refused && error.status === 401) { session.signOut(); start(); }
 };
 
-/** Calls `step` now and every so many seconds, one at a time; a page that goes ends it. */
+/** Calls `step` now and every so many seconds, one at a time; a page that goes ends it. What failed may heal itself. */
 const repeat = (seconds, step) => {
-  let timer, over = false;
+  let timer, over = false, broken = false;
   const turn = async () => {
-    try { await step(); } catch (error) { if (!over) failed(error); }
+    try {
+      await step();
+      if (broken && !over) say("");
+      broken = false;
+    } catch (error) {
+      if (!over) failed(error);
+      broken = true;
+    }
     if (!over) timer = setTimeout(turn, seconds * 1000);
   };
   turn();
@@ -48,14 +58,18 @@ const heading = (place, text) => {
   document.title = `${text} – Caxton`;
 };
 
+/** A part of the place as it was before a link encoded it. Somebody may have typed anything there. */
+const decoded = text => { try { return decodeURIComponent(text); } catch { return text; } };
+
 const navigate = () => {
   end();
   const [name = "", ...rest] = location.hash.slice(1).split("/");
   const chosen = PAGES[name] || HIDDEN[name] ? name : "cluster";
   const page = PAGES[chosen] || HIDDEN[chosen];
-  const argument = rest.map(decodeURIComponent).join("/");
-  for (const link of at("pages").children) {
-    if (link.hash === `#${chosen}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  const argument = rest.map(decoded).join("/");
+  for (const link of at("pages").querySelectorAll("a")) {
+    if (link.hash === `#${UNDER[chosen] || chosen}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
   const place = make("div");
   at("main").replaceChildren(place);
@@ -75,12 +89,12 @@ const signInForm = () => {
     field.value = "";
     start();
   };
-  const place = make("div");
+  const place = make("div", { class: "sign-in" });
   at("main").replaceChildren(place);
   heading(place, "Sign in");
-  place.append(make("form", { submit }, labelled("API key or token", field),
-    make("p", {}, "It is kept until this tab is closed, and sent to this node only."),
-    make("button", { type: "submit" }, "Sign in")));
+  place.append(make("form", { submit },
+    labelled("API key or token", field, "It is kept until this tab is closed, and sent to this node only."),
+    make("button", { type: "submit", class: "main" }, "Sign in")));
   field.focus();
 };
 
@@ -90,7 +104,9 @@ const start = async () => {
   window.removeEventListener("hashchange", navigate);
   let known = Boolean(session.caller);
   if (!known) {
-    try { await session.signIn(); known = true; } catch (error) { if (error.status !== 401) say(error.message, true); }
+    try { await session.signIn(); known = true; } catch (error) {
+      if (error.status !== 401) { say(error.message, true); setTimeout(start, RETRY_MILLISECONDS); return; }
+    }
   }
   at("pages").hidden = !known;
   at("sign-out").hidden = !known || !session.credential;
@@ -100,7 +116,9 @@ const start = async () => {
   navigate();
 };
 
-at("pages").append(...Object.entries(PAGES).map(([name, page]) => make("a", { href: `#${name}` }, page.title(""))));
+const link = ([name, page]) => make("li", {}, make("a", { href: `#${name}` }, page.title("")));
+at("pages").append(make("ul", {}, ...Object.entries(PAGES).map(link)));
 at("sign-out").addEventListener("click", () => { session.signOut(); say(""); start(); });
 document.querySelector(".skip").addEventListener("click", event => { event.preventDefault(); at("main").focus(); });
+keepPage();
 start();

@@ -1,4 +1,4 @@
-// A conversation as a sequence diagram. The table below it says the same to those who do not see it.
+// Owns the drawing of a conversation as a sequence diagram. The table below it says the same to those who do not see it.
 
 import { draw } from "./dom.js";
 
@@ -9,10 +9,9 @@ const short = text => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…
 const arrow = (message, x1, x2, y) => {
   const way = x2 < x1 ? -1 : 1;
   const line = x1 === x2 ? draw("path", { d: `M${x1} ${y} h30 v14 h-24` }) : draw("line", { x1, y1: y, x2: x2 - 6 * way, y2: y });
-  if (message.state === "dead") line.setAttribute("class", "dead");
   const [tip, height] = x1 === x2 ? [x1, y + 14] : [x2, y], back = x1 === x2 ? 8 : -8 * way;
   const middle = x1 === x2 ? x1 + 34 : (x1 + x2) / 2;
-  return draw("g", {},
+  return draw("g", { class: message.state === "dead" && "dead" },
     line, draw("path", { class: "head", d: `M${tip} ${height} l${back} -4 v8 z` }),
     draw("text", { x: middle, y: y - 6, "text-anchor": x1 === x2 ? "start" : "middle" },
       short(message.performative) + (message.state === "done" ? "" : ` (${message.state})`)),
@@ -30,7 +29,8 @@ export const sequence = messages => {
       draw("rect", { x: x - 74, y: 6, width: 148, height: 26, rx: 4 }),
       draw("text", { x, y: 23, "text-anchor": "middle" }, short(name))];
   });
-  const steps = messages.map((one, index) => arrow(one, place.get(one.sender), place.get(one.receiver), TOP + (index + 1) * ROW - 12));
+  const steps = messages.map((one, index) =>
+    arrow(one, place.get(one.sender), place.get(one.receiver), TOP + (index + 1) * ROW - 12));
   return draw("svg", { class: "sequence", role: "img", width, height, viewBox: `0 0 ${width} ${height}`,
     "aria-label": `${messages.length} messages between ${parties.join(", ")}` }, ...lives, ...steps);
 };

@@ -1,0 +1,43 @@
+// Owns how counters become rates per second, and the small curve of the last minute. Must never ask the node.
+
+import { draw } from "./dom.js";
+
+const KEPT = 30, SMOOTH = 4, WIDTH = 90, HEIGHT = 18;
+
+/** Counters that only grow, by key. A counter that is less than before belongs to somebody new: it begins again. */
+export class Rates {
+  #seen = new Map();
+
+  /** Takes a look at one; gives per-second rates by name, null before the second look, and the `history` of `name`. */
+  look(key, counters, name) {
+    const at = performance.now() / 1000;
+    let { samples, history } = this.#seen.get(key) || { samples: [], history: [] };
+    if (samples.some(one => one.counters[name] > (counters[name] || 0))) { samples = []; history = []; }
+    const last = samples.at(-1), first = samples.at(-SMOOTH) || samples[0];
+    const per = (from, which) => Math.max(0, ((counters[which] || 0) - (from.counters[which] || 0)) / (at - from.at));
+    if (last) history = [...history, per(last, name)].slice(-KEPT);
+    this.#seen.set(key, { samples: [...samples, { at, counters }].slice(-KEPT), history });
+    const rate = which => (first ? per(first, which) : null);
+    return { rate, history };
+  }
+
+  /** Forgets all but these. */
+  keep(keys) {
+    const wanted = new Set(keys);
+    for (const key of this.#seen.keys()) if (!wanted.has(key)) this.#seen.delete(key);
+  }
+}
+
+/** A rate for a table. */
+export const perSecond = value => (value === null ? "–" : value.toFixed(value >= 100 ? 0 : 1));
+
+/** An empty curve; the numbers beside it say the same, so it is hidden from screen readers. */
+export const curve = () => draw("svg", { class: "curve", width: WIDTH, height: HEIGHT, "aria-hidden": "true" }, draw("polyline"));
+
+/** Draws the numbers, the oldest on the left. */
+export const trace = (svg, values) => {
+  const most = Math.max(1, ...values), step = WIDTH / (KEPT - 1), from = WIDTH - step * (values.length - 1);
+  const height = value => HEIGHT - 1.5 - value / most * (HEIGHT - 3);
+  const points = values.map((value, at) => `${(from + at * step).toFixed(1)},${height(value).toFixed(1)}`);
+  svg.firstElementChild.setAttribute("points", points.join(" "));
+};
