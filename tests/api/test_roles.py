@@ -11,6 +11,7 @@ import pytest
 from api.conftest import brief_node
 
 from caxton.api.app import create_admin_app, create_app
+from caxton.api.converters import RESERVED
 from caxton.api.permissions import OPEN, PERMISSION_OF, Route
 from caxton.config import defaults
 from caxton.protocol.access import NODE_WIDE, PERMISSIONS, Caller, Permission, Role
@@ -34,6 +35,11 @@ def test_every_route_has_a_permission_and_every_permission_a_route() -> None:
     assert set(PERMISSION_OF) | OPEN == routes()
     assert not set(PERMISSION_OF) & OPEN
     assert set(PERMISSION_OF.values()) == set(Permission)
+
+
+def test_no_agent_is_called_as_what_follows_an_agents_name() -> None:
+    """Else `team/logs` would be an agent and a log."""
+    assert {rule.rpartition("/")[2] for _, rule in routes() if "/agents/<agent:name>/" in rule} == RESERVED
 
 
 def test_every_permission_has_a_role_and_only_the_admin_has_all() -> None:

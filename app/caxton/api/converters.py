@@ -16,6 +16,7 @@ RESERVED: Final = frozenset(
         "invoke",
         "logs",
         "messages",
+        "recordings",
         "rollback",
         "rollout",
         "schedules",
