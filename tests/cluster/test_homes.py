@@ -36,9 +36,19 @@ from support.serf_agents import SERF
 pytestmark = pytest.mark.skipif(SERF is None, reason="serf is not installed")
 
 
+_SLOW_START = """(module
+  (memory (export "memory") 2)
+  (func (export "caxton_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "handle_message") (param i32 i32) (result i32) (i32.const 0))
+  (func (export "agent_init") (result i32) (local $i i32)
+    (local.set $i (i32.const 1500000000))
+    (loop $l (br_if $l (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) (i32.const 0)))"""
+"""Keeps nothing, so that it has replicas; an instance takes a second or more to be made."""
+
+
 @pytest.fixture(scope="module")
 def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    made, failed = Nodes(), request.session.testsfailed
+    made, failed = Nodes(CAXTON_RUNTIME__AGENT_STARTUP_TIMEOUT="60s"), request.session.testsfailed
     try:
         yield made.start()
     finally:
@@ -79,6 +89,31 @@ def test_a_drained_node_gives_its_agents_away_under_load_and_gets_them_back(node
     assert view["kept"] == []
     sums, count = balanced(nodes, name), 1 + sum(len(one.sent) for one in senders)
     assert (sums["done"], sums["accepted"] - sums["forwarded"]) == (count, count)
+
+
+@pytest.mark.usefixtures("back")
+def test_a_replica_that_is_still_being_started_costs_nobody_an_answer(nodes: Nodes) -> None:
+    name = ranked_for("slow", "n1", "n2")
+    nodes.deploy("n3", name, _SLOW_START, instance="per_message")
+    with ThreadPoolExecutor() as pool:
+        drain = pool.submit(drained, nodes["n1"])
+        until(lambda: _begun(nodes["n2"], name), "n2 starts it")
+        (item,) = nodes["n3"].call("submit", Submit([message(name)]))
+        answer = nodes["n3"].call("invoke", Invoke(message(name), PATIENCE))
+        drain.result(PATIENCE)
+    assert "error" not in item
+    assert "reply" in answer
+
+
+def _begun(member: Member, name: str) -> bool:
+    """Whether this very node has the agent, and it does not run yet."""
+    try:
+        shown = member.call("agent.get", Named(name))
+    except CaxtonError as error:
+        if error.code is Code.NOT_READY:  # it is about to come
+            return False
+        raise
+    return (shown["node"], shown["status"]) == (member.name, "deploying")
 
 
 @pytest.mark.usefixtures("back")

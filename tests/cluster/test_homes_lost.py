@@ -7,8 +7,10 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,13 +19,15 @@ from caxton.cluster.registry import is_moment
 from caxton.cluster.registry.clock import stamp
 from caxton.protocol.cluster_moves import Adopt
 from caxton.protocol.errors import Code
-from caxton.protocol.operations import Listing, Submit
+from caxton.protocol.messages import Delivery
+from caxton.protocol.operations import Invoke, Listing, Submit
 from caxton.protocol.peers import AgentRecord, Record
 from caxton.router.cluster.archive import read_archive
 from caxton.store import Reader
 from support.desk_node import message
 from support.forwarding_nodes import Member, Nodes, until
 from support.moving_homes import PATIENCE, handled, home, lives_on, recorder, send
+from support.router_client import RouterClient
 from support.router_modules import CAT
 from support.serf_agents import SERF
 
@@ -198,3 +202,38 @@ def test_a_node_that_starts_alone_runs_nothing_that_could_have_been_adopted(node
     nodes.launch("n3")
     nodes.whole()
     assert handled(nodes, name) == ["aa", "ab"]
+
+
+def test_who_waits_for_what_a_lost_home_has_gets_the_outcome_from_the_new_one(nodes: Nodes) -> None:
+    """The new home does not know the message yet when it is asked; that is no reason to say that nobody does."""
+    name = recorder(nodes, "awaited", "n1", "n3", on_owner_loss="wait")
+    nodes["n1"].call("node.pause")
+    with ThreadPoolExecutor() as pool:
+        nodes["n1"].signal(signal.SIGSTOP)
+        try:
+            until(lambda: is_out(nodes, "n1", "n2"), "it is out of sight", PATIENCE)
+            asked = pool.submit(invoked, nodes["n2"], name)
+            until(lambda: nodes["n2"].ledger()[name]["pending"] == 1, "n2 keeps the message", PATIENCE)
+        finally:
+            nodes["n1"].signal(signal.SIGCONT)
+        until(
+            lambda: nodes["n2"].ledger()[name]["forwarded"] == 1, "n1 has it, and n2 waits for its outcome", PATIENCE
+        )
+        lose(nodes["n1"])
+        until(lambda: is_out(nodes, "n1", "n2") and is_out(nodes, "n1", "n3"), "it is out", PATIENCE)
+        assert nodes["n3"].call("cluster.adopt", Adopt(name, clean=True))["node"] == "n3"
+        lives_on_both(nodes, name, "n3")
+        assert not asked.done()
+        nodes.launch("n1")
+        assert "reply" in asked.result(2 * PATIENCE)
+    assert handled_by(nodes["n3"], name) == ["aa"]
+    nodes["n1"].call("node.resume")
+    nodes.whole()
+
+
+def invoked(member: Member, name: str) -> dict[str, Any]:
+    """The answer to a durable invocation, whenever it comes."""
+    with RouterClient(member.socket, 4 * PATIENCE) as client:
+        asked = Invoke(message(name, b'"aa"'), 3 * PATIENCE, Delivery.DURABLE)
+        answer: dict[str, Any] = client.call("invoke", asked)
+        return answer

@@ -5,6 +5,7 @@ Owns their wiring. Must never be called on a node that is alone.
 
 from __future__ import annotations
 
+from caxton.protocol.agents import AgentStatus
 from caxton.router.cluster.arrivals import Arrivals
 from caxton.router.cluster.bodies import AGENT
 from caxton.router.cluster.forwarding import Forwarding
@@ -27,6 +28,7 @@ def furnish(desk: Desk, cluster: Cluster) -> None:
         records=cluster.records,
         hosted=lambda name: desk.registry.get(name) is not None,
         serves=desk.core.is_open,
+        begins=lambda name: (agent := desk.registry.get(name)) is not None and agent.status is AgentStatus.DEPLOYING,
     )
     outboxes = Outboxes(talking.boxes, talking.outcomes, places, cluster.links, desk.spawn)
     talking.boxes.elsewhere = outboxes

@@ -106,10 +106,14 @@ class Passing:
         return None
 
     def _require_home(self, message: Message) -> None:
-        record = self._places.record(message.receiver)
-        elsewhere = record is not None and record.home not in (None, self._places.node_id)
-        if elsewhere or (record is not None and not self._places.hosted(message.receiver)):
-            raise not_here(message.receiver, 0 if record is None else record.epoch)
+        """A replica that is still being started is not here yet: until it is, the asking node keeps the message."""
+        places, receiver = self._places, message.receiver
+        record = places.record(receiver)
+        if record is None:
+            return
+        here = places.hosted(receiver) and not places.begins(receiver)
+        if not here or record.home not in (None, places.node_id):
+            raise not_here(receiver, record.epoch)
 
     # ---- submit ------------------------------------------------------------------------------------
 

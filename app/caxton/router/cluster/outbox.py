@@ -58,7 +58,7 @@ class Outboxes:
         self.places = places
         self._peers = peers
         self._spawn = spawn
-        self._abroad = Abroad(places, peers, self._aftermath.waiters, spawn)
+        self._abroad = Abroad(places, peers, self._aftermath.waiters, outcomes.reader.known, spawn)
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox[Entry] = Outbox()
         self._asked: dict[str, Entry] = {}
@@ -330,7 +330,7 @@ class Outboxes:
         self._settle(entry, _FORWARDED)
         if self._aftermath.waiters.waits(entry.message_id):
             self._aftermath.call(partial(self._boxes.forget, entry))
-            self.follow(self._outcomes.message_of(entry))
+            self._abroad.follow(self._outcomes.message_of(entry), node)
         else:
             self._aftermath.call(partial(self._aftermath.tell, entry, _FORWARDED))
 

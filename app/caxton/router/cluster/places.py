@@ -32,7 +32,9 @@ class Records(Protocol):
 
 
 class Places:
-    """`hosted(name)`: whether an agent is on this node; `serves(name)`: whether it takes messages here now."""
+    """`hosted(name)`: whether an agent is on this node; `serves(name)`: whether it takes messages here now;
+    `begins(name)`: whether it is being started here for the first time.
+    """
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Places:
         records: Records,
         hosted: Callable[[str], bool],
         serves: Callable[[str], bool],
+        begins: Callable[[str], bool],
     ) -> None:
         self.node_id = node_id
         self.members = members
@@ -48,6 +51,7 @@ class Places:
         self.record = records.agent
         self.hosted = hosted
         self.serves = serves
+        self.begins = begins
 
     def of_message(
         self, receiver: str, conversation_id: str, *, fresh: bool = False, here: bool | None = None
@@ -76,12 +80,12 @@ class Places:
         return place
 
     def of_agent(self, name: str) -> str | None:
-        """A node that can say how the agent is: this one if it lives here too."""
+        """A node that can say how the agent is: this one if it lives here too; None: there is none now."""
         record = self.record(name)
         if record is None or (record.home is None and self.hosted(name)):
             return self.node_id
-        members = self.members()
-        places = placement.hosts(record, members.active)
+        hosts = placement.hosts(record, self.members().active)
+        places = [one for one in hosts if one != self.node_id or self.hosted(name)]  # it may be about to come here
         return next((one for one in places if self.reaches(one)), next(iter(places), None))
 
     def decider(self, name: str, pin: str | None = None) -> str | None:
