@@ -60,7 +60,7 @@ def test_a_killed_node_is_told(stack: Stack, node: ServedNode, receiver: Receive
         os.kill(pid, signal.SIGKILL)
     _, alert = receiver.wait_for("CaxtonNodeDown", "firing")
     assert (alert["labels"]["instance"], alert["labels"]["severity"]) == ("node1", "critical")
-    assert alert["annotations"]["runbook"] == "operations.md#caxtonnodedown"
+    assert alert["annotations"]["runbook"] == "/usr/share/doc/caxton/operations.md#caxtonnodedown"
 
 
 def test_secrets_and_mail_are_where_they_belong(stack: Stack) -> None:

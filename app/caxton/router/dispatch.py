@@ -165,6 +165,7 @@ class Dispatch:
             box.account.spent(time.time() - flight.dispatched_at)  # nobody is left to say how much of it
         if flight.started is None:
             self._meters.lost(box.home.agent.name, code if culprit else None)
+            flight.home.agent.lost(culprit)
             if box.gauge is not None and culprit:
                 box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
