@@ -296,7 +296,7 @@ def agent_idle_timeout(nodes: Nodes) -> None:
     node.deploy("idle", INCARNATION)
     assert [node.invoke("idle", 1).json()["content"] for _ in range(2)] == [1, 1]
     until(lambda: not node.client.get("/api/v1/agents/idle").json()["resources"]["resident"], 10, "instance ended")
-    assert sample(node, 'tight_instance_ends_total{reason="idle",outcome="ended"}') >= 1
+    assert sample(node, 'tight_instance_ends_total{outcome="ended",reason="idle"}') >= 1
     assert sample(node, "tight_agent_idle_timeout_seconds") == 1
     assert node.invoke("idle", 1).json()["content"] == 2
 
@@ -321,7 +321,7 @@ def agent_shutdown_timeout(nodes: Nodes) -> None:
     assert answer.json()["status"] == "stopped"
     assert answer.elapsed.total_seconds() < 3  # the default is five
     assert sample(nodes.tight, "tight_agent_shutdown_timeouts_total") == 1
-    assert sample(nodes.tight, 'tight_instance_ends_total{reason="shutdown",outcome="ended"}') >= 1
+    assert sample(nodes.tight, 'tight_instance_ends_total{outcome="ended",reason="shutdown"}') >= 1
     assert sample(nodes.tight, "tight_agent_shutdown_timeout_seconds") == 0.3
 
 
