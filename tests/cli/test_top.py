@@ -108,7 +108,7 @@ def test_keys_sort_and_filter_and_a_new_size_is_kept_to(node: ServedNode, agents
             terminal.resize(columns, rows)
             lines = terminal.until(lambda lines, rows=rows: len(lines) == rows, f"{rows} lines")
             assert max(map(cell_len, lines)) < max(columns, 2), lines
-        terminal.resize(100, 7)
+        terminal.resize(100, 6)
         terminal.press("\x1b[B\x1b[B\x1b[6~\x1bOF")
         terminal.until(lambda lines: listed(lines) == [agents], "the last one")
         terminal.press("\x1b[5~")
