@@ -24,7 +24,9 @@ SENT, FAILED = 40, 3
 
 @pytest.fixture(scope="module")
 def agents(node: ServedNode, echo: str) -> str:
+    """One that answers, by its name, and `trap`, which has failed once."""
     assert node.cli("agent", "deploy", str(node.directory / "trap.wat")).returncode == 0
+    assert node.cli("agent", "invoke", "trap", "1").returncode == 1
     return echo
 
 
@@ -65,7 +67,8 @@ def test_figures_are_those_of_a_known_load(node: ServedNode, agents: str) -> Non
     rows = {row.name: row for row in frame.rows}
     assert counted(rows[agents].executions) == counted(rows[agents].messages) == SENT
     assert (counted(rows[agents].failures), rows[agents].failed, rows[agents].dead) == (0, 0, 0)
-    assert counted(rows["trap"].failures) == rows["trap"].failed == rows["trap"].dead == FAILED
+    assert counted(rows["trap"].failures) == FAILED
+    assert rows["trap"].failed == rows["trap"].dead == FAILED + 1
     assert counted(frame.executions) == counted(frame.messages) == SENT + FAILED
     assert rows[agents].memory_bytes == 4 * 65_536
     assert 0 < (rows[agents].cpu or 0) * seconds < seconds
@@ -91,7 +94,8 @@ def test_for_scripts_it_is_a_table_and_a_document(node: ServedNode, agents: str)
 
 
 def test_keys_sort_and_filter_and_a_new_size_is_kept_to(node: ServedNode, agents: str) -> None:
-    with shown(node) as terminal:
+    """With an hour between two looks, nothing else has it draw anew."""
+    with shown(node, "-d", "3600") as terminal:
         terminal.until(lambda lines: "*EXEC/S" in heading(lines), "the rate first")
         for key, column in (("c", "*CPU%"), ("m", "*MEMORY"), ("w", "*QUEUE"), ("f", "*FAILED"), ("r", "*EXEC/S")):
             terminal.press(key)
@@ -108,7 +112,7 @@ def test_keys_sort_and_filter_and_a_new_size_is_kept_to(node: ServedNode, agents
             terminal.resize(columns, rows)
             lines = terminal.until(lambda lines, rows=rows: len(lines) == rows, f"{rows} lines")
             assert max(map(cell_len, lines)) < max(columns, 2), lines
-        terminal.resize(100, 7)
+        terminal.resize(100, 6)
         terminal.press("\x1b[B\x1b[B\x1b[6~\x1bOF")
         terminal.until(lambda lines: listed(lines) == [agents], "the last one")
         terminal.press("\x1b[5~")
