@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from caxton.config import defaults
 from caxton.telemetry import escape_controls, event, set_level, set_up_logging
-from caxton.telemetry.rotation import SharedFile
+from caxton.telemetry.rotation import Bounds, SharedFile
 
 HOSTILE = "evil\n2026-01-01 ERROR forged\x1b[31m\u202e\x85"
 
@@ -99,23 +99,57 @@ def test_an_old_file_is_renamed_once_and_old_ones_go(tmp_path: Path) -> None:
 WRITER = """
 import logging, sys
 from pathlib import Path
-from caxton.telemetry.rotation import SharedFile
-handler = SharedFile(Path(sys.argv[1]), "daily", 30)
+from caxton.telemetry.canonical import Lines
+from caxton.telemetry.rotation import Bounds, SharedFile
+handler = SharedFile(Path(sys.argv[1]), "daily", 30, Bounds(file_bytes=2_000, look_seconds=0.0))
 for n in range(300):
-    handler.emit(logging.makeLogRecord({"msg": f"{sys.argv[2]}-{n}"}))
+    handler.emit(logging.makeLogRecord({"msg": f"{sys.argv[2]}-{n:020}"}))
 """
 
 
-def test_no_line_is_lost_when_several_processes_rotate_one_file(tmp_path: Path) -> None:
+def test_no_line_is_lost_when_several_processes_rotate_one_file_by_age_and_by_size(tmp_path: Path) -> None:
     file = tmp_path / "node.log"
     file.write_text("before\n")
-    os.utime(file, (time.time() - 86_400,) * 2)
+    yesterday = time.time() - 86_400
+    os.utime(file, (yesterday,) * 2)
     source = str(Path(escape_controls.__code__.co_filename).parents[2])
     environ = {**os.environ, "PYTHONPATH": source}
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), str(n)], env=environ) for n in range(4)]
     assert [writer.wait(60) for writer in writers] == [0] * 4
-    lines = [line for part in tmp_path.glob("node.log*") for line in part.read_text().splitlines()]
-    assert sorted(lines) == sorted(["before", *(f"{w}-{n}" for w in range(4) for n in range(300))])
+    parts = {part.name: part.read_text() for part in tmp_path.glob("node.log*")}
+    lines = [line for text in parts.values() for line in text.splitlines()]
+    assert sorted(lines) == sorted(["before", *(f"{w}-{n:020}" for w in range(4) for n in range(300))])
+    assert parts[time.strftime("node.log.%Y-%m-%d", time.gmtime(yesterday))] == "before\n"
+    whole = [
+        len(text) for name, text in parts.items() if name[len("node.log.") :][:1].isdigit() and text != "before\n"
+    ]
+    assert len(whole) > 4 * 300 * 23 // (2_000 + 4 * 23) - 2, "a full file is put away"
+    assert max(whole) <= 2_000 + 4 * 23
+
+
+def test_old_files_go_when_they_are_too_many_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    handler = SharedFile(file, "daily", 30, Bounds(file_bytes=100, all_bytes=350, look_seconds=0.0))
+    for number in range(50):
+        handler.emit(logging.makeLogRecord({"msg": f"{number:099}"}))
+    handler.close()
+    kept = {part.read_text() for part in tmp_path.glob("node.log.[0-9]*")}
+    assert kept == {f"{number:099}\n" for number in (46, 47, 48)}
+
+
+def test_a_file_that_somebody_moved_is_made_anew_and_one_that_takes_nothing_is_replaced_by_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "node.log"
+    handler = SharedFile(file, "never", 30, Bounds(look_seconds=0.0))
+    file.rename(tmp_path / "moved")
+    handler.emit(logging.makeLogRecord({"msg": "one"}))
+    assert file.read_text() == "one\n"
+    handler.close()
+    full = SharedFile(Path("/dev/full"), "never", 30)
+    full.emit(logging.makeLogRecord({"msg": "two"}))
+    full.close()
+    assert capfd.readouterr().err == "two\n"
 
 
 @given(st.text())
