@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from caxton.config import defaults
 from caxton.telemetry import escape_controls, event, set_level, set_up_logging
+from caxton.telemetry.canonical import Lines
+from caxton.telemetry.concern import concerns
 from caxton.telemetry.rotation import Bounds, SharedFile
 
 HOSTILE = "evil\n2026-01-01 ERROR forged\x1b[31m\u202e\x85"
@@ -150,6 +153,46 @@ def test_a_file_that_somebody_moved_is_made_anew_and_one_that_takes_nothing_is_r
     full.emit(logging.makeLogRecord({"msg": "two"}))
     full.close()
     assert capfd.readouterr().err == "two\n"
+
+
+def test_a_flood_of_lines_is_cut_and_counted_and_success_takes_no_room_from_failure(tmp_path: Path) -> None:
+    set_up_logging(settings(tmp_path / "log"), "router")
+    lines = Lines("caxton.test")
+    for budget, count in ((lines.of_successes, 20_000), (lines.of_failures, 500)):
+        for _ in range(count):
+            if lines.wants(logging.INFO, budget):
+                lines.write("x", logging.INFO, budget, {"wrong": budget is lines.of_failures, "left_out": None})
+    found = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    good = [line for line in found if not line["wrong"]]
+    assert len(found) - len(good) == 500
+    assert 200 <= len(good) < 5_000
+    assert len(good) + sum(line.get("more", 0) for line in good) + lines.of_successes.unsaid == 20_000
+    assert not [line for line in found if "left_out" in line]
+
+
+def test_lines_are_about_the_request_that_is_served_and_not_about_one_that_is_over(tmp_path: Path) -> None:
+    set_up_logging(settings(tmp_path / "log"), "router")
+
+    async def served() -> None:
+        about = concerns("r1", "t1")
+        event("while it is served", trace_id="of its own")
+        later = asyncio.get_running_loop().create_task(started(begun := asyncio.Event(), over := asyncio.Event()))
+        await begun.wait()
+        about.end()
+        over.set()
+        await later
+
+    async def started(begun: asyncio.Event, over: asyncio.Event) -> None:
+        logging.getLogger("x").warning("by what it started")
+        begun.set()
+        await over.wait()
+        event("afterwards")
+
+    asyncio.run(served())
+    event("elsewhere")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    ids = [(line.get("request_id"), line.get("trace_id")) for line in lines]
+    assert ids == [("r1", "of its own"), ("r1", "t1"), (None, None), (None, None)]
 
 
 @given(st.text())

@@ -18,6 +18,8 @@ from caxton.protocol.spans import is_sampled
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ENVIRON_KEY: Final = "caxton.trace"
+ENVIRON_AGENT: Final = "caxton.agent"
+"""Which agent it is about, where it is about one."""
 
 
 _SAMPLED: Final = "01"

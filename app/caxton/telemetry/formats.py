@@ -10,12 +10,15 @@ import logging
 from collections.abc import Mapping
 from typing import cast
 
+from caxton.telemetry.concern import concern
 from caxton.telemetry.text import escape_controls, timestamp
 
 
 def fields_of(record: logging.LogRecord) -> Mapping[str, object]:
-    """The fields that `event` put beside the message."""
-    return cast("Mapping[str, object]", getattr(record, "fields", {}))
+    """What `event` put beside the message, and the ids of the request that is being served."""
+    own = cast("Mapping[str, object]", getattr(record, "fields", {}))
+    ids = concern()
+    return ids | dict(own) if ids else own
 
 
 class JsonFormat(logging.Formatter):

@@ -18,6 +18,7 @@ from caxton.protocol.messages import Message
 from caxton.protocol.spans import Attributes, Event, Kind, Span, is_sampled, process_id, send_id
 from caxton.router.boxes import Flight, execution_id
 from caxton.router.mailbox import Entry, Place
+from caxton.router.tracing.lines import attempt
 from caxton.store import CommitResult, HttpCallRow
 from caxton.telemetry.spans import recorder
 
@@ -109,7 +110,7 @@ def _attempt(
     assert entry is not None
     now = time.time_ns()
     is_last = entry.place is Place.GONE
-    attributes["caxton.attempt"] = entry.attempts if error is not None and entry.attempts else entry.attempts + 1
+    attributes["caxton.attempt"] = attempt(entry, failed=error is not None)
     attributes["caxton.queue_seconds"] = max(0.0, flight.dispatched_at - entry.accepted_at)
     events = []
     if error is not None:
