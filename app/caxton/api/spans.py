@@ -13,9 +13,10 @@ import gevent
 
 from caxton.api.plain import Environ
 from caxton.api.proxies import CLIENT, SCHEME
-from caxton.api.trace import ENVIRON_KEY, Sampling, Trace
+from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
 from caxton.protocol.spans import Attributes, Kind, Span
+from caxton.telemetry.sampling import Sampling
 from caxton.telemetry.spans import recorder, set_up_spans
 
 _UNASKED: Final = ("/health", "/ready", "/metrics")
