@@ -20,6 +20,7 @@ from caxton.telemetry.canonical import Lines
 from caxton.telemetry.concern import concerns
 from caxton.telemetry.rotation import Bounds, SharedFile
 
+SOURCE = str(Path(escape_controls.__code__.co_filename).parents[2])
 HOSTILE = "evil\n2026-01-01 ERROR forged\x1b[31m\u202e\x85"
 
 
@@ -79,6 +80,36 @@ def test_a_file_that_cannot_be_opened_does_not_stop_the_process(tmp_path: Path, 
     assert "still here" in capsys.readouterr().err
 
 
+SPEAKER = """
+import logging
+from dataclasses import replace
+from caxton.config import defaults
+from caxton.telemetry import event, set_up_logging
+set_up_logging(replace(defaults().observability, log_format="json"), "router")
+for level in (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+    event("said", level)
+"""
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_the_journal_is_told_each_lines_priority_and_nobody_else_is(is_journal: bool) -> None:
+    reading, writing = os.pipe()
+    about = os.fstat(writing)
+    environ = {
+        **os.environ,
+        "PYTHONPATH": SOURCE,
+        "JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino + (not is_journal)}",
+    }
+    try:
+        subprocess.run([sys.executable, "-c", SPEAKER], env=environ, stderr=writing, check=True, timeout=60)
+        lines = os.read(reading, 10_000).decode().splitlines()
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert [line.partition("{")[0] for line in lines] == (["<6>", "<4>", "<3>", "<2>"] if is_journal else [""] * 4)
+    assert all(json.loads(line[line.index("{") :])["message"] == "said" for line in lines)
+
+
 def test_an_old_file_is_renamed_once_and_old_ones_go(tmp_path: Path) -> None:
     file = tmp_path / "node.log"
     day = 86_400
@@ -115,8 +146,7 @@ def test_no_line_is_lost_when_several_processes_rotate_one_file_by_age_and_by_si
     file.write_text("before\n")
     yesterday = time.time() - 86_400
     os.utime(file, (yesterday,) * 2)
-    source = str(Path(escape_controls.__code__.co_filename).parents[2])
-    environ = {**os.environ, "PYTHONPATH": source}
+    environ = {**os.environ, "PYTHONPATH": SOURCE}
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), str(n)], env=environ) for n in range(4)]
     assert [writer.wait(60) for writer in writers] == [0] * 4
     parts = {part.name: part.read_text() for part in tmp_path.glob("node.log*")}
