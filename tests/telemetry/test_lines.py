@@ -142,6 +142,8 @@ def test_the_document_lists_the_fields_that_are_written(world: World) -> None:
     world.send("loud", 8, sampled=True)
     world.line(message="execution", agent="exact", state="dead")
     assert world.line(message="execution", agent="loud")["logs_dropped"] == 495
+    own = until(lambda: world.node.client.get("/api/v1/agents/loud/logs").json()["items"], 20, "its own log")
+    assert [line["stream"] for line in own] == ["log"] * 5 + ["node"], "the last one says that there was more"
     every, request, execution = (documented(name) for name in ("Every line", "Request", "Execution"))
     rare = {"exception", "more"}  # faults of ours, and floods
     assert set().union(*world.lines(message="request")) - rare == (every | request) - rare
