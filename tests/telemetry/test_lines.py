@@ -111,6 +111,15 @@ def test_an_execution_whose_worker_dies_has_a_line(world: World) -> None:
     assert world.node.client.delete("/api/v1/agents/spinner", params={"purge": "true"}).status_code == 200
 
 
+def test_what_the_web_server_says_is_a_line_like_any_other(world: World) -> None:
+    pid = world.node.kill("api")
+    line = until(
+        lambda: [one for one in world.lines(logger="gunicorn.error") if str(pid) in one["message"]], 20, "its line"
+    )
+    assert line[0]["service"] == "api"
+    assert "gunicorn" not in world.node.log.read_text()
+
+
 def test_no_line_holds_a_credential_whatever_the_level_and_wherever_it_was_said(world: World) -> None:
     secret, token = "caxton_notakeybutlikeone", bearer()["Authorization"].split()[1]
     world.node.reload("observability", log_level="debug")
