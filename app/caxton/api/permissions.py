@@ -49,6 +49,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /tasks
         GET /tasks/<task_id>
         GET /ledger
+        GET /node
         GET /events
         GET /namespaces
         GET /namespaces/<name>

@@ -1,9 +1,8 @@
 """What the API and the local CLI ask of the router, over /run/caxton/router.sock.
 
-Owns the table of operations: name, argument struct, result type. Must never carry HTTP.
-Many calls are in flight on one connection; answers come in any order. A stream (`events`, `agent.logs`
-with `follow`) is many `Item` frames and then a `Reply`; `Hangup` ends it.
-`peer.*` is what nodes ask of each other: after `peer.open` a connection takes nothing else, before it none of them.
+Owns the table of operations: name, argument struct, result type. Must never carry HTTP. Many calls are in flight on
+one connection; answers come in any order. A stream (`events`, `agent.logs` with `follow`) is many `Item` frames, then
+a `Reply`; `Hangup` ends it. `peer.*`: what nodes ask of each other, after `peer.open` alone, before it none of them.
 """
 
 from __future__ import annotations
@@ -60,6 +59,7 @@ from caxton.protocol.views import (
     LogView,
     MessageView,
     NodeEvent,
+    NodeView,
     Page,
     ProbeView,
     Readiness,
@@ -327,6 +327,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
     "stats": (Nothing, dict[str, Any]),
+    "node.show": (Nothing, NodeView),
     "events": (Events, NodeEvent),
     "key.create": (KeyCreate, KeyView),
     "key.list": (Listing, Page),

@@ -11,11 +11,12 @@ import logging
 import os
 import re
 import shutil
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from caxton.protocol.errors import CaxtonError, Code
 
@@ -36,16 +37,18 @@ class Recordings:
         self._kept: dict[str, OrderedDict[str, int]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
         self._waiting = 0
-        self.dropped = 0
+        self.counts = Counter({"kept": 0, "dropped": 0})
+        self.bytes = 0
+        """Of those that were kept, since the router started; older ones may have made room for them."""
 
     def keep(self, agent: str, execution: str, recording: bytes) -> None:
         """Takes a packed recording; it is on disk a little later, without a promise."""
         if self._waiting >= _WAITING or len(recording) > MAX_BYTES // 4:
-            self.dropped += 1
+            self.counts["dropped"] += 1
             return
         self._waiting += 1
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._write, agent, execution, recording)
-        work.add_done_callback(self._written)
+        work.add_done_callback(partial(self._written, len(recording)))
 
     def close(self) -> None:
         """Writes what was taken, then ends."""
@@ -63,10 +66,19 @@ class Recordings:
         """The agent is gone, and so is what it was told."""
         self._thread.submit(self._remove, agent)
 
-    def _written(self, work: asyncio.Future[None]) -> None:
+    def figures(self) -> dict[str, Any]:
+        """For /metrics."""
+        return {"counts": dict(self.counts), "bytes": self.bytes}
+
+    def _written(self, size: int, work: asyncio.Future[None]) -> None:
         self._waiting -= 1
-        if not work.cancelled() and (problem := work.exception()) is not None:
-            self.dropped += 1
+        if work.cancelled():
+            return
+        problem = work.exception()
+        self.counts["kept" if problem is None else "dropped"] += 1
+        if problem is None:
+            self.bytes += size
+        else:
             log.warning("a recording could not be kept: %s", problem)
 
     # ---- in the thread

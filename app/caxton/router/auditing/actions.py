@@ -194,6 +194,7 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "ledger": _READ,
     "ready": _READ,
     "stats": _READ,
+    "node.show": _READ,
     "events": _READ,
     "key.list": _READ,
     "key.lookup": "asked by API workers for every key that they see; those refused are noted",

@@ -108,6 +108,7 @@ ROUTES: Final[dict[str, Route]] = {
     "ledger": _HERE,
     "ready": _HERE,
     "stats": _HERE,
+    "node.show": _HERE,
     "events": _HERE,
     "key.create": _SHARED,
     "key.list": _HERE,

@@ -34,6 +34,7 @@ from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import overview as ops_overview
 from caxton.router.operations import peers as ops_peers
 from caxton.router.operations import recordings as ops_recordings
 from caxton.router.operations import registry as ops_registry
@@ -91,6 +92,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
     "stats": ops_stats.stats,
+    "node.show": ops_overview.show,
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,
