@@ -42,10 +42,19 @@ def paragraphs(site: Path) -> Iterator[str]:
 
 
 def _files(info: Path) -> list[str]:
-    """The top of what pip recorded of a distribution, as patterns over the package's files."""
-    recorded = {line.split(",")[0].split("/")[0] for line in (info / "RECORD").read_text().splitlines()}
-    tops = sorted(name for name in recorded if (info.parent / name).exists())
-    return [f"usr/lib/caxton/lib/*/site-packages/{top}{'/*' if (info.parent / top).is_dir() else ''}" for top in tops]
+    """The top of what pip recorded of a distribution, as patterns over the package's files.
+
+    A folder without an `__init__.py` may be shared by several (`google`, `opentelemetry`): there it is what is in it.
+    """
+    recorded = [line.split(",")[0] for line in (info / "RECORD").read_text().splitlines()]
+    modules = {name.partition("/")[0] for name in recorded if name.count("/") == 1 and name.endswith("/__init__.py")}
+    parts = [name.split("/") for name in recorded if not name.startswith("..")]
+    alone = {*modules, info.name}
+    tops = {one[0] if one[0] in alone else "/".join(one[:2]) for one in parts if one[0] != "__pycache__"}
+    there = sorted(name for name in tops if (info.parent / name).exists())
+    return [
+        f"usr/lib/caxton/lib/*/site-packages/{top}{'/*' if (info.parent / top).is_dir() else ''}" for top in there
+    ]
 
 
 def _licence(metadata: Message, texts: str) -> str:

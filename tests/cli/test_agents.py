@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
-from support.served_node import ServedNode, until
+from support.router_modules import LOGS
+from support.served_node import SOURCE, ServedNode, until
 from support.snapshot_agents import COUNTER, counter_and
 
 
@@ -106,35 +111,60 @@ def test_snapshots_are_asked_for_shown_and_validated(node: ServedNode) -> None:
     assert (refused.returncode, "[INVALID_WASM]" in refused.stderr) == (1, True), refused.stderr
 
 
-def test_following_a_log_ends_with_an_interrupt_only(node: ServedNode, echo: str) -> None:
-    import os
-    import signal
-    import subprocess
-    import sys
+def test_a_log_is_followed_over_the_death_of_the_router_and_a_reload_until_an_interrupt(node: ServedNode) -> None:
+    assert node.cli("agent", "deploy", node.write("chatty.wat", LOGS)).returncode == 0
 
-    from support.served_node import SOURCE
+    def said() -> str:
+        """The id of a message about which the agent has logged a line."""
+        done = until(lambda: _done(node.cli("agent", "invoke", "chatty", "--output", "json")), "the node serves", 60)
+        return str(json.loads(done)["message_id"])
 
+    earlier = [said() for _ in range(2)]
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
-    with subprocess.Popen(
-        [sys.executable, "-m", "caxton", "agent", "logs", "-f", echo], env=environ, stderr=subprocess.PIPE
-    ) as tail:
-        until(lambda: _connected(tail.pid), "the stream is open")
-        assert tail.poll() is None
-        tail.send_signal(signal.SIGINT)
-        assert tail.wait(20) in (0, 130)
+    command = [sys.executable, "-m", "caxton", "agent", "logs", "-f", "-n", "1", "chatty", "--output", "json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as tail:
+        assert tail.stdout is not None
         assert tail.stderr is not None
-        assert b"Traceback" not in tail.stderr.read()
+
+        def shown() -> str:
+            assert tail.stdout is not None
+            return str(json.loads(tail.stdout.readline())["message_id"])
+
+        assert shown() == earlier[-1]
+        os.kill(next(pid for line, pid in node.children().items() if "caxton.router" in line), signal.SIGKILL)
+        assert "trying again" in tail.stderr.readline()
+        wanted = [said(), said()]
+        assert [shown(), shown()] == wanted
+        assert node.process is not None
+        node.process.send_signal(signal.SIGHUP)  # its API workers are replaced
+        assert "trying again" in tail.stderr.readline()
+        wanted = [said(), said()]
+        assert [shown(), shown()] == wanted
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(20) == 0
+        assert (tail.stdout.read(), tail.stderr.read()) == ("", "")
+    assert node.cli("agent", "remove", "chatty").returncode == 0
 
 
-def _connected(pid: int) -> bool:
-    from pathlib import Path
+def test_a_log_that_is_followed_ends_with_its_agent_and_that_of_nobody_at_once(node: ServedNode) -> None:
+    assert node.cli("agent", "logs", "-f", "nobody").returncode == 1
+    assert node.cli("agent", "deploy", node.write("brief.wat", LOGS)).returncode == 0
+    assert node.cli("agent", "invoke", "brief").returncode == 0
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
+    command = [sys.executable, "-m", "caxton", "agent", "logs", "-f", "brief"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
+        assert tail.stdout.readline().rstrip().endswith("hello")
+        assert node.cli("agent", "remove", "brief").returncode == 0
+        assert tail.wait(30) == 0
+        assert tail.stderr is not None
+        assert "Traceback" not in tail.stderr.read()
 
-    try:
-        return any(
-            "socket:" in os_link for os_link in (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
-        )
-    except OSError:
-        return False
+
+def _done(ran: subprocess.CompletedProcess[str]) -> str:
+    """What it printed; nothing if it failed."""
+    return ran.stdout if ran.returncode == 0 else ""
 
 
 def test_schedules_and_outbound_calls_are_shown(node: ServedNode) -> None:

@@ -104,10 +104,15 @@ def test_a_trace_goes_from_node_to_node_and_back(nodes: Nodes, collector: Collec
     trace_id, client = new_id().replace("-", ""), "b7ad6b7169203331"
     nodes["n1"].call("invoke", Invoke(message(asks, traceparent=f"00-{trace_id}-{client}-01"), 20.0))
     names = [f"{what} {name}" for name in (asks, answers) for what in ("send", "process")]
-    spans = {one["name"]: one for one in collector.trace(trace_id, *names) if one["name"] in names}
+    passed = [f"forward {name}" for name in (asks, answers)]
+    spans = {one["name"]: one for one in collector.trace(trace_id, *names, *passed)}
     assert [spans[name]["resource"]["host.name"] for name in names] == ["n3", "n3", "n2", "n2"]
     parents = [client, *(spans[name]["span_id"] for name in names)]
     assert [spans[name]["parent_id"] for name in names] == parents[:-1]
+    # At once, by way of the node that was asked; and what an execution has sent, from its outbox.
+    assert [spans[name]["resource"]["host.name"] for name in passed] == ["n1", "n3"]
+    assert [spans[name]["attributes"]["caxton.node"] for name in passed] == ["n3", "n2"]
+    assert [spans[name]["parent_id"] for name in passed] == [client, spans[f"process {asks}"]["span_id"]]
 
 
 def test_a_batch_for_agents_of_several_nodes_is_answered_item_by_item(nodes: Nodes) -> None:

@@ -92,6 +92,28 @@ def test_the_guides_environment_file_wins_over_its_toml() -> None:
     assert loaded.config.observability.otlp_endpoint == "http://jaeger:14268/api/traces"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4318/"}, "http://a:4318/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b:4318/x"}, "http://b:4318/x"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://b"}, "http://b"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTLP_ENDPOINT": "http://own/t"}, "http://own/t"),
+    ],
+)
+def test_opentelemetrys_own_variables_stand_in_for_an_endpoint(
+    given: dict[str, str], expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plain.toml").write_text("[observability]\nenable_tracing = true\n")
+    loaded = load(tmp_path / "plain.toml", given)
+    assert loaded.config.observability.otlp_endpoint == expected
+    assert loaded.origins["observability.otlp_endpoint"] in {f"environment {name}" for name in given}
+
+
+def test_what_other_programs_are_told_does_not_concern_a_node_without_traces() -> None:
+    assert load(None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4317"}).config.observability.otlp_endpoint is None
+
+
 def test_the_guides_placeholder_for_the_secret_is_refused() -> None:
     with pytest.raises(CaxtonError) as refused:
         load(GUIDE, {"JWT_SECRET": "your-jwt-secret"})

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from caxton.protocol.agents import Schedule
+from caxton.protocol.spans import send_id
+from caxton.router.replies import scheduled_message, timer_message
 from support import router_agents as agents
 from support.collector import Collector, Span, running_collector
 from support.node import Node, running_node
@@ -119,6 +123,22 @@ def test_what_an_agent_asks_the_world_is_a_span_that_the_other_side_knows(node: 
     assert asked["attributes"]["http.response.status_code"] == 200
 
 
+def test_what_a_task_says_and_what_comes_of_it_is_in_the_trace_of_whoever_created_it(
+    node: Node, collector: Collector
+) -> None:
+    node.deploy("builder", agents.bidder('{"price":3}'), capabilities=["builds"])
+    trace_id, headers = traced(9)
+    due = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
+    wish = {"capability": "builds", "content": "a shed", "select": {"field": "price"}, "reply_by": due}
+    assert node.client.post("/api/v1/tasks", json=wish, headers=headers).status_code == 201
+    create = "POST /api/v1/tasks"
+    spans = collector.trace(trace_id, create, *["send builder", "process builder"] * 2)
+    (creating,) = (one["span_id"] for one in spans if one["name"] == create)
+    calls = [one for one in spans if one["name"] == "send builder"]
+    assert [one["parent_id"] for one in calls] == [creating] * 2, "the call for proposals, and the acceptance"
+    assert {one["attributes"]["caxton.sender"] for one in calls} == {"task:node"}
+
+
 def test_each_attempt_is_a_span_and_the_last_one_says_that_the_message_is_dead(
     node: Node, collector: Collector
 ) -> None:
@@ -165,6 +185,34 @@ def test_the_share_that_is_configured_is_sampled(other: tuple[Node, Collector]) 
     got = Counter(one["trace_id"] for one in collector.spans() if one["trace_id"] in asked)
     assert got == dict.fromkeys(chosen, 3)
     assert not [one for one in collector.spans() if "ready" in one["name"]], "machines ask all day"
+
+
+def test_a_timer_begins_a_trace_and_its_share_is_sampled(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    node.deploy("clock", agents.TIMER)
+    for _ in range(20):  # none of them sampled by chance: once in a million
+        assert node.invoke("clock", 1).status_code == 200
+
+    def by_timers() -> list[Span]:
+        return [
+            one for one in collector.spans() if str(one["attributes"].get("caxton.sender", "")).startswith("timer:")
+        ]
+
+    sent = until(by_timers, "a timer's message is sampled")[0]
+    assert (sent["name"], sent["parent_id"]) == ("send clock", "")
+    done = next(one for one in collector.trace(sent["trace_id"], "process clock") if one["name"] == "process clock")
+    assert done["parent_id"] == sent["span_id"]
+    assert all(int(one["trace_id"], 16) & ((1 << 56) - 1) < 1 << 55 for one in by_timers())
+
+
+def test_a_due_message_of_a_schedule_or_a_timer_begins_the_same_trace_each_time() -> None:
+    schedule = Schedule("nightly", "0 3 * * *")
+    made = [timer_message("a", "id", 1), timer_message("a", "id", 2), scheduled_message("a", "id", schedule, 60.0)]
+    traces = [str(one.traceparent).split("-") for one in made]
+    assert len({trace_id for _, trace_id, _, _ in traces}) == 3
+    assert [parent for _, _, parent, _ in traces] == [send_id(one.message_id) for one in made]
+    assert {flags for *_, flags in traces} == {"00"}, "nothing is sampled where nobody wants traces"
+    assert timer_message("a", "id", 1) == made[0]
 
 
 def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node, Collector]) -> None:

@@ -41,9 +41,11 @@ from caxton.api.gateway import EXTENSION, Gateway, gateway, trace
 from caxton.api.link import Links
 from caxton.api.permissions import PREFIX, required
 from caxton.api.problems import render
+from caxton.api.trace import ENVIRON_AGENT
 from caxton.config import Config
 from caxton.protocol.errors import CaxtonError, Code
 
+_OF_AN_AGENT: Final = "/agents/<agent:name>"
 _PUBLIC: Final = (
     agents,
     deployments,
@@ -130,7 +132,9 @@ def _probes(app: Flask) -> None:
 
 def _name_route() -> None:
     if request.url_rule is not None:
-        request.environ[ENVIRON_ROUTE] = request.url_rule.rule
+        rule = request.environ[ENVIRON_ROUTE] = request.url_rule.rule
+        if _OF_AN_AGENT in rule:
+            request.environ[ENVIRON_AGENT] = (request.view_args or {})["name"]
 
 
 def _count_visitors() -> None:

@@ -60,5 +60,6 @@ class Authenticator:
 
 
 def _caller(environ: dict[str, Any], subject: str, scope: Scope, credential: str) -> Caller:
-    address, request_id = environ.get("REMOTE_ADDR", ""), environ[ENVIRON_KEY].request_id
-    return Caller(subject, scope.role, scope.namespace, scope.agents, credential, address, request_id)
+    address, made = environ.get("REMOTE_ADDR", ""), environ[ENVIRON_KEY]
+    of_request = (made.request_id, made.trace_id)
+    return Caller(subject, scope.role, scope.namespace, scope.agents, credential, address, *of_request)

@@ -27,6 +27,7 @@ from caxton.api.router_client import ClientGoneError
 from caxton.api.traffic import UNKNOWN, Observe
 from caxton.protocol.errors import CaxtonError
 from caxton.protocol.peers import LINK_PATH
+from caxton.telemetry.concern import concerns
 
 _AGENTS: Final = f"{PREFIX}/agents/"
 _INVOKE: Final = "/invoke"
@@ -74,6 +75,7 @@ class Front:
                 return [body]
         self._proxies.apply(environ)
         made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
+        concerns(made.request_id, made.trace_id)
         began = time.monotonic()
 
         def start(status: str, given: Headers, exc_info: Any = None) -> Any:
@@ -117,6 +119,7 @@ class Front:
 
     def _view(self, environ: Environ, view: View) -> Answer:
         made = environ[trace.ENVIRON_KEY] = trace.begin(environ)
+        concerns(made.request_id, made.trace_id)
         try:
             status, text, location = view(environ)
         except Exception as error:
@@ -147,5 +150,5 @@ def refuse(error: Exception, made: trace.Trace) -> problems.Rendered:
         return problems.render(error, made.trace_id)
     if isinstance(error, ClientGoneError):
         return problems.render(problems.internal(), made.trace_id, status=408)
-    log.error("request %s failed, trace id %s", made.request_id, made.trace_id, exc_info=error)
+    log.error("a request failed", exc_info=error)  # the line has its ids
     return problems.render(problems.internal(), made.trace_id)

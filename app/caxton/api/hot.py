@@ -15,7 +15,7 @@ import msgspec
 
 from caxton.api import batch, body, permissions
 from caxton.api.gateway import Gateway, client_fd
-from caxton.api.trace import ENVIRON_KEY
+from caxton.api.trace import ENVIRON_AGENT, ENVIRON_KEY
 from caxton.protocol.access import Caller
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.ids import idempotent_id
@@ -65,6 +65,7 @@ def invoke(here: Gateway, environ: dict[str, Any], name: str) -> JsonAnswer:
     caller = here.admit(environ, _INVOKE)
     subject = caller.subject
     require_agent_name(name)
+    environ[ENVIRON_AGENT] = name
     request = decode(body.read_json(environ, here.max_content + body.ENVELOPE_BYTES), _invoke_decoder)
     key = idempotency_key(environ)
     message = invoke_message(
@@ -154,6 +155,8 @@ def _accept(here: Gateway, environ: dict[str, Any], caller: Caller, texts: list[
         except CaxtonError as error:
             refused[index] = ItemView(error=error.body())
     result = b"[]"
+    if len(messages) == 1:
+        environ[ENVIRON_AGENT] = messages[0].receiver
     if messages:
         fresh = key is None and not any(_NAMES_ITS_ID in text for text in texts)
         result = here.router.call("submit", Submit(messages, fresh), timeout=here.timeout, caller=caller)

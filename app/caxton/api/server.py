@@ -14,6 +14,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 
 from caxton import config as configuration
 from caxton.api import spans
@@ -32,6 +33,16 @@ HEADERS = 100
 _SHARED = "/dev/shm"  # nosec B108 # gunicorn makes a file without a name in it
 SHORT_CUT_VARIABLE = "CAXTON_API_SHORT_CUT"
 """`off` serves the hot routes through Flask too: to compare the two ways, in tests and in benchmarks."""
+
+
+class OwnLog(Logger):  # type: ignore[misc]  # gunicorn ships no types; it is extended by subclassing
+    """What gunicorn itself has to say, as lines like any other, where all others are."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called at start, and with each configuration that is read again."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 def settings(config: Config, certificates: Certificates | None, *, admin: bool) -> dict[str, Any]:
@@ -56,7 +67,7 @@ def settings(config: Config, certificates: Certificates | None, *, admin: bool) 
         "control_socket_disable": True,
         "proc_name": "caxton-admin" if admin else "caxton-api",
         "accesslog": None,
-        "errorlog": "-",
+        "logger_class": OwnLog,
         "loglevel": "warning",
         # What proxies say is read in one place, for gunicorn's requests and the fast lane's: `proxies`.
         "forwarded_allow_ips": "",

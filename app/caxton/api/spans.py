@@ -13,13 +13,14 @@ import gevent
 
 from caxton.api.plain import Environ
 from caxton.api.proxies import CLIENT, SCHEME
-from caxton.api.trace import ENVIRON_KEY, Sampling, Trace
+from caxton.api.trace import ENVIRON_KEY, Trace
 from caxton.config import Config
 from caxton.protocol.spans import Attributes, Kind, Span
+from caxton.telemetry.sampling import Sampling
 from caxton.telemetry.spans import recorder, set_up_spans
 
 _UNASKED: Final = ("/health", "/ready", "/metrics")
-"""Routes that machines ask all day: only a client that samples them itself gets spans of them."""
+"""Only a client that samples them itself gets spans of them."""
 
 
 def set_up(config: Config, service: str) -> None:
@@ -28,13 +29,18 @@ def set_up(config: Config, service: str) -> None:
     set_up_spans(config, service, _later)
 
 
+def is_unasked(route: str) -> bool:
+    """Whether machines ask it all day."""
+    return route.endswith(_UNASKED)
+
+
 def answered(environ: Environ, method: str, route: str, status: str) -> None:
     """A request was answered; `status` begins with its three digits."""
     own = recorder()
     made: Trace | None = environ.get(ENVIRON_KEY)
     if own is None or made is None or not made.started:
         return
-    if made.parent_id is None and route.endswith(_UNASKED):
+    if made.parent_id is None and is_unasked(route):
         return
     code = int(status[:3])
     attributes: Attributes = {

@@ -1,6 +1,6 @@
 """Which request this is: request id and W3C trace context, taken from the client or made.
 
-Owns their validation, and whether a trace that begins here is sampled. Must never log or export anything.
+Owns their validation. Must never log or export anything.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from caxton.config import Observability
 from caxton.protocol.ids import new_id
 from caxton.protocol.spans import is_sampled
+from caxton.telemetry.sampling import NOT_SAMPLED, SAMPLED, Sampling
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 ENVIRON_KEY: Final = "caxton.trace"
-
-
-_SAMPLED: Final = "01"
-_NOT_SAMPLED: Final = "00"
-_RATIO_BITS: Final = 56
-_RATIO_MASK: Final = (1 << _RATIO_BITS) - 1
+ENVIRON_AGENT: Final = "caxton.agent"
+"""Which agent it is about, where it is about one."""
 
 
 class Trace(NamedTuple):
@@ -41,22 +37,6 @@ class Trace(NamedTuple):
         return [("X-Request-Id", self.request_id), ("X-Trace-Id", self.trace_id)]
 
 
-class Sampling:
-    """Which traces that begin here are sampled: a share of them, chosen by the trace's own id.
-
-    Whoever else decides by the id (OpenTelemetry's consistent sampling) decides alike. A client that has decided
-    is heard.
-    """
-
-    below = 0
-
-    @classmethod
-    def set_up(cls, settings: Observability) -> None:
-        """Of this process."""
-        rate = settings.trace_sample_rate if settings.enable_tracing else 0.0
-        cls.below = round(rate * (1 << _RATIO_BITS))
-
-
 def begin(environ: Mapping[str, Any]) -> Trace:
     """The trace of this request; malformed ids of the client are replaced, never refused."""
     request_id = environ.get("HTTP_X_REQUEST_ID", "")
@@ -69,6 +49,6 @@ def begin(environ: Mapping[str, Any]) -> Trace:
         traceparent = f"00-{trace_id}-{span:016x}-{flags}"
         return Trace(request_id, trace_id, traceparent, parent_id, time.time_ns() if is_sampled(traceparent) else 0)
     made = random.getrandbits(128) or 1  # nosec B311 # no secret
-    if made & _RATIO_MASK >= Sampling.below:
-        return Trace(request_id, f"{made:032x}", f"00-{made:032x}-{span:016x}-{_NOT_SAMPLED}")
-    return Trace(request_id, f"{made:032x}", f"00-{made:032x}-{span:016x}-{_SAMPLED}", None, time.time_ns())
+    if not Sampling.chooses(made):
+        return Trace(request_id, f"{made:032x}", f"00-{made:032x}-{span:016x}-{NOT_SAMPLED}")
+    return Trace(request_id, f"{made:032x}", f"00-{made:032x}-{span:016x}-{SAMPLED}", None, time.time_ns())

@@ -20,7 +20,7 @@ _VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _FOLDER: Final = "api-metrics"
 Observe = Callable[[str, str, str, float], None]
 """Takes method, route, status line and seconds."""
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def folder(config: Config) -> Path:
@@ -74,9 +74,9 @@ def observer(config: Config) -> Observe:
         key = (method, route, status)
         found = known.get(key)
         if found is None:
-            child = histogram.labels(method if method in _METHODS else UNKNOWN, route, status[:3])
+            child = histogram.labels(method if method in METHODS else UNKNOWN, route, status[:3])
             found = child.observe
-            if method in _METHODS:
+            if method in METHODS:
                 known[key] = found
         found(seconds)
 

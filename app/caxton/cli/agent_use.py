@@ -5,6 +5,7 @@ Owns how replies and log lines are printed. Must never interpret them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ import msgspec
 
 from caxton.cli.client import Client, connect, segment
 from caxton.cli.failures import EXIT_FAILED, printable
+from caxton.cli.following import follow
 from caxton.cli.render import cell, emit_json, emit_line, note
 from caxton.cli.state import State, output_options, pass_state
 from caxton.cli.values import Duration, content_of
@@ -75,14 +77,9 @@ def logs(state: State, name: str, follow: bool, limit: int) -> None:
 
 
 def _follow(client: Client, path: str, limit: int, state: State) -> None:
-    try:
-        for line in client.lines(path, follow=True, limit=limit):
-            if state.as_json:
-                emit_line(msgspec.json.decode(line))
-            else:
-                _print_line(msgspec.json.decode(line, type=LogView))
-    except KeyboardInterrupt:
-        return
+    show = (lambda line: emit_line(msgspec.to_builtins(line))) if state.as_json else _print_line
+    with suppress(KeyboardInterrupt):
+        follow(client, path, limit, show, lambda why: note(state, why))
 
 
 def _print_line(line: LogView) -> None:

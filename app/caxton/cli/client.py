@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PREFIX: Final = "/api/v1"
 TIMEOUT_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 60.0
+"""A node gives a sign of life four times as often."""
 _MAX_ERROR_TEXT: Final = 300
 
 
@@ -80,17 +82,16 @@ class Client:
         return response
 
     def lines(self, path: str, **query: object) -> Iterator[bytes]:
-        """The lines of a stream that goes on until the node or the user ends it."""
+        """The lines of a stream that goes on until the node or the user ends it; empty ones are signs of life."""
         import httpx
 
-        patience = httpx.Timeout(None, connect=CONNECT_SECONDS)
+        patience = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
         with self._reaching(), self.http.stream("GET", path, params=_present(query), timeout=patience) as response:
             if response.is_error:
                 response.read()
                 raise_for(response)
             for line in response.iter_lines():
-                if line.strip():
-                    yield line.encode()
+                yield line.strip().encode()
 
     def close(self) -> None:
         """Closes its connections."""
@@ -124,16 +125,24 @@ def raise_for(response: httpx.Response) -> None:
     """The node's error as a `CaxtonError`; nothing for a success."""
     if response.is_success:
         return
-    try:
-        error = msgspec.json.decode(response.content, type=_Problem).error
-        code = Code(error.code)
-    except (msgspec.DecodeError, ValueError):
+    error = problem_of(response.content)
+    if error is None:
         text = response.text[:_MAX_ERROR_TEXT].strip() or response.reason_phrase
         raise CaxtonError(
             Code.INTERNAL_ERROR, f"{response.request.url} answered {response.status_code}: {text}; is that a node?"
-        ) from None
+        )
+    raise error
+
+
+def problem_of(body: bytes) -> CaxtonError | None:
+    """The error that a node wrote down; None for what is none."""
+    try:
+        error = msgspec.json.decode(body, type=_Problem).error
+        code = Code(error.code)
+    except (msgspec.DecodeError, ValueError):
+        return None
     details = {**error.details, "trace_id": error.trace_id} if error.trace_id else error.details
-    raise CaxtonError(code, error.message, **details)
+    return CaxtonError(code, error.message, **details)
 
 
 def segment(text: str) -> str:

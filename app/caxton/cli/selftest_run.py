@@ -98,7 +98,7 @@ class Visitor:
             performative=answer["performative"],
             content=answer["content"],
             peak_memory_bytes=(answer.get("execution") or {}).get("peak_memory_bytes", 0),
-            log_bytes=sum(len(line["text"].encode()) for line in logs),
+            log_bytes=sum(len(line["text"].encode()) for line in logs if line["stream"] != "node"),
         )
 
     def _remove(self, name: str) -> None:

@@ -25,6 +25,7 @@ from caxton.config.sources import (
     file_values,
     find_file,
     read_file,
+    stand_in,
     stored_values,
 )
 
@@ -57,6 +58,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, needed: frozenset[str
     raw |= credential_values(environ, problems)
     raw |= file_values(document, f"file {file}", environ, problems)
     raw |= environment_values(environ, problems)
+    stand_in(environ, raw)
     problems += [] if file is None else exposed(NAME, file.with_name(NAME))
     exposures = [] if needed is None else [one.line() for one in problems if isinstance(one, Exposed)]
     if needed is not None:

@@ -20,11 +20,15 @@ from caxton.config.sections import KEYS, SECTIONS
 PRODUCTION_FILE: Final = Path("/opt/caxton/config/production.toml")
 CREDENTIAL_STORE: Final = Path("/etc/credstore")
 """Where systemd takes the credentials of the node's units from; root alone reads it."""
+_TRACING: Final = "observability.enable_tracing"
+_ENDPOINT: Final = "observability.otlp_endpoint"
 SHORT_NAMES: Final = {
     "CAXTON_LOG_LEVEL": "observability.log_level",
     "CAXTON_METRICS_ENABLED": "observability.enable_metrics",
-    "OTLP_ENDPOINT": "observability.otlp_endpoint",
+    "OTLP_ENDPOINT": _ENDPOINT,
 }
+_OTEL: Final = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "", "OTEL_EXPORTER_OTLP_ENDPOINT": "/v1/traces"}
+"""OpenTelemetry's own names for the endpoint, and what its specification has added to each."""
 _OVERRIDE: Final = re.compile(r"CAXTON_([A-Z]+)__([A-Z0-9_]+)", re.ASCII)
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", re.ASCII)
 _MAX_FILE_BYTES: Final = 1_000_000
@@ -103,6 +107,17 @@ def environment_values(environ: Mapping[str, str], problems: list[Problem]) -> d
         else:
             problems.append(_unknown(key, list(KEYS), "key", found=f"environment variable {variable}"))
     return found
+
+
+def stand_in(environ: Mapping[str, str], raw: dict[str, Raw]) -> None:
+    """Adds the endpoint that OpenTelemetry's own variables name, where traces are asked for and none is given."""
+    if _TRACING not in raw or _ENDPOINT in raw:
+        return  # what other programs of this host are told does not concern a node without traces
+    for variable, path in _OTEL.items():
+        if environ.get(variable):
+            value = environ[variable] if not path else environ[variable].rstrip("/") + path
+            raw[_ENDPOINT] = Raw(value, f"environment {variable}", as_text=True)
+            return
 
 
 def credential_values(environ: Mapping[str, str], problems: list[Problem]) -> dict[str, Raw]:

@@ -76,8 +76,8 @@ class Caller(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `namespace`: the only one in reach (None: all). `agents`: glob patterns of the agents that an `agent-client` may
     send to (None: all in reach). `credential`: `key:ID`, `token:JTI`, `certificate:FINGERPRINT`, `local:UID`,
-    `node:ID` or `none`; never a secret. `address`: the client's, as far as trusted proxies say so. `request_id`: of
-    the HTTP request.
+    `node:ID` or `none`; never a secret. `address`: the client's, as far as trusted proxies say so. `request_id`,
+    `trace_id`: of the HTTP request.
     """
 
     subject: str
@@ -87,6 +87,7 @@ class Caller(msgspec.Struct, array_like=True, frozen=True, gc=False):
     credential: str = "none"
     address: str = ""
     request_id: str = ""
+    trace_id: str = ""
 
     @property
     def node(self) -> str | None:

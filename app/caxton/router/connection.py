@@ -21,6 +21,7 @@ from caxton.protocol.errors import CaxtonError, Code, ErrorBody
 from caxton.protocol.frames import FrameDecoder, encode_frame
 from caxton.protocol.ids import new_id
 from caxton.protocol.operations import OPERATIONS, Call, Fail, Farewell, Hangup, Item, Reply, ToRouter
+from caxton.telemetry.concern import concerns
 
 MAX_CALLS_IN_FLIGHT: Final = 16_384
 MAX_BYTES_IN_FLIGHT: Final = 512 * 1024 * 1024
@@ -219,15 +220,16 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, frame: Call, decode: Callable[[bytes], Any], begin: Begin) -> bool:
         """Answers a call without a task; False = it needs one."""
+        caller = self._caller(frame)
         try:
-            call = begin(decode(frame.args), partial(self._answered, frame.call_id), self._caller(frame))
+            call = begin(decode(frame.args), partial(self._answered, frame.call_id), caller)
             if call is None:
                 return False
             self._sizes[frame.call_id] = len(frame.args)
             self._bytes_in_flight += len(frame.args)
             self._calls[frame.call_id] = call
         except Exception as error:
-            self.send(Fail(frame.call_id, _failure(frame.op, error)))
+            self.send(Fail(frame.call_id, _failure(frame.op, error, caller)))
         return True
 
     def _answered(self, call_id: int, answer: Any) -> None:
@@ -258,18 +260,20 @@ class Connection(asyncio.Protocol):
         return CaxtonError(Code.INVALID_REQUEST, f"no operation is called {op[:64]!r}", path="op")
 
     async def _answer(self, call: Call) -> None:
-        call_id, op = call.call_id, call.op
+        call_id, op, caller = call.call_id, call.op, self._caller(call)
+        about = concerns(caller.request_id, caller.trace_id)
         try:
             operation = self._operations.get(op)
             if operation is None:
                 raise self._unknown(op)
-            result = await operation.handler(operation.decode(call.args), Sink(self, call_id), self._caller(call))
+            result = await operation.handler(operation.decode(call.args), Sink(self, call_id), caller)
             self.send(Reply(call_id, _encode_json(result)))
         except asyncio.CancelledError:
             log.debug("call %d (%s) cancelled", call_id, op)  # the caller hung up: nobody is told
         except Exception as error:
-            self.send(Fail(call_id, _failure(op, error)))
+            self.send(Fail(call_id, _failure(op, error, caller)))
         finally:
+            about.end()
             self._forget(call_id)
 
 
@@ -282,13 +286,13 @@ def _peer_uid(transport: asyncio.Transport) -> int:
     return int(uid)
 
 
-def _failure(op: str, error: Exception) -> ErrorBody:
+def _failure(op: str, error: Exception, caller: Caller) -> ErrorBody:
     """What the caller is told; called while the exception is handled."""
     if isinstance(error, CaxtonError):
         return error.body()
     if isinstance(error, msgspec.DecodeError):
         return ErrorBody(Code.INVALID_REQUEST, f"{op}: {error}")
-    return _unexpected(op)
+    return _unexpected(op, caller)
 
 
 def _busy() -> ErrorBody:
@@ -297,9 +301,11 @@ def _busy() -> ErrorBody:
     )
 
 
-def _unexpected(op: str) -> ErrorBody:
-    trace_id = new_id().replace("-", "")
-    log.exception("operation %s failed unexpectedly; trace id %s", op, trace_id)
+def _unexpected(op: str, caller: Caller) -> ErrorBody:
+    trace_id = caller.trace_id or new_id().replace("-", "")
+    about = concerns(caller.request_id, trace_id)
+    log.exception("operation %s failed unexpectedly", op)
+    about.end()
     return ErrorBody(
         Code.INTERNAL_ERROR, "the node failed to answer this; its log has the details", {"trace_id": trace_id}
     )

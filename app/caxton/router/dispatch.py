@@ -33,7 +33,7 @@ from caxton.router.boxes import Box, Boxes, Flight, Worker
 from caxton.router.mailbox import Entry
 from caxton.router.meters import Meters
 from caxton.router.scheduler import Scheduler
-from caxton.router.tracing import spans
+from caxton.router.tracing import lines, spans
 from caxton.router.workers import Workers
 from caxton.store.reader import Reader
 
@@ -170,6 +170,7 @@ class Dispatch:
                 box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
             spans.lost(flight, reason)
+            lines.lost(flight, reason)
         elif not flight.started.done():
             flight.started.set_exception(CaxtonError(code, f"the worker ended while the agent started ({reason})"))
 

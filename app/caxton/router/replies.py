@@ -17,6 +17,7 @@ from caxton.protocol.names import CLIENT_PREFIX, TIMER_PREFIX
 from caxton.protocol.spans import within
 from caxton.router.timing.times import rfc3339
 from caxton.store import ConversationRow
+from caxton.telemetry.sampling import begun
 
 _FAILURE_ORDINAL: Final = -1  # no execution counts this far down: the node's own answers have ids of their own
 _REPLY_ORDINAL: Final = -2
@@ -80,6 +81,7 @@ def timer_message(agent: str, agent_id: str, timer_id: int) -> Message:
         receiver=agent,
         content=b'{"timer_id":%d}' % timer_id,
         conversation_id=message_id,
+        traceparent=begun(message_id),
     )
 
 
@@ -96,6 +98,7 @@ def scheduled_message(agent: str, agent_id: str, schedule: Schedule, due: float)
         receiver=agent,
         content=_json.encode(content),
         conversation_id=message_id,
+        traceparent=begun(message_id),
     )
 
 

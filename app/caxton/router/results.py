@@ -28,7 +28,7 @@ from caxton.router.recordings import Recordings
 from caxton.router.replies import answer, failure_content, is_agent
 from caxton.router.snapshots.service import Snapshots
 from caxton.router.timing.timers import Timers
-from caxton.router.tracing import spans
+from caxton.router.tracing import lines, spans
 from caxton.store import ExecutionRow, LogRow
 
 
@@ -50,6 +50,7 @@ class Results:
         durable = spans.processed(flight, result)
         if durable is not None and flight.home.settling > settling:  # its end is part of a commit
             self._commits.after(durable)
+        lines.executed(flight, result)
 
     def _settle(self, flight: Flight, result: Result) -> None:
         box, entry = flight.home, flight.entry
@@ -177,6 +178,9 @@ class Results:
         rows = self._commits.changes.logs
         for line in result.logs:
             rows.append(LogRow(box.agent.name, line.at, line.stream, line.text, entry.message_id))
+        if result.logs_dropped:
+            told = f"the rest was dropped: this execution had logged its log_bytes ({result.logs_dropped} more)"
+            rows.append(LogRow(box.agent.name, result.logs[-1].at, "node", told, entry.message_id))
         if box.agent.name in self._followers:
             self._outcomes.aftermath.call(partial(self._followers.tell, box.agent.name))
 

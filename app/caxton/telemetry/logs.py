@@ -6,11 +6,12 @@ Owns the handlers of the root logger. Must never log a secret: callers choose th
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 from caxton.config import Observability
-from caxton.telemetry.formats import JsonFormat, TextFormat
+from caxton.telemetry.formats import JsonFormat, Prioritised, TextFormat
 from caxton.telemetry.rotation import SharedFile
 
 
@@ -22,7 +23,8 @@ def set_up_logging(settings: Observability, service: str) -> None:
     """
     formatter = JsonFormat(service) if settings.log_format == "json" else TextFormat(service)
     handler, complaint = _handler(settings)
-    handler.setFormatter(formatter)
+    to_journal = isinstance(handler, logging.StreamHandler) and _is_journal()
+    handler.setFormatter(Prioritised(formatter) if to_journal else formatter)
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -41,6 +43,15 @@ def set_level(level: str) -> None:
 def event(message: str, level: int = logging.INFO, /, *, logger: str = "caxton", **fields: object) -> None:
     """One canonical line: what happened, and its fields."""
     logging.getLogger(logger).log(level, message, extra={"fields": fields})
+
+
+def _is_journal() -> bool:
+    """Whether systemd has connected this very stderr to the journal."""
+    try:
+        about = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
 def _handler(settings: Observability) -> tuple[logging.Handler, str | None]:

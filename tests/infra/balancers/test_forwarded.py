@@ -48,8 +48,15 @@ def test_a_second_header_of_the_same_name_does_not_either(balancer: Balancer) ->
     assert [value for known, value in arrived if known == "x-forwarded-for"] == ["127.0.0.1"]
 
 
-def test_credentials_and_idempotency_keys_pass(balancer: Balancer) -> None:
-    given = {"Authorization": "Bearer abc", "X-API-Key": "def", "Idempotency-Key": "ghi", "Traceparent": "00-1-2-01"}
+def test_credentials_idempotency_keys_and_traces_pass(balancer: Balancer) -> None:
+    trace = {"Traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate": "rojo=1,congo=2"}
+    given = {
+        "Authorization": "Bearer abc",
+        "X-API-Key": "def",
+        "Idempotency-Key": "ghi",
+        "X-Request-Id": "jkl",
+        **trace,
+    }
     with balancer.client() as client:
         headers = client.post("/x", headers=given).json()["headers"]
     assert {name: headers[name.lower()] for name in given} == given

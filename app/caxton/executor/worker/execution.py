@@ -197,11 +197,15 @@ class Execution(msgspec.Struct, eq=False):
         self.logs.append(LogLine(at, stream, escape(kept)))
 
 
-_INVISIBLE: Final = (0x061C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
-"""Marks that turn or hide the text around them, and line ends that are no control characters."""
+_INVISIBLE: Final = (
+    *(0x00AD, 0x061C, 0x180E, 0xFEFF),
+    *(*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), *range(0xFFF9, 0xFFFC)),
+    *range(0xE0000, 0xE0080),
+)
+"""Marks that turn or hide the text around them, tags, and line ends that are no control characters."""
 _CONTROL: Final = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-    | {code: f"\\u{code:04x}" for code in _INVISIBLE}
+    | {code: f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}" for code in _INVISIBLE}
     | {9: "\t"}
 )
 

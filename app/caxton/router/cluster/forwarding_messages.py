@@ -25,6 +25,7 @@ from caxton.router.cluster.places import is_not_here, is_unreachable, not_here, 
 from caxton.router.cluster.waits import WAIT_SECONDS, Waits
 from caxton.router.intake import Intake
 from caxton.router.talks.capabilities import Capabilities
+from caxton.router.tracing import spans
 
 Begun = TypeVar("Begun")
 Here = Callable[[Any], Awaitable[Any]]
@@ -152,7 +153,8 @@ class Passing:
     async def _through(self, node: str, messages: list[Message], caller: Caller, here: Here) -> list[ItemView]:
         """Passed on; what may not have arrived goes into the outbox."""
         try:
-            items = _items(await self._ask.call(node, "submit", Submit(messages), caller))
+            with spans.passing(messages, node):
+                items = _items(await self._ask.call(node, "submit", Submit(messages), caller))
         except CaxtonError as error:
             if not _may_wait(error):
                 raise
@@ -188,7 +190,8 @@ class Passing:
             raise unreachable(self._places.of_message(chosen.receiver, chosen.conversation_id), repr(chosen.receiver))
         if node is not None:
             try:
-                answer = msgspec.Raw(await self._ask.call(node, "invoke", order, caller))
+                with spans.passing([chosen], node):
+                    answer = msgspec.Raw(await self._ask.call(node, "invoke", order, caller))
             except CaxtonError as error:
                 if not _may_wait(error) or (args.delivery is Delivery.EPHEMERAL and is_unreachable(error)):
                     raise  # an ephemeral message is its caller's to send again: it may have run

@@ -35,6 +35,7 @@ from caxton.router.intake import EPHEMERAL, REQUEST, digest_of, full, new_entry,
 from caxton.router.mailbox import Entry, Place
 from caxton.router.outcomes import CANCELLED, Outcomes
 from caxton.router.replies import answer, failure_content
+from caxton.router.tracing import spans
 from caxton.store import Accept, CommitResult, MessageRow, Settle
 
 DELIVER: Final = "peer.deliver"
@@ -289,11 +290,11 @@ class Outboxes:
             posted = [self._posted(entry) for entry in batch.items]
             args = Deliver(self.places.node_id, posted)
             answers = _items(await self._peers.call(batch.node, DELIVER, args, timeout=DELIVER_SECONDS))
-            there = [
-                entry
-                for entry, one in zip(batch.items, answers, strict=True)
-                if self._answered(entry, one, batch.node)
-            ]
+            for entry, sent, one in zip(batch.items, posted, answers, strict=True):
+                if self._answered(entry, one, batch.node):
+                    there.append(entry)
+                    error = None if one.error is None else one.error.code.value
+                    spans.forwarded(sent.message, batch.node, int(entry.accepted_at * 1e9), error)
         except CaxtonError as error:
             self.resent += len(batch.items)
             log.debug("%d messages for %s wait: %s", len(batch.items), batch.node, error)

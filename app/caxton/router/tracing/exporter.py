@@ -15,6 +15,7 @@ import msgspec
 
 from caxton.config import Config, node_name
 from caxton.protocol.spans import Counts, Export
+from caxton.telemetry.sampling import Sampling
 from caxton.telemetry.spans import recorder, set_up_spans, spans_socket
 
 PAUSE_SECONDS: Final = 5.0
@@ -28,6 +29,7 @@ class SpanExporter:
 
     def __init__(self, config: Config) -> None:
         settings = config.observability
+        Sampling.set_up(settings)
         self._told = b""
         if settings.enable_tracing and settings.otlp_endpoint is not None:
             path = str(spans_socket(config))

@@ -1,4 +1,5 @@
-"""The spans of a message in the router: `send AGENT`, `process AGENT`, `commit`, and agents' requests to the world.
+"""The spans of a message in the router: `send AGENT`, `forward AGENT`, `process AGENT`, `commit`, and its agent's
+requests to the world.
 
 Owns their names and attributes (OpenTelemetry's conventions for messaging; what those do not name begins with
 `caxton.`). Must never cost a message that is not sampled more than one look at its traceparent.
@@ -7,17 +8,20 @@ Owns their names and attributes (OpenTelemetry's conventions for messaging; what
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from caxton.protocol.errors import CaxtonError
 from caxton.protocol.execution import Result
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Message
 from caxton.protocol.spans import Attributes, Event, Kind, Span, is_sampled, process_id, send_id
 from caxton.router.boxes import Flight, execution_id
 from caxton.router.mailbox import Entry, Place
+from caxton.router.tracing.lines import attempt
 from caxton.store import CommitResult, HttpCallRow
 from caxton.telemetry.spans import recorder
 
@@ -32,13 +36,14 @@ def sent(entry: Entry) -> None:
         return
     assert message.traceparent is not None
     _, trace_id, parent, _ = message.traceparent.split("-")
+    span_id = send_id(message.message_id)
     more: Attributes = {"caxton.sender": message.sender, "caxton.delivery": entry.delivery}
     now = time.time_ns()
     own.record(
         Span(
             trace_id,
-            send_id(message.message_id),
-            parent,
+            span_id,
+            None if parent == span_id else parent,  # a timer's: nobody sent it, its trace begins here
             f"send {message.receiver}",
             Kind.PRODUCER,
             min(_nanos(entry.accepted_at), now),  # another node's clock may have said when
@@ -46,6 +51,34 @@ def sent(entry: Entry) -> None:
             _messaging(message, "send") | more,
         )
     )
+
+
+def forwarded(message: Message, node: str, began: int, error: str | None = None) -> None:
+    """Another node has the message, or has refused it; `began` in nanoseconds since the epoch."""
+    own = recorder()
+    if own is None or not is_sampled(message.traceparent):
+        return
+    assert message.traceparent is not None
+    _, trace_id, parent, _ = message.traceparent.split("-")
+    attributes = _messaging(message, "forward") | {"caxton.node": node}
+    if error is not None:
+        attributes["error.type"] = error
+    span_id, name, now = _random_id(), f"forward {message.receiver}", time.time_ns()
+    own.record(Span(trace_id, span_id, parent, name, Kind.CLIENT, min(began, now), now, attributes, error))
+
+
+@contextmanager
+def passing(messages: Sequence[Message], node: str) -> Iterator[None]:
+    """Another node is asked meanwhile to take these."""
+    began, error = time.time_ns(), None
+    try:
+        yield
+    except CaxtonError as refusal:
+        error = refusal.code.value
+        raise
+    finally:
+        for message in messages:
+            forwarded(message, node, began, error)
 
 
 def processed(flight: Flight, result: Result) -> Callable[[CommitResult], None] | None:
@@ -109,13 +142,13 @@ def _attempt(
     assert entry is not None
     now = time.time_ns()
     is_last = entry.place is Place.GONE
-    attributes["caxton.attempt"] = entry.attempts if error is not None and entry.attempts else entry.attempts + 1
+    attributes["caxton.attempt"] = attempt(entry, failed=error is not None)
     attributes["caxton.queue_seconds"] = max(0.0, flight.dispatched_at - entry.accepted_at)
     events = []
     if error is not None:
         events.append(Event("message.dead" if is_last else "message.retry", now))
     # Only what ended a message has sent anything, so only that has an id that others can know.
-    span_id = process_id(message.message_id) if is_last else new_id().replace("-", "")[-16:]
+    span_id = process_id(message.message_id) if is_last else _random_id()
     name = f"process {message.receiver}"
     start = _nanos(flight.dispatched_at)
     parent = send_id(message.message_id)
@@ -129,7 +162,7 @@ def _durable(trace_id: str, parent: str, start: int, result: CommitResult) -> No
     if own is None:
         return
     error = None if result.error is None else "the store failed"
-    span_id = new_id().replace("-", "")[-16:]
+    span_id = _random_id()
     own.record(Span(trace_id, span_id, parent, "commit", Kind.INTERNAL, start, time.time_ns(), error=error))
 
 
@@ -143,6 +176,10 @@ def _messaging(message: Message, operation: str) -> Attributes:
         "messaging.message.conversation_id": message.conversation_id,
         "messaging.message.body.size": len(message.content),
     }
+
+
+def _random_id() -> str:
+    return new_id().replace("-", "")[-16:]
 
 
 def _nanos(seconds: float) -> int:
