@@ -17,6 +17,7 @@ from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
 from caxton.protocol.cluster_moves import Adopt, Adopted, Plan, PlanView
+from caxton.protocol.debugging import NodeView
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.handover import HandoverAnswer, HandoverCall, HandoverFinish, HandoverKnown, HandoverPage
 from caxton.protocol.messages import Delivery, Message, Outcome
@@ -122,8 +123,6 @@ class Farewell(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
 ToRouter = Call | Hangup
 FromRouter = Reply | Fail | Item
 FromPeer = Reply | Fail | Item | Farewell
-
-# ---- arguments -------------------------------------------------------------------------------------
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -313,6 +312,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "agent.state": (Listing, Page),
     "agent.executions": (Listing, Page),
     "agent.recordings": (Listing, Page),
+    "agent.history": (Listing, Page),
     "recording.get": (RecordingOf, RecordingView),
     "agent.logs": (Logs, LogView),
     "job.get": (Named, JobView),
@@ -326,6 +326,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
+    "node.facts": (Named, NodeView),
     "stats": (Nothing, dict[str, Any]),
     "events": (Events, NodeEvent),
     "key.create": (KeyCreate, KeyView),

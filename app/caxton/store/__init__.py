@@ -39,6 +39,7 @@ from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, 
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
+from caxton.store.transitions import TransitionRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
@@ -86,6 +87,7 @@ __all__ = [
     "Swept",
     "TaskRow",
     "TimerRow",
+    "TransitionRow",
     "VersionRow",
     "Writer",
     "copy_bytes",

@@ -15,6 +15,7 @@ from caxton.protocol.handover import HandoverKnown, HandoverPage
 from caxton.store.apply_rest import EXECUTION_COLUMNS
 from caxton.store.apply_talks import CONVERSATION_COLUMNS
 from caxton.store.message_sql import COLUMNS
+from caxton.store.transitions import COLUMNS as TRANSITION_COLUMNS
 
 PAGE_ROWS: Final = 1_000
 PAGE_BYTES: Final = 1024 * 1024
@@ -49,6 +50,7 @@ TABLES: Final[dict[str, Travelling]] = {
     "conversation": Travelling(CONVERSATION_COLUMNS, "seq", "?1 IN (initiator, participant)"),
     "execution": Travelling(EXECUTION_COLUMNS, "seq"),
     "log_line": Travelling(("agent", "at", "stream", "text", "message_id"), "seq"),
+    "agent_transition": Travelling(TRANSITION_COLUMNS, "seq"),
     "message": Travelling(COLUMNS[1:], "seq", "receiver = ?1 AND state = 'dead'"),
 }  # fmt: skip
 """A snapshot's head comes behind its memory: until it is there, there is none.
