@@ -85,11 +85,18 @@ class NodeCollector:
         violations, expired = meters["protocol_violations"], meters["conversations_expired"]
         yield self._counter("protocol_violations", "Messages that their conversation's protocol refused", violations)
         yield self._counter("conversations_expired", "Conversations that ended at a deadline", expired)
+        yield from self._of_recordings(meters.get("recordings"))
         audit = meters["audit"]
         yield self._counter("audit_records", "Records written to the audit", audit["records"])
         yield self._counter("audit_write_errors", "Writes of the audit that failed", audit["write_errors"])
         yield self._counter("store_commits", "Transactions of the store", meters["commits"]["count"])
         yield self._counter("store_commit_seconds", "Time spent in transactions", meters["commits"]["seconds"])
+
+    def _of_recordings(self, meters: dict[str, int] | None) -> Iterator[Metric]:
+        if meters is not None:  # a router of the release before has none
+            outcomes: dict[str, float] = {name: meters[name] for name in ("kept", "dropped")}
+            yield self._counted("recorded_executions", "Recordings of executions", "outcome", outcomes)
+            yield self._counter("recorded_bytes", "Bytes of recordings that were kept", meters["bytes"])
 
     def _build_info(self, versions: dict[str, str | None]) -> Metric:
         family = GaugeMetricFamily(

@@ -50,8 +50,15 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "core": core,
         "versions": _versions(core["workers"]),
         "audit": desk.audit.recorder.figures(),
+        "recordings": desk.recordings.figures(),
         **_cluster(desk),
-        "meters": {**meters, "commits": _commits(desk), "rollouts": dict(desk.rollouts.ended), "audit": audit},
+        "meters": {
+            **meters,
+            "commits": _commits(desk),
+            "rollouts": dict(desk.rollouts.ended),
+            "audit": audit,
+            "recordings": desk.recordings.meters(),
+        },
         **({"spans": desk.exporter.counts} if desk.config.observability.enable_tracing else {}),
     }
 
