@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from caxton.dev.comparing import differences
+from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
 from caxton.protocol.recordings import Recording, unpack
@@ -141,6 +143,26 @@ def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> No
     assert recording.masked == ["token"]
     assert (warm.before, warm.lacks is None) == (None, False)
     assert replay(elsewhere, recording, wat).diverged is None
+
+
+def test_what_came_from_the_web_and_what_never_came_are_on_the_tape(here: Harness, elsewhere: Harness) -> None:
+    """A replay gets both at once: it neither asks nor waits."""
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    wat = recorded_agents.asks_outside(soon.isoformat())
+    handle = load(here, wat, http=["https://api.example.com"], limits={"execution_timeout_seconds": 60.0})
+    exec_id = here.execute(handle, {"n": 1})
+    fetched(here)
+    asked = here.wait_for(lambda frame: isinstance(frame, HostCall) and frame.exec_id == exec_id)
+    assert asked.kind == "http"
+    here.send(HostReply(exec_id, asked.call_id, 0, b'{"status":200}'))
+    result = here.result(exec_id, 30.0)  # nobody answers the other agent's part
+    assert result.recording is not None
+    recording = unpack(result.recording)
+    kinds = [(call.kind, call.status, call.data) for call in recording.calls if call.kind in ("http", "request")]
+    assert kinds == [("http", 0, b'{"status":200}'), ("request", TIMEOUT, b"")]
+    again = replay(elsewhere, recording, wat)
+    assert (differences(recording, again), again.diverged) == ([], None)
+    assert recording.ended.reply == bytes([45 + len(b'{"status":200}') + TIMEOUT])
 
 
 def test_an_agent_that_is_not_recorded_has_no_recording(here: Harness) -> None:
