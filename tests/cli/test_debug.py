@@ -21,12 +21,14 @@ TRAPS = """(module (memory (export "memory") 1)
 
 
 def deployed(node: ServedNode, name: str, *, record: bool) -> str:
-    """An agent that traps with a name in its backtrace, and is quarantined for it. Its sender knows its secret."""
+    """An agent that traps with a name in its backtrace, and is quarantined for it. Its sender knows its secrets."""
     supervision = {"dead_letters": 1, "senders": 1, "pause_seconds": 3_600}
-    config = {"record": record, "supervision": supervision, "env": {"API_TOKEN": SECRET}}
+    secrets = {"API_TOKEN": SECRET, "PASSWORD": "true", "PIN_TOKEN": "1000", "PRIVATE": "*****"}
+    config = {"record": record, "supervision": supervision, "env": secrets}
     file, options = node.write(f"{name}.wat", TRAPS), node.write(f"{name}.json", msgspec.json.encode(config).decode())
     assert node.cli("agent", "deploy", file, "--config-file", options).returncode == 0
-    assert node.cli("message", "send", name, msgspec.json.encode({"say": SECRET}).decode()).returncode == 0
+    content = msgspec.json.encode({"say": SECRET, "sure": True, "times": 1000}).decode()
+    assert node.cli("message", "send", name, content).returncode == 0
     until(lambda: node.json("agent", "show", name)["status"] == "quarantined", "quarantine")
     return name
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from caxton.protocol.recordings import read_carried, write_carried
 from support.recorded_agents import curious
 from support.served_node import SOURCE, ServedNode, alive, run_cli, until
 
@@ -62,10 +63,13 @@ def test_a_message_is_enough_to_name_its_last_execution(node: ServedNode, execut
 
 
 def test_a_file_is_replayed_without_its_node(node: ServedNode, executions: list[str], tmp_path: Path) -> None:
-    """Elsewhere: no node can be reached, and the machine has other limits."""
+    """Elsewhere: no node can be reached, the machine has other limits, its engine is another."""
     file = node.directory / "carried.rec"
     assert node.cli("replay", executions[0], "--save", str(file)).returncode == 0
     assert file.stat().st_mode & 0o777 == 0o600
+    carried = read_carried(file.read_bytes())
+    older = msgspec.structs.replace(carried.recording, engine="1.2.3")
+    file.write_bytes(write_carried(msgspec.structs.replace(carried, recording=older)))
     elsewhere = {
         "CAXTON_URL": "http://127.0.0.1:9",
         "CAXTON_COORDINATION__LOCAL_STATE_PATH": str(tmp_path / "local.db"),
@@ -74,7 +78,8 @@ def test_a_file_is_replayed_without_its_node(node: ServedNode, executions: list[
     done = run_cli("replay", str(file), "--output", "json", env=elsewhere, timeout=120.0)
     found = msgspec.json.decode(done.stdout)
     assert (done.returncode, found["execution"], found["same"]) == (0, executions[0], True)
-    assert ["execution_timeout_seconds" in remark for remark in found["remarks"]] == [True]
+    engine, limit = found["remarks"]
+    assert ("wasmtime 1.2.3" in engine, "execution_timeout_seconds" in limit) == (True, True)
 
 
 def test_another_module_answers_otherwise(node: ServedNode, executions: list[str]) -> None:

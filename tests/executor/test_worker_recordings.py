@@ -14,6 +14,7 @@ from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
 from caxton.protocol.recordings import Recording, unpack
+from caxton.protocol.snapshots import MAX_MEMORY_BYTES
 from support import recorded_agents, worker_modules
 from support.recorded_agents import curious
 from support.worker_harness import Harness, message
@@ -133,6 +134,14 @@ def test_a_program_is_repeated_with_its_clock_and_chance(here: Harness, elsewher
     recording = run(here, load(here, wat, shape=Shape.COMMAND, instance=Instance.PER_MESSAGE))
     assert {call.kind for call in recording.calls} == {"clock", "random"}
     assert differences(recording, replay(elsewhere, recording, wat)) == []
+
+
+def test_a_memory_that_is_too_large_is_left_out(here: Harness) -> None:
+    large = MAX_MEMORY_BYTES // 65_536 + 1
+    wat = curious(asks=False).replace('(memory (export "memory") 2)', f'(memory (export "memory") {large})')
+    handle = load(here, wat)
+    first, second = run(here, handle), run(here, handle)
+    assert (first.lacks, second.before, str(MAX_MEMORY_BYTES) in (second.lacks or "")) == (None, None, True)
 
 
 def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:

@@ -87,10 +87,10 @@ class Gathering:
             self._of_the_node(node)
         self._ask("traps.json", self._traps)
         for one in self._recordings():
-            self._parts |= _recording(self._masks.recorded(one))
+            self._parts |= _recording(one)
         for name, answer in self._answers.items():
-            shown = msgspec.json.format(msgspec.json.encode(answer), indent=2)
-            self._parts[name] = self._masks.everywhere(shown)
+            shown = msgspec.json.encode(self._masks.everywhere(answer))
+            self._parts[name] = msgspec.json.format(shown, indent=2)
         at = time.time()
         parts = sorted(self._parts)
         return Manifest(self._agent, self._client.target.url, __version__, at, parts, self._missing), self._parts
@@ -162,7 +162,7 @@ class Gathering:
         clean = msgspec.structs.replace(own, spec=spec)
         if spec != own.spec and own.before is not None:
             clean = msgspec.structs.replace(clean, before=None, lacks="its memory may hold what is masked here")
-        return msgspec.structs.replace(carried, recording=clean)
+        return self._masks.recorded(msgspec.structs.replace(carried, recording=clean))
 
 
 def _recording(carried: Carried) -> Parts:

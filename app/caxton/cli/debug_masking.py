@@ -7,11 +7,13 @@ for a proof: a secret under a harmless name, or said in other words, stays.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from caxton.protocol.recordings import MASK, Carried
+from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.recordings import Carried
 
 SHOWN: Final = "********"
 _SECRET: Final = re.compile(r"secret|token|passw|credential|api_?key|private", re.IGNORECASE)
@@ -38,20 +40,34 @@ class Masks:
             self._values.add(inner)
         return SHOWN
 
-    def everywhere(self, text: bytes) -> bytes:
-        """JSON or other text without the values that were masked anywhere."""
-        for value in self._longest_first():
-            for written in {value.encode(), msgspec.json.encode(value)[1:-1]}:
-                text = text.replace(written, SHOWN.encode())
-        return text
+    def everywhere(self, value: Any) -> Any:
+        """The same without the texts that were masked anywhere."""
+        return self._without(value, lambda _: SHOWN)
 
     def recorded(self, carried: Carried) -> Carried:
-        """The same for a recording, memory and all; it stays one, for a mask is as long as what it covers."""
-        data = found = msgspec.msgpack.encode(carried)
-        for value in self._longest_first():
-            text = value.encode()
-            data = data.replace(text, MASK * len(text))
-        return carried if data is found else msgspec.msgpack.decode(data, type=Carried)
+        """The same for a recording, memory and all; it stays one, for a mask is as long as what it covers.
 
-    def _longest_first(self) -> list[str]:
-        return sorted(self._values, key=len, reverse=True)
+        `INVALID_REQUEST` where it would be none any more.
+        """
+        if not self._values:
+            return carried
+        plain = self._without(msgspec.msgpack.decode(msgspec.msgpack.encode(carried)), lambda text: "*" * len(text))
+        try:
+            return msgspec.convert(plain, Carried)
+        except msgspec.ValidationError as problem:
+            raise CaxtonError(Code.INVALID_REQUEST, f"it is not to be masked: {problem}") from None
+
+    def _without(self, value: Any, mask: Callable[[str], str]) -> Any:
+        """Values only, no names of fields: what is taken apart can be put together again."""
+        if isinstance(value, dict):
+            return {key: self._without(inner, mask) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._without(inner, mask) for inner in value]
+        if isinstance(value, (str, bytes)):
+            for text in sorted(self._values, key=len, reverse=True):
+                value = _replaced(value, text, mask(text))
+        return value
+
+
+def _replaced(value: str | bytes, text: str, mask: str) -> str | bytes:
+    return value.replace(text, mask) if isinstance(value, str) else value.replace(text.encode(), mask.encode())
