@@ -100,6 +100,7 @@ class Desk:
         instance = admission.instance_of(config, info.shape)
         agent = deployed.Agent(config.name, new_id(), 1, config, info, limits, info.shape, instance, 1, time.time())
         if self._handle:
+            self._loaded_on.pop(self._handle, None)
             self._machine.send(End(self._handle, orderly=False, forget=True))
         self._handle, self._incarnation = next(self._numbers), 0
         self._spec, self._kept = spec_of(agent, node), Kept(limits.state_bytes)

@@ -70,6 +70,7 @@ _BEHIND: Final = (
     f"SELECT message.seq, {_KNOWN} FROM message WHERE receiver = ?1 AND seq > ?2 "
     "AND seq > coalesce((SELECT up_to FROM listing WHERE id = 1), 0) ORDER BY seq LIMIT ?3"
 )
+_HAS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _STATE: Final = 1 + KNOWN_COLUMNS.index("state")
 _FINISHED: Final = 1 + KNOWN_COLUMNS.index("finished_at")
 _OUTCOME: Final = 1 + KNOWN_COLUMNS.index("outcome")
@@ -91,8 +92,13 @@ class Departures:
         self._connection = connection
 
     def page(self, agent: str, table: str, number: int, after: Any = None) -> tuple[HandoverPage, Any] | None:
-        """The rows of one table behind `after`, and where they end; None: there are none."""
+        """The rows of one table behind `after`, and where they end; None: there are none, or no such table.
+
+        The database may be one that an older release left.
+        """
         travels = ARCHIVED[table]
+        if self._connection().execute(_HAS, (travels.source or table,)).fetchone() is None:
+            return None
         more = "" if after is None else f"AND {travels.order} > ?2"
         query = (
             f"SELECT {travels.order}, {', '.join(travels.columns)} FROM {travels.source or table} "
