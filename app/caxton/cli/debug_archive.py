@@ -99,7 +99,8 @@ class Gathering:
         try:
             answer = ask()
         except CaxtonError as error:
-            self._missing[name] = f"{error.code}: {error.message}"
+            if error.code is not Code.NOT_FOUND:  # it never had one
+                self._missing[name] = f"{error.code}: {error.message}"
             return None
         self._answers[name] = self._masks.named(answer)
         return answer

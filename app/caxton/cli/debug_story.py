@@ -31,9 +31,12 @@ def read(file: Path) -> tuple[Manifest, Parts]:
     try:
         with tarfile.open(file, "r|gz") as archive:
             parts = _parts(file, archive)
-        return msgspec.json.decode(parts.pop(MANIFEST), type=Manifest), parts
+        manifest = msgspec.json.decode(parts.pop(MANIFEST), type=Manifest)
     except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError, ValueError, RecursionError) as problem:
         raise CaxtonError(Code.INVALID_REQUEST, f"{file} is no archive of `caxton debug`: {problem}") from None
+    if sorted(parts) != manifest.parts:
+        raise CaxtonError(Code.INVALID_REQUEST, f"{file} is cut off: parts of it are not there")
+    return manifest, parts
 
 
 def _parts(file: Path, archive: tarfile.TarFile) -> Parts:
