@@ -103,7 +103,8 @@ def test_a_recorded_trap_is_carried_away_and_replayed(node: ServedNode, recorded
     assert "culprit" in parts[f"{part}.json"]["ended"]["backtrace"]
     assert node.cli("debug", "open", str(file), f"{part}.rec", "--output", str(target)).returncode == 0
     assert target.stat().st_mode & 0o777 == 0o600
-    module = str(node.directory / "recorded.wat")
+    # Built again: the memory that the recorded one went on from may hold what is masked, and is left out.
+    module = node.write("again.wat", f"{TRAPS} ;; the same")
     done = node.cli("replay", str(target), "--module", module, "--output", "json", timeout=120.0)
     assert done.returncode == 0, done.stderr
     assert msgspec.json.decode(done.stdout)["execution"] == execution

@@ -7,7 +7,7 @@ whole interface; nothing else of this package is imported from outside.
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.durable import sync_directory
 from caxton.store.extent import Extent
-from caxton.store.health import disk_free, integrity_check
+from caxton.store.health import disk_free, integrity_check, sqlite_version
 from caxton.store.namespaces import NamespaceRow
 from caxton.store.reader import Reader
 from caxton.store.rows import (
@@ -99,5 +99,6 @@ __all__ = [
     "integrity_check",
     "modules_needed",
     "schema_problem",
+    "sqlite_version",
     "sync_directory",
 ]

@@ -9,7 +9,6 @@ import asyncio
 import os
 import platform
 import shutil
-import sqlite3
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +22,7 @@ from caxton.router.desk import Desk
 from caxton.router.operations.stats import stats
 from caxton.router.paging import check_limit
 from caxton.router.timing.times import rfc3339
-from caxton.store import TransitionRow
+from caxton.store import TransitionRow, sqlite_version
 
 _MEMORY: Final = Path("/proc/meminfo")
 _KIBI: Final = 1024
@@ -81,7 +80,7 @@ async def facts(desk: Desk, _: Named) -> NodeView:
 
 
 def _libraries() -> dict[str, str | None]:
-    return {"python": platform.python_version(), "wasmtime": version("wasmtime"), "sqlite": sqlite3.sqlite_version}
+    return {"python": platform.python_version(), "wasmtime": version("wasmtime"), "sqlite": sqlite_version()}
 
 
 def _memory() -> dict[str, int]:
