@@ -49,7 +49,7 @@ wheels_for() { # PYTHON, e.g. 3.11
 
 stage() { # DIRECTORY: what the package is made of, and nothing else
     mkdir -p "$1/app"
-    cp -r "$root/app/caxton" "$root/app/requirements.txt" "$1/app/"
+    cp -r "$root/app/caxton" "$root/app/docs" "$root/app/requirements.txt" "$1/app/"
     cp -r "$root/packaging" "$1/packaging"
     mv "$1/packaging/debian" "$1/debian"
     find "$1" -name __pycache__ -prune -exec rm -rf {} +

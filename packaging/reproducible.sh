@@ -14,7 +14,7 @@ build() { # NAME PATH UMASK LINTIAN RELEASE [VERSION]
     (
         umask "$mask"
         cp -r "$root/packaging" "$work/$name/"
-        cp -r "$root/app/caxton" "$root/app/requirements.txt" "$work/$name/app/"
+        cp -r "$root/app/caxton" "$root/app/docs" "$root/app/requirements.txt" "$work/$name/app/"
         export CAXTON_BUILD_PATH="$path" CAXTON_BUILD_OUT="$work/$name/out" CAXTON_BUILD_LINTIAN="$lintian"
         sh "$work/$name/packaging/build.sh" "$@" >"$work/$name/log"
     )

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import httpx
+import os
+import signal
 
-from support.node import Node
+import httpx
+from api.conftest import brief_node
+
+from support.node import Node, until
 
 NAME = "caxton_http_request_duration_seconds"
 
@@ -38,3 +42,35 @@ def test_what_has_no_route_is_one_label(http: httpx.Client, node: Node) -> None:
     for path in ("/nothing", "/nothing-else"):
         assert http.get(path).status_code == 404
     assert count(node, "GET", "unknown", 404) == before + 2
+
+
+def test_workers_are_summed_those_that_ended_too_under_the_names_and_buckets_that_are_set() -> None:
+    route, path = "/api/v1/agents/<agent:name>", "/api/v1/agents/nobody"
+    settings = {"metrics_prefix": "acme", "histogram_buckets": [0.5, 60.0]}
+    with brief_node(networking={"workers": 3}, observability=settings) as node:
+        workers = until(lambda: len(found := node.gunicorn("api")[1]) == 3 and found, 20, "three workers")
+
+        def sample(suffix: str, *labels: str) -> float:
+            inside = ",".join((*labels, 'method="GET"', f'route="{route}"', 'status="404"'))
+            start = f"acme_http_request_duration_seconds_{suffix}{{{inside}}} "
+            lines = httpx.get(f"{node.metrics_url}/metrics").text.splitlines()
+            assert not [line for line in lines if line.startswith("caxton_")]
+            return next((float(line.removeprefix(start)) for line in lines if line.startswith(start)), 0.0)
+
+        for number, worker in enumerate(workers, 1):
+            stopped = [pid for pid in workers if pid != worker]
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)  # so that it is this one that answers
+            for _ in range(number):
+                assert httpx.get(node.url + path, timeout=30).status_code == 404
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        assert sample("count") == 1 + 2 + 3
+        os.kill(workers[0], signal.SIGKILL)
+        until(lambda: workers[0] not in node.gunicorn("api")[1], 20, "it is gone")
+        assert sample("count") == 1 + 2 + 3
+        assert sample("bucket", 'le="60.0"') == sample("bucket", 'le="+Inf"') == 1 + 2 + 3
+        text = httpx.get(f"{node.metrics_url}/metrics").text
+        for name in ("http_request", "execution"):
+            bounds = [line for line in text.splitlines() if line.startswith(f"acme_{name}_duration_seconds_bucket")]
+            assert {line.partition('le="')[2].partition('"')[0] for line in bounds} == {"0.5", "60.0", "+Inf"}

@@ -78,7 +78,7 @@ def test_who_waits_is_told_when_the_router_dies(lonely: Node) -> None:
         for thread in threads:
             thread.start()
 
-        until(lambda: "caxton_core_queued 5.0" in httpx.get(f"{lonely.metrics_url}/metrics").text, 10, "five wait")
+        until(lambda: "caxton_queue_messages 5.0" in httpx.get(f"{lonely.metrics_url}/metrics").text, 10, "five wait")
         lonely.kill("router")
         assert "event: error" in list(lines)
     for thread in threads:

@@ -17,16 +17,30 @@ from typing import Any
 import pytest
 
 from caxton.config import load
-from caxton.doctor import Patient, Status, backups, examine, permissions, worst
+from caxton.doctor import EXAMINATIONS, Patient, Status, backups, examine, log_file, permissions, worst
 from caxton.store import SCHEMA_VERSION
-from support.served_node import SOURCE, ServedNode, run_cli, until
+from support.collector import Collector, running_collector
+from support.served_node import ECHO, SOURCE, TRAP, ServedNode, free_ports, run_cli, until
 
 SECRET = "Vq1bTz9rW3kLmXs7YpGh2NdFc8JaEu5R"
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[ServedNode]:
-    served = ServedNode()
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    with running_collector(tmp_path_factory.mktemp("collector")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(collector: Collector) -> Iterator[ServedNode]:
+    served = ServedNode(
+        CAXTON_OBSERVABILITY__ENABLE_TRACING="true",
+        CAXTON_OBSERVABILITY__TRACE_SAMPLE_RATE="1",
+        CAXTON_OBSERVABILITY__OTLP_ENDPOINT=collector.endpoint,
+        CAXTON_OBSERVABILITY__OTLP_TIMEOUT="1s",
+        CAXTON_MESSAGING__RETRY_DELAY="0s",
+        CAXTON_MESSAGING__MAX_DELIVERIES="1",
+    )
     served.environ["CAXTON_BACKUP__DIRECTORY"] = str(served.directory / "backups")
     try:
         yield served.start()
@@ -34,9 +48,10 @@ def node() -> Iterator[ServedNode]:
         served.close()
 
 
-def examined(node: ServedNode, **environ: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
-    """The exit code, and findings by name."""
-    done = run_cli("doctor", "--output", "json", env={**node.environ, **environ})
+def examined(node: ServedNode, *checks: str, **environ: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    """The exit code, and findings by name; of `checks` or of all."""
+    chosen = [word for check in checks for word in ("--check", check)]
+    done = run_cli("doctor", *chosen, "--output", "json", env={**node.environ, **environ})
     answer = json.loads(done.stdout)
     found: dict[str, list[dict[str, Any]]] = {}
     for check in answer["checks"]:
@@ -54,7 +69,8 @@ def test_a_healthy_node_passes(node: ServedNode) -> None:
     code, found = examined(node)
     assert code == 0
     assert not [check for checks in found.values() for check in checks if check["status"] == "fail"]
-    for name in ("router", "ready", "probe", "schema", "ports", "ledger", "disk", "maintenance", "permissions"):
+    well = ("router", "ready", "probe", "schema", "ports", "ledger", "disk", "maintenance", "permissions", "metrics")
+    for name in (*well, "agents", "dead letters", "cluster", "traces", "spans", "log file", "recordings"):
         assert statuses(found, name) == ["ok"], found[name]
     for component in ("api", "router", "executor"):
         assert statuses(found, f"version of {component}") == ["ok"]
@@ -63,6 +79,81 @@ def test_a_healthy_node_passes(node: ServedNode) -> None:
     table = node.cli("doctor")
     assert table.returncode == 0
     assert "probe" in table.stdout
+
+
+def test_one_check_by_its_name(node: ServedNode) -> None:
+    assert node.cli("doctor", "--list", "-q").stdout.split("\n")[:-1] == list(EXAMINATIONS)
+    assert set(examined(node, "log file", "clock")[1]) == {"log file", "clock"}
+    assert node.cli("doctor", "--check", "nothing").returncode == 2
+
+
+def test_metrics_of_somebody_else_are_none(node: ServedNode) -> None:
+    api = {"CAXTON_NETWORKING__METRICS_ADDRESS": node.environ["CAXTON_NETWORKING__BIND_ADDRESS"]}
+    (other,) = free_ports(1)
+    nobody = {"CAXTON_NETWORKING__METRICS_ADDRESS": f"127.0.0.1:{other}"}
+    for environ in (api, nobody):
+        code, found = examined(node, "metrics", **environ)
+        assert (code, statuses(found, "metrics")) == (1, ["fail"]), found
+    assert statuses(examined(node, "metrics", CAXTON_OBSERVABILITY__ENABLE_METRICS="false")[1], "metrics") == ["ok"]
+
+
+def test_a_collector_that_refuses_or_is_away_is_told_and_so_are_lost_spans(
+    node: ServedNode, collector: Collector
+) -> None:
+    collector.answer(503)
+    found = examined(node, "traces")[1]
+    assert (statuses(found, "traces"), "503" in found["traces"][0]["detail"]) == (["warn"], True)
+
+    def lost() -> bool:
+        assert node.cli("ledger").returncode == 0
+        return statuses(examined(node, "traces")[1], "spans") == ["warn"]
+
+    until(lost, "spans are lost", 60)
+    collector.answer(401)
+    assert statuses(examined(node, "traces")[1], "traces") == ["ok"], "who it is only the exporter knows"
+    collector.kill()
+    code, found = examined(node, "traces")
+    assert (code, statuses(found, "traces")) == (0, ["warn"])
+    assert found["traces"][0]["hint"]
+
+
+def test_a_log_that_the_node_cannot_write(node: ServedNode, tmp_path: Path) -> None:
+    def found(file: Path) -> list[str]:
+        return statuses(examined(node, "log file", CAXTON_OBSERVABILITY__LOG_FILE=str(file))[1], "log file")
+
+    assert found(tmp_path / "node.log") == ["ok"]
+    assert found(tmp_path / "missing" / "node.log") == ["fail"]
+    own = patient(tmp_path, f'[observability]\nlog_file = "{tmp_path}/logs/node.log"')
+    (tmp_path / "logs").mkdir()
+    if os.getuid() == 0:  # root may write everywhere: the node is somebody else then
+        os.chown(tmp_path / "data", 65534, 65534)
+    else:
+        (tmp_path / "logs").chmod(0o500)
+    assert worst(log_file.examine(own)) is Status.FAIL
+    (tmp_path / "logs").chmod(0o707)
+    assert os.getuid() != 0 or worst(log_file.examine(own)) is Status.OK
+
+
+def test_a_quarantined_agent_and_what_it_killed(node: ServedNode) -> None:
+    options = node.write("trap.json", json.dumps({"supervision": {"dead_letters": 1, "senders": 1}}))
+    assert node.cli("agent", "deploy", node.write("trap.wat", TRAP), "--config-file", options).returncode == 0
+    assert node.cli("message", "send", "trap", "1").returncode == 0
+    until(lambda: node.json("agent", "show", "trap")["status"] == "quarantined", "quarantine")
+    code, found = examined(node, "agents")
+    assert code == 0
+    for name in ("agents", "dead letters"):
+        assert (statuses(found, name), "trap" in found[name][0]["detail"]) == (["warn"], True), found
+    assert node.cli("agent", "remove", "trap", "-y", "--purge").returncode == 0
+
+
+def test_recordings_on_a_disk_without_room(node: ServedNode) -> None:
+    assert node.cli("agent", "deploy", node.write("echo.wat", ECHO), "--record").returncode == 0
+    assert node.cli("agent", "invoke", "echo", "1").returncode == 0
+    until(lambda: node.json("agent", "recordings", "echo"), "a recording")
+    found = examined(node, "recordings")[1]
+    assert (statuses(found, "recordings"), found["recordings"][0]["detail"].startswith("1 take")) == (["ok"], True)
+    found = examined(node, "recordings", CAXTON_MESSAGING__LOW_DISK_BYTES="1024TB")[1]
+    assert (statuses(found, "recordings"), "--no-record" in found["recordings"][0]["hint"]) == (["warn"], True)
 
 
 def test_a_drained_node_is_a_warning_and_the_probe_still_runs(node: ServedNode) -> None:

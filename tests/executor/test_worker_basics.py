@@ -205,7 +205,7 @@ def test_idle_instances_are_evicted() -> None:
     with Harness(idle_timeout_seconds=0.1) as worker:
         handle = worker.load(COUNTER)
         gone = worker.wait_for(lambda f: isinstance(f, Gone) and f.handle == handle)
-        assert gone.reason == "evicted"
+        assert gone.reason == "idle"
 
 
 def test_worker_ends_with_its_router_and_on_sigterm() -> None:

@@ -172,7 +172,7 @@ def test_idle_instances_hibernate() -> None:
     with Harness(idle_timeout_seconds=0.2) as worker:
         handle = load(worker, agents.COUNTER)
         gone = worker.wait_for(lambda f: isinstance(f, Gone))
-        assert (gone.handle, gone.reason) == (handle, "hibernated")
+        assert (gone.handle, gone.reason) == (handle, "idle")
 
 
 def test_an_agent_that_waits_does_not_hibernate() -> None:

@@ -5,38 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
 import pytest
 
-from caxton.cli.root import caxton as command_line
 from caxton.config.sections import KEYS
+from support.commands import complaint, ours, quoted
 from support.monitoring import Alert, alerts, with_prefix
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "app" / "docs" / "operations.md"
 ALERTS = alerts()
 TEXTS = {PAGE.name: PAGE.read_text(), **{alert.name: alert.text for alert in ALERTS}}
+SECTIONS = dict(re.findall(r"^### (Caxton\w+)\n(.*?)(?=^###? |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+METRICS = ROOT / "app" / "docs" / "metrics.md"
+ROLES = ("caxton_lb_", "caxton_monitoring_", "caxton_certificates_")
 each = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-
-
-def quoted(text: str) -> list[str]:
-    """Everything in back-quotes, also over the end of a line, and each line of a block of commands."""
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    return [*lines, *(" ".join(part.split()) for part in re.findall(r"`([^`]+)`", rest))]
-
-
-def is_verb(words: list[str]) -> bool:
-    """Whether `caxton …` is a verb of the command line."""
-    command: click.Command | None = command_line
-    for word in words:
-        if not isinstance(command, click.Group):
-            return True  # options and arguments
-        command = command.get_command(click.Context(command), word)
-        if command is None:
-            return False
-    return not isinstance(command, click.Group)
 
 
 @each
@@ -59,18 +41,41 @@ def test_it_says_what_to_do(alert: Alert) -> None:
 def test_what_it_names_exists(where: str) -> None:
     for word in quoted(TEXTS[where]):
         assert all((ROOT / name).exists() for name in re.findall(r"playbooks/\w+\.yml", word)), word
-        if word.startswith("caxton "):
-            assert is_verb(word.split()[1:]), word
-        elif re.fullmatch(r"(runtime|messaging|networking|backup|observability)\.\w+", word):
+        assert not (found := [complaint(words) for words in ours(word) if complaint(words)]), (word, found)
+        if re.fullmatch(r"(runtime|messaging|networking|backup|observability)\.\w+", word):
             assert word in KEYS, word
 
 
 def test_the_page_has_each_alert_and_no_other() -> None:
     named = re.findall(r"^### (Caxton\w+)$", PAGE.read_text(), re.MULTILINE)
     assert sorted(named) == sorted(alert.name for alert in ALERTS)
-    assert {f"operations.md#{name.lower()}" for name in named} == {
-        alert.rule["annotations"]["runbook"] for alert in ALERTS
-    }
+    links = {alert.rule["annotations"]["runbook"] for alert in ALERTS}
+    assert links == {f"/usr/share/doc/caxton/operations.md#{name.lower()}" for name in named}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_says_what_it_means_how_to_see_it_what_to_do_and_when_it_is_over(name: str) -> None:
+    meaning, *parts = re.split(r"^- \*\*(See|Do|Over):\*\* ", SECTIONS[name], flags=re.MULTILINE)
+    assert len(meaning.split()) > 4
+    assert parts[::2] == ["See", "Do", "Over"]
+    seen, done, over = (text.strip() for text in parts[1::2])
+    assert any(" " in command for command in quoted(seen)), "how to see it is a command"
+    assert len(done.split()) > 3
+    assert over.endswith(".")
+
+
+@pytest.mark.parametrize("text", ["caxton doctor --nothing", "caxton nothing", "x | caxton top --sort", "caxton dlq"])
+def test_a_command_that_is_none_is_noticed(text: str) -> None:
+    [words] = ours(text)
+    assert complaint(words)
+
+
+def test_metrics_that_the_runbook_names_exist() -> None:
+    """The node's own; of others only what the rules read."""
+    documented = set(re.findall(r"`(caxton_\w+)` \|", METRICS.read_text()))
+    named = {word for word in quoted("".join(SECTIONS.values())) if re.fullmatch(r"caxton_[a-z_]+", word)}
+    roles = {word for word in named if (ROOT / "roles" / word).is_dir() or word.startswith(ROLES)}
+    assert {word.removesuffix("_total") for word in named - roles} <= documented
 
 
 def test_alerts_name_alerts_that_exist() -> None:

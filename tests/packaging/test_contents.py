@@ -132,6 +132,12 @@ def test_files_belong_to_root_and_only_commands_are_executable(package: Path) ->
     assert {row[0] for row in rows} <= {"drwxr-xr-x", "-rw-r--r--", "-rwxr-xr-x", "lrwxrwxrwx"}
 
 
+def test_the_runbook_lies_where_alerts_say(tree: Path) -> None:
+    docs = ROOT / "app" / "docs"
+    for page in (path for path in docs.rglob("*") if path.is_file()):
+        assert (tree / "usr/share/doc/caxton" / page.relative_to(docs)).read_bytes() == page.read_bytes()
+
+
 def test_every_library_is_in_the_copyright_file(tree: Path) -> None:
     text = (tree / "usr/share/doc/caxton/copyright").read_text()
     named = {canonical(match[0]): match[1] for match in re.findall(r"^Comment: (\S+) (\S+)$", text, re.MULTILINE)}

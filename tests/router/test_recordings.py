@@ -55,8 +55,7 @@ def test_the_newest_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:
         made.keep(AGENT, execution(8), b"x" * 251)  # more than a quarter for one
         made.keep(AGENT, execution(7), b"x" * 10)  # the same again is one
         assert await names(made) == [7, 6, 5]
-        assert made.figures() == {"count": 4, "bytes": 511}
-        assert made.meters() == {"kept": 10, "dropped": 1, "bytes": 766}
+        assert made.figures() == {"counts": {"kept": 10, "dropped": 1}, "bytes": 766}
         with pytest.raises(CaxtonError) as gone:
             await made.get(execution(0))
         assert gone.value.code is Code.NOT_FOUND
@@ -85,13 +84,11 @@ def test_a_later_life_finds_them_and_age_ends_them(tmp_path: Path) -> None:
 
     async def later(made: Recordings) -> None:
         assert await names(made) == [2, 1, 0]
-        assert made.figures() == {"count": 3, "bytes": 3}
         made.keep(AGENT, execution(3), b"x")
         assert await made.expire(time.time() - 60) == 2
         assert await names(made) == [3, 2]
         made.forget(AGENT)
         assert await names(made) == []
-        assert made.figures() == {"count": 0, "bytes": 0}
 
     kept_in(tmp_path, first)
     for number in range(2):
@@ -107,7 +104,7 @@ def test_what_the_disk_does_not_take_is_dropped_and_counted(tmp_path: Path) -> N
         made.keep(AGENT, execution(1), b"x")
         assert await names(made) == []
         await asyncio.sleep(0)
-        assert made.meters() == {"kept": 0, "dropped": 1, "bytes": 0}
+        assert made.figures() == {"counts": {"kept": 0, "dropped": 1}, "bytes": 0}
 
     kept_in(tmp_path, use)
 
@@ -116,6 +113,6 @@ def test_no_more_waits_for_the_disk_than_may(tmp_path: Path) -> None:
     async def use(made: Recordings) -> None:
         for number in range(recordings.WAITING + 7):  # nothing is awaited: the loop hears of none that is written
             made.keep(AGENT, execution(number), b"x")
-        assert made.dropped == 7
+        assert made.counts["dropped"] == 7
 
     kept_in(tmp_path, use)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -47,6 +48,12 @@ def test_serf_is_a_child_that_comes_back_and_readiness_waits_for_it(make_node, t
 
         until(lambda: reasons() == ["cluster_not_joined"], "ready but for the cluster", 60)
         until(lambda: reasons() == [], "the last one there is, as nobody answers", 60)
+        examined = node.cli("doctor", "--check", "cluster", "--output", "json")
+        found = [
+            (one["name"], one["status"], one["detail"].split()[0]) for one in json.loads(examined.stdout)["checks"]
+        ]
+        assert examined.returncode == 1
+        assert {("cluster", "fail", "minority"), ("cluster", "warn", "missing")} <= set(found)
         first = until(serf, "serf is a child")
         os.kill(first, signal.SIGKILL)
         until(lambda: serf() not in (None, first), "serf is back")

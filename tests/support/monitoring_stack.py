@@ -193,10 +193,13 @@ class Stack:
             until(partial(_answers, f"http://{at[name]}/-/ready"), f"{name} is ready", READY_SECONDS)
         return self
 
-    def names(self) -> set[str]:
-        """Every metric that Prometheus has read so far."""
-        answer = httpx.get(f"{self.prometheus}/api/v1/label/__name__/values", timeout=30)
-        return set(answer.json()["data"])
+    def series(self) -> dict[str, set[str]]:
+        """Labels by metric, of everything that Prometheus has read so far."""
+        answer = httpx.get(f"{self.prometheus}/api/v1/series", params={"match[]": '{__name__=~".+"}'}, timeout=30)
+        found: dict[str, set[str]] = {}
+        for one in answer.json()["data"]:
+            found.setdefault(one["__name__"], set()).update(one)
+        return found
 
     def value(self, expr: str) -> list[dict[str, Any]]:
         """What a PromQL expression gives now."""

@@ -34,6 +34,7 @@ from support.credentials import bearer, claims
 from support.node import APP, Node, running_node, until
 from support.router_agents import ECHO, SPIN, TRAP
 from support.router_client import RouterClient
+from support.scrape import sample
 from support.settings_agents import (
     DEEP,
     ENDLESS_END,
@@ -295,6 +296,8 @@ def agent_idle_timeout(nodes: Nodes) -> None:
     node.deploy("idle", INCARNATION)
     assert [node.invoke("idle", 1).json()["content"] for _ in range(2)] == [1, 1]
     until(lambda: not node.client.get("/api/v1/agents/idle").json()["resources"]["resident"], 10, "instance ended")
+    assert sample(node, 'tight_instance_ends_total{reason="idle",outcome="ended"}') >= 1
+    assert sample(node, "tight_agent_idle_timeout_seconds") == 1
     assert node.invoke("idle", 1).json()["content"] == 2
 
 
@@ -308,6 +311,8 @@ def agent_startup_timeout(nodes: Nodes) -> None:
         while body.get("state") not in (None, "failed"):  # it took longer than a request waits
             body = nodes.tight.client.get(f"/api/v1/jobs/{body['job_id']}").json()
         code, took = body["error"]["code"], time.monotonic() - began
+    assert sample(nodes.tight, 'tight_agent_starts_total{outcome="timeout"}') >= 1
+    assert sample(nodes.tight, "tight_agent_startup_timeout_seconds") == 0.5
 
 
 def agent_shutdown_timeout(nodes: Nodes) -> None:
@@ -315,6 +320,9 @@ def agent_shutdown_timeout(nodes: Nodes) -> None:
     answer = nodes.tight.client.post("/api/v1/agents/stays/stop", json={})
     assert answer.json()["status"] == "stopped"
     assert answer.elapsed.total_seconds() < 3  # the default is five
+    assert sample(nodes.tight, "tight_agent_shutdown_timeouts_total") == 1
+    assert sample(nodes.tight, 'tight_instance_ends_total{reason="shutdown",outcome="ended"}') >= 1
+    assert sample(nodes.tight, "tight_agent_shutdown_timeout_seconds") == 0.3
 
 
 def temp_storage_limit(nodes: Nodes) -> None:
@@ -718,6 +726,10 @@ PROOFS: dict[str, Proof] = {
     "observability.log_retention_days": log_retention_days,
     "observability.enable_metrics": enable_metrics,
     "observability.metrics_prefix": metrics_prefix,
+    "observability.histogram_buckets": (
+        "api/test_http_metrics.py::"
+        "test_workers_are_summed_those_that_ended_too_under_the_names_and_buckets_that_are_set"
+    ),
     "networking.tls_enabled": "api/test_tls.py::test_versions_that_are_spoken",
     "networking.tls_cert_path": "api/test_tls_renewal.py::test_a_new_certificate_is_taken_over_without_a_word",
     "networking.tls_key_path": "api/test_tls_renewal.py::test_a_key_that_does_not_fit_changes_nothing",
@@ -784,7 +796,7 @@ LATER = {
     ),
     *(
         f"observability.{name}"
-        for name in ("histogram_buckets", "enable_tracing", "trace_sample_rate", "otlp_endpoint", "otlp_timeout")
+        for name in ("enable_tracing", "trace_sample_rate", "otlp_endpoint", "otlp_timeout")
     ),
 }  # fmt: skip
 """Keys of parts that are not built yet: checked when read, and without effect."""

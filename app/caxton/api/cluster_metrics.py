@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from caxton.api.families import gauges
+
 _GAUGES: Final = {
     "expected_nodes": "Nodes that are expected",
     "majority": "This node sees a majority of them",
@@ -42,20 +44,13 @@ def cluster_metrics(prefix: str, figures: Mapping[str, Any]) -> Iterator[Metric]
         for name, words in names.items():
             if (value := figures.get(name)) is not None:
                 yield family(f"{prefix}_cluster_{name}", words, value=float(value))
-    yield _by_label(prefix, "members", "Nodes by what they are", "state", figures["members"])
+    yield gauges(f"{prefix}_cluster_members", "Nodes by what they are", "state", figures["members"])
     waiting = figures["outbox_messages"]
-    yield _by_label(prefix, "outbox_messages", "Messages that wait here for a node", "node", waiting)
+    yield gauges(f"{prefix}_cluster_outbox_messages", "Messages that wait here for a node", "node", waiting)
     for name, words in _PEER_GAUGES.items():
         values = {node: peer[name] for node, peer in figures["peers"].items() if peer[name] is not None}
-        yield _by_label(prefix, f"peer_{name}", words, "node", values)
+        yield gauges(f"{prefix}_cluster_peer_{name}", words, "node", values)
     yield _link_bytes(prefix, figures["peers"])
-
-
-def _by_label(prefix: str, name: str, words: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(f"{prefix}_cluster_{name}", words, labels=[label])
-    for key, value in sorted(values.items()):
-        family.add_metric([key], float(value))
-    return family
 
 
 def _link_bytes(prefix: str, peers: Mapping[str, Mapping[str, float]]) -> Metric:

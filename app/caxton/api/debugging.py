@@ -11,7 +11,7 @@ from caxton.api.answers import TransitionPage
 from caxton.api.gateway import ask
 from caxton.api.operation import Operation, answer, operation, query
 from caxton.api.queries import NodeQuery, PageQuery
-from caxton.protocol.debugging import NodeView
+from caxton.protocol.debugging import NodeFacts
 from caxton.protocol.errors import Code
 from caxton.protocol.operations import Listing, Named
 
@@ -28,8 +28,8 @@ def history(name: str) -> Response:
     return answer(ask("agent.history", Listing(name=name, limit=asked.limit, cursor=asked.cursor)))
 
 
-@blueprint.get("/node")
-@operation(Operation("Show a node, its host and its configuration", {200: NodeView}, query=NodeQuery))
+@blueprint.get("/node/facts")
+@operation(Operation("Show a node, its host and its configuration", {200: NodeFacts}, query=NodeQuery))
 def node() -> Response:
     """This one, or that on which `agent` lives. Secrets are masked."""
     return answer(ask("node.facts", Named(query(NodeQuery).agent or "")))

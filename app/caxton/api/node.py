@@ -18,7 +18,7 @@ from caxton.protocol.cluster import ClusterLedger
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid
 from caxton.protocol.operations import Events, Named, Nothing
-from caxton.protocol.views import JobView, Ledger, Readiness
+from caxton.protocol.views import JobView, Ledger, NodeView, Readiness
 
 blueprint = Blueprint("node", __name__)
 probes = Blueprint("probes", __name__)
@@ -56,6 +56,14 @@ def ledger() -> Response:
     """`imbalance` is 0, always. With `cluster=true` the accounts of every node, and their sum."""
     everybody = query(LedgerQuery).cluster
     return answer(ask("cluster.ledger" if everybody else "ledger", Nothing()))
+
+
+@blueprint.get("/node")
+@operation(Operation("Show the node", {200: NodeView}, query=NoQuery))
+def show() -> Response:
+    """The one that answers, in a few figures: what `caxton top` has above its table."""
+    query(NoQuery)
+    return answer(ask("node.show", Nothing()))
 
 
 @blueprint.get("/jobs/<job_id>")

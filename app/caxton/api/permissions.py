@@ -50,6 +50,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /tasks
         GET /tasks/<task_id>
         GET /ledger
+        GET /node
         GET /events
         GET /namespaces
         GET /namespaces/<name>
@@ -90,7 +91,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         DELETE /secrets/<agent:name>
     """,
     Permission.MAINTAIN: """
-        GET /node
+        GET /node/facts
         POST /cluster/nodes/<node_id>/drain
         POST /cluster/nodes/<node_id>/undrain
         POST /admin/drain

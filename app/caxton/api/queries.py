@@ -108,7 +108,7 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Parameters of GET /node: whose node."""
+    """Parameters of GET /node/facts: whose node."""
 
     agent: Filter | None = None
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from caxton.api.families import histogram
 
 
 def snapshot_metrics(prefix: str, figures: dict[str, Any]) -> Iterator[Metric]:
@@ -18,9 +20,4 @@ def snapshot_metrics(prefix: str, figures: dict[str, Any]) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         f"{prefix}_hibernated_agents", "Agents that only their snapshot holds", figures["hibernated"]
     )
-    yield HistogramMetricFamily(
-        f"{prefix}_agent_wake_seconds",
-        "Time to make an instance from its snapshot",
-        buckets=figures["wakes"]["buckets"],
-        sum_value=figures["wakes"]["seconds"],
-    )
+    yield histogram(f"{prefix}_agent_wake_seconds", "Time to make an instance from its snapshot", figures["wakes"])

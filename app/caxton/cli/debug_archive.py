@@ -64,7 +64,7 @@ def parts_of(agent: str) -> dict[str, tuple[str, dict[str, Any]]]:
         "dead_letters.json": ("/dead-letters", {"agent": agent, "limit": _LIMIT}),
         "audit.json": ("/audit", {"target": agent, "limit": _LIMIT}),
         "ledger.json": ("/ledger", {}),
-        "node.json": ("/node", {"agent": agent}),
+        "node.json": ("/node/facts", {"agent": agent}),
     }
 
 

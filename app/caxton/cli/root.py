@@ -45,6 +45,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "resume": ("caxton.cli.gate_verbs:resume", "Start executions again"),
     "audit": ("caxton.cli.audit_verbs:audit", "Who did what: list, verify, export"),
     "selftest": ("caxton.cli.selftest_verb:selftest", "Attack every limit of a node and see whether it holds"),
+    "top": ("caxton.cli.top_verb:top", "What a node and its agents do now, live"),
     "doctor": ("caxton.cli.doctor_verb:doctor", "Check the node on this host"),
     "unit-settings": ("caxton.cli.unit_verbs:unit_settings", "What the configuration means for systemd's units"),
     "debug": ("caxton.cli.debug_verb:debug", "All that a node knows of one agent, as one file"),

@@ -3,7 +3,7 @@
 Owns the checks and their hints. Must never change anything on the host.
 """
 
-from caxton.doctor.examination import examine
+from caxton.doctor.examination import EXAMINATIONS, examine
 from caxton.doctor.model import Check, Patient, Status, worst
 
-__all__ = ["Check", "Patient", "Status", "examine", "worst"]
+__all__ = ["EXAMINATIONS", "Check", "Patient", "Status", "examine", "worst"]

@@ -35,10 +35,10 @@ class Check:
 
 @dataclass
 class Patient:
-    """The node on this host. `ask(op)` is one operation of its router; raises `CaxtonError`."""
+    """The node on this host. `ask(op)`, `ask(op, arguments)`: one operation of its router; raises `CaxtonError`."""
 
     loaded: Loaded
-    ask: Callable[[str], Any]
+    ask: Callable[..., Any]
 
     @property
     def config(self) -> Config:

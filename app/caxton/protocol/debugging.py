@@ -29,7 +29,7 @@ class Setting(msgspec.Struct, frozen=True):
     origin: str
 
 
-class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A node, its host and its software. Sizes in bytes; `load`: the mean over 1, 5 and 15 minutes.
 
     `figures`: the numbers of which `/metrics` is made.

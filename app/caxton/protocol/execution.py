@@ -246,11 +246,17 @@ class Suspended(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 
 
 class Gone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
-    """The resident instance of `handle` ended: `evicted`, `hibernated`, `ended` or `discarded`."""
+    """The resident instance of `handle` left memory; `incarnation` is 0 if there was none.
+
+    `reason`: `idle` (for too long), `crowded` (the worker holds as many as it may), `reclaimed` (by an `End` after
+    which the handle stays known), `ended` (with its handle) or `discarded` (an execution failed). `overdue`: it was
+    ended before `agent_shutdown` had returned.
+    """
 
     handle: int
     incarnation: int
     reason: str
+    overdue: bool = False
 
 
 class WorkerStats(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):

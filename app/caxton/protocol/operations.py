@@ -1,9 +1,8 @@
 """What the API and the local CLI ask of the router, over /run/caxton/router.sock.
 
-Owns the table of operations: name, argument struct, result type. Must never carry HTTP.
-Many calls are in flight on one connection; answers come in any order. A stream (`events`, `agent.logs`
-with `follow`) is many `Item` frames and then a `Reply`; `Hangup` ends it.
-`peer.*` is what nodes ask of each other: after `peer.open` a connection takes nothing else, before it none of them.
+Owns the table of operations: name, argument struct, result type. Must never carry HTTP. Many calls are in flight on
+one connection; answers come in any order. A stream (`events`, `agent.logs` with `follow`) is many `Item` frames, then
+a `Reply`; `Hangup` ends it. `peer.*`: what nodes ask of each other, after `peer.open` alone, before it none of them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
 from caxton.protocol.cluster_moves import Adopt, Adopted, Plan, PlanView
-from caxton.protocol.debugging import NodeView
+from caxton.protocol.debugging import NodeFacts
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.handover import HandoverAnswer, HandoverCall, HandoverFinish, HandoverKnown, HandoverPage
 from caxton.protocol.messages import Delivery, Message, Outcome
@@ -61,6 +60,7 @@ from caxton.protocol.views import (
     LogView,
     MessageView,
     NodeEvent,
+    NodeView,
     Page,
     ProbeView,
     Readiness,
@@ -68,8 +68,6 @@ from caxton.protocol.views import (
     TokenRecord,
     TokenView,
 )
-
-# ---- frames ----------------------------------------------------------------------------------------
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -326,8 +324,9 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
-    "node.facts": (Named, NodeView),
+    "node.facts": (Named, NodeFacts),
     "stats": (Nothing, dict[str, Any]),
+    "node.show": (Nothing, NodeView),
     "events": (Events, NodeEvent),
     "key.create": (KeyCreate, KeyView),
     "key.list": (Listing, Page),

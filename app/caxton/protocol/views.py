@@ -71,6 +71,8 @@ class Resources(msgspec.Struct, frozen=True):
     """What an agent uses now. `state_bytes` = keys and values on disk.
 
     `hibernated`: only its snapshot holds it, until the next message; `wakes`: how often it was made from that.
+    `memory_bytes`: of its resident instance as its last execution left it, 0 without one. Since the router started:
+    `cpu_seconds`, `executions`, `failures` (those that counted as a failed attempt), `fuel`.
     """
 
     resident: bool
@@ -82,6 +84,10 @@ class Resources(msgspec.Struct, frozen=True):
     hibernated: bool = False
     wakes: int = 0
     snapshot: SnapshotView | None = None
+    memory_bytes: int = 0
+    executions: int = 0
+    failures: int = 0
+    fuel: int = 0
 
 
 class QuarantineView(msgspec.Struct, frozen=True):
@@ -311,6 +317,36 @@ class Readiness(msgspec.Struct, frozen=True):
 
     ready: bool
     reasons: list[str] = []
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of GET /node: what one look at a node takes. Seconds, bytes, counts; counts since the router started.
+
+    `executions` by how they ended; `messages` is the node's line of the ledger; `commit_seconds` is the time that all
+    `commits` took; `resident_bytes` is the memory of the worker processes. `members`: nodes by state, this one
+    included; empty where the node is alone.
+    """
+
+    node: str
+    version: str
+    uptime_seconds: float
+    ready: bool
+    reasons: list[str]
+    agents: dict[str, int]
+    executions: dict[str, int]
+    messages: LedgerRow
+    dead_letters: int
+    queued: int
+    queue_limit: int
+    in_flight: int
+    workers: int
+    resident_bytes: int
+    memory_limit_bytes: int
+    commits: int
+    commit_seconds: float
+    members: dict[str, int] = {}
+    expected_nodes: int = 1
+    majority: bool = True
 
 
 class RunningView(msgspec.Struct, frozen=True):

@@ -37,6 +37,13 @@ class Agent:
     descriptor: Any = None
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    executions: int = 0
+    """Of messages, since the router started, as the next three."""
+    failures: int = 0
+    """Those that counted as a failed attempt."""
+    fuel: int = 0
+    memory_bytes: int = 0
+    """Of the instance that ran last, when its execution ended."""
     snapshot: SnapshotInfo | None = None
     """Its memory as of its last commit, for an agent whose state is that."""
     wakes: int = 0
@@ -47,6 +54,11 @@ class Agent:
     signature: str | None = None
     """The text that the module was deployed with."""
     signed_by: str | None = None
+
+    def lost(self, culprit: bool) -> None:
+        """An execution ended with its worker; it counts as failed when the agent was to blame."""
+        self.executions += 1
+        self.failures += culprit
 
 
 _OF_A_VERSION = (

@@ -79,14 +79,14 @@ class Core:
         self.followers = Followers()
         self._waiters = Waiters()
         self.commits = self._commits = Commits(store.writer, self._store_failed)
-        self._meters = Meters(config.observability.histogram_buckets)
+        self.meters = Meters(config.observability.histogram_buckets)
         self._executor = Executor(
             config,
             lambda worker, frames: self._dispatch.received(worker, frames),
             lambda flight, reason, culprit: self._dispatch.lost(flight, reason, culprit),
             self._workers_changed,
             emit,
-            self._meters,
+            self.meters,
         )
         self._pressures = Pressures(self._boxes, self._executor.workers)
         self._aftermath = Aftermath(self._boxes, self._commits, self._waiters, self._pressures, self._wake)
@@ -101,7 +101,7 @@ class Core:
             self._outcomes.expired,
             lambda: self._boxes.config.runtime.max_concurrent_executions,
         )
-        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self._meters)
+        self._dispatch = Dispatch(self._boxes, self._executor.workers, self._scheduler, store.reader, self.meters)
         self._supervision = self._outcomes.supervision = Supervision(self._commits, self._wake, emit)
         self.holds = self._outcomes.holds = Holds(self._boxes, self._commits, store.reader, self._wake)
         self._alarms = Alarms(self._wake, self._outcomes.expired)
@@ -326,7 +326,7 @@ class Core:
             "tasks_open": len(self.talking.tasks),
             "executor_available": self._executor.available,
             "meters": {
-                **self._meters.figures(),
+                **self.meters.figures(),
                 **self._supervised(),
                 **self.talking.conversations.figures(),
                 "snapshots": self.snapshots.figures(self._boxes),

@@ -97,7 +97,9 @@ class Dispatch:
         """Instantiates the agent on a worker; the future gets its `Result`."""
         if box.side_of is None:
             box.memory_of = box.handle
-        return self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
+        started = self._apart(box, worker, lambda flight: Start(flight.exec_id, box.handle, flight.incarnation))
+        started.add_done_callback(self._meters.instances.started)
+        return started
 
     def run_apart(self, box: Box, message: Message, worker: Worker) -> asyncio.Future[Result]:
         """Runs a message that is in no mailbox; the future gets its `Result`, and nothing comes of that."""
@@ -162,7 +164,8 @@ class Dispatch:
         if box.account is not None and culprit:
             box.account.spent(time.time() - flight.dispatched_at)  # nobody is left to say how much of it
         if flight.started is None:
-            self._meters.lost(code if culprit else None)
+            self._meters.lost(box.home.agent.name, code if culprit else None)
+            flight.home.agent.lost(culprit)
             if box.gauge is not None and culprit:
                 box.gauge.add(failed=True, seconds=time.time() - flight.dispatched_at)
             self.on_lost(flight, reason, culprit)
@@ -188,7 +191,7 @@ class Dispatch:
         if result.status == "unknown_handle":
             flight.worker.loaded.discard(flight.box.handle)
         if flight.started is None:
-            self._meters.ended(result)
+            self._meters.ended(box.home.agent.name, result)
             if box.gauge is not None and result.status in _MEASURED:
                 box.gauge.add(failed=result.status != "ok", seconds=result.usage.duration_seconds)
             self.on_result(flight, result)
@@ -229,6 +232,7 @@ class Dispatch:
 
     def _instance_gone(self, worker: Worker, gone: Gone) -> None:
         box = self._boxes.by_handle(gone.handle)
+        self._meters.instances.left(gone, snapshot=box is not None and box.spec.snapshot)
         if box is not None and box.worker in (None, worker):
             box.resident = False
             box.gone.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -93,15 +94,20 @@ class Executor:
         again with the next.
         """
         while True:
+            began = time.monotonic()
             done = await self._prepare_once((sha256, profile, snapshot), module, progress)
             if done is None:
                 await self._connected()
                 continue
             if done.error is not None:
-                raise CaxtonError.from_body(done.error)
+                refusal = CaxtonError.from_body(done.error)
+                self._meters.refused[refusal.code.value] += 1
+                raise refusal
             if done.info is None:
                 raise CaxtonError(Code.INTERNAL_ERROR, "the executor prepared a module and did not describe it")
             self._meters.prepared["cache" if done.cached else "compiler"] += 1
+            if not done.cached:
+                self._meters.compiled.add(time.monotonic() - began)
             self._paths[sha256, profile, snapshot] = module
             self._prepared.add((sha256, profile, snapshot))
             self._changed()

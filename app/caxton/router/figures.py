@@ -5,11 +5,13 @@ Owns the shapes of counts and figures. Must never change anything.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
 
 from caxton.router.boxes import Box, Boxes, Worker
+from caxton.router.mailbox import Place
 
 
 class MailboxCounts(msgspec.Struct, frozen=True):
@@ -38,8 +40,18 @@ def figures(boxes: Boxes, workers: list[Worker]) -> dict[str, Any]:
         "in_flight": sum(len(worker.flights) for worker in workers),
         "queued": boxes.queued,
         "queued_bytes": boxes.queued_bytes,
+        "oldest_seconds": _oldest(boxes),
         "workers": [_worker(worker) for worker in workers],
     }
+
+
+def _oldest(boxes: Boxes) -> float:
+    """How long ago the oldest message was accepted that has not ended here; 0: there is none.
+
+    They are held in the order in which they came, but for what was read again from disk: that is about as good.
+    """
+    accepted = (entry.accepted_at for entry in boxes.live.values() if entry.place is not Place.AWAY)
+    return max(0.0, time.time() - next(accepted, time.time()))
 
 
 def _worker(worker: Worker) -> dict[str, Any]:

@@ -89,6 +89,7 @@ def make_desk(config: Config, store: Store) -> Desk:
     registry = boot.fill_registry(store)
     events = EventBus()
     core = Core(config, store, registry, events.publish)
+    store.writer.took = core.meters.commits.add
     recordings = core.results.recordings = Recordings(config.paths.data)
     node = node_name(config)
     audit = Audit(config.paths.audit, node)

@@ -27,7 +27,17 @@ async def watch(desk: Desk) -> None:
 
 def reclaim(core: Core, runtime: Runtime) -> int:
     """Ends idle instances until their memories make up for the excess; answers how many."""
-    if not runtime.agent_memory_reclaim:
-        return 0
     resident = sum(worker["rss_bytes"] for worker in core.stats()["workers"])
-    return core.end_idle(resident - int(runtime.memory_limit * runtime.memory_pressure_threshold))
+    excess = resident - int(runtime.memory_limit * runtime.memory_pressure_threshold)
+    ended = core.end_idle(excess) if excess > 0 and runtime.agent_memory_reclaim else 0
+    core.meters.instances.looks[_finding(excess, ended, runtime)] += 1
+    return ended
+
+
+def _finding(excess: int, ended: int, runtime: Runtime) -> str:
+    """One of `instance_meters.LOOKS`."""
+    if excess <= 0:
+        return "low"
+    if not runtime.agent_memory_reclaim:
+        return "off"
+    return "reclaimed" if ended else "all_busy"

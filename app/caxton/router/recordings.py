@@ -12,11 +12,12 @@ import os
 import re
 import shutil
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -50,8 +51,9 @@ class Recordings:
         self._bytes: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
         self._waiting = self._waiting_bytes = 0
-        self.kept = self.dropped = self.kept_bytes = 0
-        """Since the start; the bytes are those of what was kept."""
+        self.counts = Counter({"kept": 0, "dropped": 0})
+        self.bytes = 0
+        """Of those that were kept, since the router started; older ones may have made room for them."""
         self._thread.submit(self._find)
 
     def keep(self, agent: str, execution: str, recording: bytes) -> None:
@@ -59,12 +61,12 @@ class Recordings:
         size = len(recording)
         too_many = self._waiting >= WAITING or self._waiting_bytes + size > WAITING_BYTES
         if too_many or size > self._max_bytes // 4:
-            self.dropped += 1
+            self.counts["dropped"] += 1
             return
         self._waiting += 1
         self._waiting_bytes += size
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._write, agent, execution, recording)
-        work.add_done_callback(lambda done: self._written(done, size))
+        work.add_done_callback(partial(self._written, size))
 
     def close(self) -> None:
         """Writes what was taken, then ends."""
@@ -86,24 +88,21 @@ class Recordings:
         """The agent is gone, and so is what it was told."""
         self._thread.submit(self._remove, agent)
 
-    def figures(self) -> dict[str, int]:
-        """What is on disk now: recordings and bytes."""
-        return {"count": sum(map(len, list(self._kept.values()))), "bytes": sum(list(self._bytes.values()))}
+    def figures(self) -> dict[str, Any]:
+        """For /metrics."""
+        return {"counts": dict(self.counts), "bytes": self.bytes}
 
-    def meters(self) -> dict[str, int]:
-        """What became of recordings since the start: `kept`, `dropped`, and the `bytes` of those that were kept."""
-        return {"kept": self.kept, "dropped": self.dropped, "bytes": self.kept_bytes}
-
-    def _written(self, work: asyncio.Future[None], size: int) -> None:
+    def _written(self, size: int, work: asyncio.Future[None]) -> None:
         self._waiting -= 1
         self._waiting_bytes -= size
-        problem = None if work.cancelled() else work.exception()
-        if work.cancelled() or problem is not None:
-            self.dropped += 1
-            log.warning("a recording could not be kept: %s", problem)
+        if work.cancelled():
+            return
+        problem = work.exception()
+        self.counts["kept" if problem is None else "dropped"] += 1
+        if problem is None:
+            self.bytes += size
         else:
-            self.kept += 1
-            self.kept_bytes += size
+            log.warning("a recording could not be kept: %s", problem)
 
     # ---- in the thread
 

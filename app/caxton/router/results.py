@@ -184,6 +184,11 @@ class Results:
         """Keeps what the execution cost, and the number of a fresh instance."""
         agent, usage = flight.home.agent, result.usage
         agent.cpu_seconds += usage.cpu_seconds
+        agent.executions += 1
+        agent.fuel += usage.fuel or 0
+        agent.memory_bytes = usage.peak_memory_bytes
+        if result.status == "error":
+            agent.failures += 1
         if usage.peak_memory_bytes > agent.peak_memory_bytes:
             agent.peak_memory_bytes = usage.peak_memory_bytes
         if flight.box.agent.instance is Instance.PERSISTENT and result.incarnation > agent.incarnation:

@@ -166,6 +166,10 @@ def _resources(desk: Desk, agent: Agent, mailbox_bytes: int, snapshot_bytes: int
         hibernated=desk.core.hibernated(agent.name),
         wakes=agent.wakes,
         snapshot=_snapshot(agent, snapshot_bytes),
+        memory_bytes=agent.memory_bytes if desk.core.resident(agent.name) else 0,
+        executions=agent.executions,
+        failures=agent.failures,
+        fuel=agent.fuel,
     )
 
 

@@ -188,6 +188,7 @@ class Workers:
         assert worker.down is not None
         reason, culprit = worker.down
         self._meters.worker_ends[reason] += 1
+        self._meters.instances.worker_ended(reason, worker.stats.resident if worker.stats else 0)
         flights = sorted(worker.flights.values(), key=lambda flight: flight.exec_id, reverse=True)
         worker.flights.clear()
         self._tell(worker, flights)

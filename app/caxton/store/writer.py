@@ -54,8 +54,8 @@ class Writer:
         self.deliver: Callable[[Answers], None] | None = None
         self.failed: CaxtonError | None = None
         self.commits = 0
-        self.commit_seconds = 0.0
-        """Time spent in all of them."""
+        self.took: Callable[[float], None] = lambda seconds: None
+        """Is told how long each of them took, on the writer's thread; must be quick and must not raise."""
         self._pages_at_checkpoint = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -130,7 +130,7 @@ class Writer:
         if self.failed is not None:
             results = [CommitResult(error=self.failed)] * len(batch)
         self.commits += 1
-        self.commit_seconds += time.perf_counter() - started
+        self.took(time.perf_counter() - started)
         self._answer([(done, result) for (_, done), result in zip(batch, results, strict=True)])
 
     def _transaction(self, batch: list[Changes]) -> list[CommitResult]:

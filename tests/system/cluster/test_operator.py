@@ -145,6 +145,11 @@ def test_a_node_that_hangs_is_named_missed_in_the_ledger_and_reported(cluster: O
         view = cluster.view("n1")
         assert {"problem": "unreachable", "node": "n3"} in view["problems"]
         assert view["majority"]
+        examined = cluster["n1"].cli("doctor", "--check", "cluster", "--output", "json")
+        found = {
+            (one["name"], one["status"]) for one in json.loads(examined.stdout)["checks"] if "n3" in one["detail"]
+        }
+        assert (examined.returncode, found) == (1, {("cluster", "fail"), ("links of the cluster", "warn")})
         assert metrics(cluster, "n1")["caxton_cluster_homes_unreachable"] == lost
         status, books = ledger(cluster, "n1")
         assert (status, books["balanced"], books["missing"]) == (1, False, ["n3"])

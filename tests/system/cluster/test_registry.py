@@ -180,6 +180,9 @@ def test_what_a_clock_far_ahead_writes_is_refused_and_told_until_its_time_has_co
     assert told["node"] == "n3"
     assert 60 < told["seconds"] < 90
     until(lambda: ("clock", "n3") in _problems(one), "the status names it", PATIENCE)
+    examined = msgspec.json.decode(one.node.cli("doctor", "--check", "cluster", "--output", "json").stdout)["checks"]
+    found = {(check["name"], check["status"]) for check in examined if "n3" in check["detail"]}
+    assert {("cluster", "fail"), ("clocks of the cluster", "warn")} <= found
     key = until(lambda: three.decided("key.create", KeyCreate("early", UNBOUND)), "a key is made", PATIENCE)["key_id"]
     host.clock(0)
     until(lambda: "sent records of n3" in one.node.log, "its record is refused, and that is told", PATIENCE)

@@ -24,6 +24,7 @@ from caxton.executor.worker.channel import Channel
 from caxton.executor.worker.execution import Ending, Execution
 from caxton.executor.worker.hostcalls import pressure
 from caxton.executor.worker.modules import Control, Modules
+from caxton.executor.worker.residents import end_reason
 from caxton.executor.worker.runqueue import Ticker
 from caxton.executor.worker.scheduler import Scheduler
 from caxton.protocol.agents import Profile
@@ -231,7 +232,7 @@ class Worker:
         else:
             for execution in [e for e in scheduler.executions.values() if e.agent is agent]:
                 scheduler.stop(execution, Ending("cancelled"))
-            scheduler.residents.drop(agent, "ended")
+            scheduler.residents.drop(agent, end_reason(agent))
         if frame.forget:
             self._agents.pop(frame.handle, None)
             self._modules.forget(agent)

@@ -17,8 +17,6 @@ from caxton.protocol.execution import Gone
 
 _SMALL_BYTES: Final = 4 * 1024 * 1024
 _MAX_RETIRED: Final = 16
-_LEAVES: Final = ("evicted", "hibernated")
-"""Why an idle instance left: the second one goes on from its snapshot."""
 
 
 class Residents:
@@ -82,13 +80,13 @@ class Residents:
         if len(self._retired) >= _MAX_RETIRED:
             self.sweep()
 
-    def drop(self, agent: Agent, reason: str) -> None:
+    def drop(self, agent: Agent, reason: str, *, overdue: bool = False) -> None:
         """Closes the agent's instance and says so, also if there was none."""
         resident, agent.resident = agent.resident, None
         self._agents.pop(agent, None)
         if resident is not None:
             resident.close()
-        self._send(Gone(agent.handle, resident.incarnation if resident else 0, reason))
+        self._send(Gone(agent.handle, resident.incarnation if resident else 0, reason, overdue))
 
     def evict_idle(self, now: float) -> None:
         """Drops what has been idle for too long."""
@@ -97,7 +95,7 @@ class Residents:
             if resident is not None and now - resident.used_at < self._idle_seconds:
                 return
             if agent.current is None:
-                self.drop(agent, _LEAVES[agent.spec.snapshot])
+                self.drop(agent, "idle")
 
     def close(self) -> None:
         """Closes everything without a word: the process ends."""
@@ -110,5 +108,10 @@ class Residents:
     def _evict_oldest(self) -> None:
         for agent in self._agents:
             if agent.current is None:
-                self.drop(agent, _LEAVES[agent.spec.snapshot])
+                self.drop(agent, "crowded")
                 return
+
+
+def end_reason(agent: Agent) -> str:
+    """Why an `End` came: the agent goes, or only its memory is wanted back."""
+    return "ended" if agent.forgotten else "reclaimed"

@@ -20,7 +20,7 @@ from caxton.executor.worker.channel import Channel
 from caxton.executor.worker.execution import Ask, Ending, Execution, Sleep
 from caxton.executor.worker.hostcalls import INVALID, NOT_FOUND, TIMEOUT
 from caxton.executor.worker.programs import program_of
-from caxton.executor.worker.residents import Residents
+from caxton.executor.worker.residents import Residents, end_reason
 from caxton.executor.worker.results import build_result, ending_of, gather_output
 from caxton.executor.worker.runqueue import RunQueue
 from caxton.protocol.errors import Code
@@ -125,7 +125,7 @@ class Scheduler:
         gather_output(execution)
         agent, resident = execution.agent, execution.resident
         if execution.kind == "end":
-            self.residents.drop(agent, "ended")
+            self.residents.drop(agent, end_reason(agent), overdue=ending.code == Code.EXECUTION_TIMEOUT)
         else:
             kept = self.residents.give_back(execution)
             if resident is not None and not kept and agent.persistent:

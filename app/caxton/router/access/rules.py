@@ -176,6 +176,7 @@ RULES: Final[dict[str, Rule]] = {
     "namespace.set": Rule(_node),
     "namespace.remove": Rule(_node),
     "stats": Rule(_node),
+    "node.show": Rule(_node),
     "node.facts": Rule(_node),
     "key.create": Rule(_node),
     "key.list": Rule(_node),

@@ -195,6 +195,7 @@ NOT_AUDITED: Final[dict[str, str]] = {
     "ledger": _READ,
     "ready": _READ,
     "stats": _READ,
+    "node.show": _READ,
     "node.facts": _READ,
     "events": _READ,
     "key.list": _READ,

@@ -109,6 +109,7 @@ ROUTES: Final[dict[str, Route]] = {
     "ledger": _HERE,
     "ready": _HERE,
     "stats": _HERE,
+    "node.show": _HERE,
     "node.facts": _AGENT,
     "events": _HERE,
     "key.create": _SHARED,

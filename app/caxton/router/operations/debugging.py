@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from caxton.protocol.debugging import NodeView, Setting, TransitionView
+from caxton.protocol.debugging import NodeFacts, Setting, TransitionView
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing, Named, Nothing
 from caxton.protocol.views import Page
@@ -54,12 +54,12 @@ def _transition(row: TransitionRow) -> TransitionView:
     return TransitionView(rfc3339(row.at), row.agent, row.status, row.version, row.agent_id, row.reason)
 
 
-async def facts(desk: Desk, _: Named) -> NodeView:
+async def facts(desk: Desk, _: Named) -> NodeFacts:
     """This node. It is asked by an agent's name, so that the node answers on which that lives."""
     figures = await stats(desk, Nothing())
     data = desk.config.paths.data
     disk, memory = await asyncio.gather(asyncio.to_thread(shutil.disk_usage, data), asyncio.to_thread(_memory))
-    return NodeView(
+    return NodeFacts(
         node=desk.node,
         at=rfc3339(time.time()),
         started_at=rfc3339(desk.started_at),

@@ -12,7 +12,9 @@ from typing import Any
 from caxton import __version__
 from caxton.protocol.agents import AgentStatus
 from caxton.protocol.operations import Nothing
+from caxton.protocol.views import LedgerRow
 from caxton.router import readiness
+from caxton.router.agent_meters import NAMED, OTHERS
 from caxton.router.cluster.figures import figures as cluster_figures
 from caxton.router.desk import Desk
 from caxton.router.operations import namespaces as ops_namespaces
@@ -26,7 +28,7 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
     books = await ops_node.ledger(desk, Nothing())
     core = desk.core.stats()
     meters = core.pop("meters")
-    audit = desk.audit.recorder.meters()
+    audit, recordings = desk.audit.recorder.meters(), desk.recordings.figures()
     by_status = Counter(agent.status for agent in desk.registry)
     return {
         "node": desk.node,
@@ -44,22 +46,16 @@ async def stats(desk: Desk, _: Nothing) -> dict[str, Any]:
         "queue_limit": desk.config.messaging.queue_size,
         "dead_letters": dead_letters,
         "ledger": books.node,
-        "agents_ledger": books.agents,
+        "agents_ledger": of_the_busiest(books.agents, desk.core.meters.agents.names),
         "executor": _executor(desk, core["workers"]),
+        "performance": _performance(desk),
         "namespaces": ops_namespaces.figures(desk),
         "core": core,
+        "spans": desk.exporter.counts,
         "versions": _versions(core["workers"]),
         "audit": desk.audit.recorder.figures(),
-        "recordings": desk.recordings.figures(),
         **_cluster(desk),
-        "meters": {
-            **meters,
-            "commits": _commits(desk),
-            "rollouts": dict(desk.rollouts.ended),
-            "audit": audit,
-            "recordings": desk.recordings.meters(),
-        },
-        **({"spans": desk.exporter.counts} if desk.config.observability.enable_tracing else {}),
+        "meters": {**meters, "rollouts": dict(desk.rollouts.ended), "recordings": recordings, "audit": audit},
     }
 
 
@@ -72,6 +68,8 @@ def _executor(desk: Desk, workers: list[dict[str, Any]]) -> dict[str, float]:
     return {
         "workers": len(workers),
         "resident_bytes": sum(worker["rss_bytes"] for worker in workers),
+        "resident_instances": sum(worker["resident"] for worker in workers),
+        "suspended_executions": sum(worker["suspended"] for worker in workers),
         "memory_limit_bytes": runtime.memory_limit,
         "cpu_quota_cores": runtime.cpu_quota,
     }
@@ -83,5 +81,22 @@ def _versions(workers: list[dict[str, Any]]) -> dict[str, str | None]:
     return {"router": __version__, "executor": executor}
 
 
-def _commits(desk: Desk) -> dict[str, float]:
-    return {"count": desk.store.writer.commits, "seconds": desk.store.writer.commit_seconds}
+def _performance(desk: Desk) -> dict[str, float]:
+    """The keys that say how long instances stay, as they are in force."""
+    runtime = desk.config.runtime
+    return {
+        "gc_interval": runtime.gc_interval,
+        "memory_pressure_threshold": runtime.memory_pressure_threshold,
+        "agent_memory_reclaim": runtime.agent_memory_reclaim,
+        "agent_idle_timeout": runtime.agent_idle_timeout,
+        "agent_startup_timeout": runtime.agent_startup_timeout,
+        "agent_shutdown_timeout": runtime.agent_shutdown_timeout,
+    }
+
+
+def of_the_busiest(rows: list[LedgerRow], named: list[str], places: int = NAMED) -> list[LedgerRow]:
+    """The lines of at most `places` agents, those `named` first, then where most waits; and the others' sum."""
+    first = frozenset(named)
+    ranked = sorted(rows, key=lambda row: (row.name not in first, -row.pending, row.name))
+    shown, rest = ranked[:places], ranked[places:]
+    return [*shown, ops_node.total(OTHERS, rest)] if rest else shown

@@ -35,6 +35,7 @@ from caxton.router.operations import keys as ops_keys
 from caxton.router.operations import messages as ops_messages
 from caxton.router.operations import namespaces as ops_namespaces
 from caxton.router.operations import node as ops_node
+from caxton.router.operations import overview as ops_overview
 from caxton.router.operations import peers as ops_peers
 from caxton.router.operations import recordings as ops_recordings
 from caxton.router.operations import registry as ops_registry
@@ -94,6 +95,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "ready": ops_node.ready,
     "node.facts": ops_debugging.facts,
     "stats": ops_stats.stats,
+    "node.show": ops_overview.show,
     "key.create": ops_keys.create,
     "key.list": ops_keys.list_keys,
     "key.revoke": ops_keys.revoke,

@@ -5,11 +5,10 @@ Owns these counters, which begin at 0 with each start of the router. Must never 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from itertools import accumulate
 from typing import Any, Final
 
 from caxton.protocol.snapshots import BLOCK_BYTES, Snapshot
+from caxton.router.histogram import Histogram
 
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Seconds; a wake is to take less than 0.01."""
@@ -21,8 +20,7 @@ class SnapshotMeters:
     def __init__(self) -> None:
         self._taken = 0
         self._bytes = 0
-        self._wakes = [0] * (len(_BOUNDS) + 1)
-        self._wake_seconds = 0.0
+        self._wakes = Histogram(_BOUNDS)
 
     def took(self, change: Snapshot) -> None:
         """An execution's changes go into its transaction."""
@@ -31,18 +29,13 @@ class SnapshotMeters:
 
     def woke(self, seconds: float) -> None:
         """An instance was made from its snapshot."""
-        self._wakes[bisect_left(_BOUNDS, seconds)] += 1
-        self._wake_seconds += seconds
+        self._wakes.add(seconds)
 
     def figures(self, hibernated: int) -> dict[str, Any]:
-        """Everything, for the operation `stats`. `buckets`: pairs of upper bound and count up to it."""
-        bounds = [*map(str, _BOUNDS), "+Inf"]
+        """Everything, for the operation `stats`."""
         return {
             "taken": self._taken,
             "bytes": self._bytes,
             "hibernated": hibernated,
-            "wakes": {
-                "buckets": list(zip(bounds, accumulate(self._wakes), strict=True)),
-                "seconds": self._wake_seconds,
-            },
+            "wakes": self._wakes.figures(),
         }
