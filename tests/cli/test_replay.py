@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from caxton.protocol.ids import new_id
+from caxton.protocol.recordings import read_carried, write_carried
 from support.recorded_agents import curious
-from support.served_node import ServedNode, until
+from support.served_node import SOURCE, ServedNode, alive, run_cli, until
 
 NAME = "curious"
 
@@ -44,11 +51,40 @@ def test_an_execution_is_replayed_and_does_nothing(node: ServedNode, executions:
     assert node.json("agent", "show", NAME)["counters"] == before
 
 
-def test_a_file_is_replayed_without_its_node(node: ServedNode, executions: list[str]) -> None:
-    file = str(node.directory / "carried.rec")
+def test_a_message_is_enough_to_name_its_last_execution(node: ServedNode, executions: list[str]) -> None:
+    sent = node.json("message", "send", NAME, "1")["message_id"]
+    until(lambda: node.json("message", "show", sent)["state"] == "done", "it is handled")
+    execution = node.json("message", "show", sent)["execution"]["id"]
+    until(lambda: recorded(node, 4), "its recording")
+    status, found = replayed(node, sent)
+    assert (status, found["execution"], found["same"]) == (0, execution, True)
+    assert execution in [one["id"] for one in node.json("agent", "executions", NAME)]
+    assert replayed(node, new_id()) == (1, None)
+
+
+def test_a_file_is_replayed_without_its_node(node: ServedNode, executions: list[str], tmp_path: Path) -> None:
+    """Elsewhere: no node can be reached, the machine has other limits, its engine is another."""
+    file = node.directory / "carried.rec"
+    assert node.cli("replay", executions[0], "--save", str(file)).returncode == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    carried = read_carried(file.read_bytes())
+    older = msgspec.structs.replace(carried.recording, engine="1.2.3")
+    file.write_bytes(write_carried(msgspec.structs.replace(carried, recording=older)))
+    elsewhere = {
+        "CAXTON_URL": "http://127.0.0.1:9",
+        "CAXTON_COORDINATION__LOCAL_STATE_PATH": str(tmp_path / "local.db"),
+        "CAXTON_RUNTIME__EXECUTION_TIMEOUT": "9s",
+    }
+    done = run_cli("replay", str(file), "--output", "json", env=elsewhere, timeout=120.0)
+    found = msgspec.json.decode(done.stdout)
+    assert (done.returncode, found["execution"], found["same"]) == (0, executions[0], True)
+    engine, limit = found["remarks"]
+    assert ("wasmtime 1.2.3" in engine, "execution_timeout_seconds" in limit) == (True, True)
+
+
+def test_another_module_answers_otherwise(node: ServedNode, executions: list[str]) -> None:
+    file = str(node.directory / "oldest.rec")
     assert node.cli("replay", executions[-1], "--save", file).returncode == 0
-    status, found = replayed(node, file)
-    assert (status, found["execution"]) == (0, executions[-1])
     other = node.write("twisted.wat", curious(asks=False, sends=False, twist=1))
     status, found = replayed(node, file, "--module", other)
     assert (status, [one["what"] for one in found["differences"]]) == (1, ["reply"])
@@ -60,11 +96,33 @@ def test_what_is_no_recording_is_said(node: ServedNode) -> None:
         assert replayed(node, target) == (1, None)
 
 
+def test_an_update_that_is_interrupted_leaves_nothing(node: ServedNode, executions: list[str]) -> None:
+    other = node.write("interrupted.wat", curious(asks=False, sends=False, twist=1))
+    command = [sys.executable, "-m", "caxton", "agent", "update", NAME, other, "--replay-last", "500"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "HOME": "/nonexistent", **node.environ}
+    environ["TMPDIR"] = str(node.directory)
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as running:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+        below = {int(pid) for pid in until(lambda: children.read_text().split(), "its executor")}
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, "Traceback" in said) == (130, False), said
+    assert alive(below) == set()
+    assert list(node.directory.glob("caxton-dev-*")) == []
+    assert node.json("agent", "show", NAME)["version"] == 1
+
+
 def test_an_update_shows_which_replies_would_change(node: ServedNode, executions: list[str]) -> None:
+    """Of a warm instance, too: both sides begin with the same memory, so that the module alone decides."""
     same = node.write("same.wat", curious(asks=False, sends=False) + " ;; another file")
     other = node.write("other.wat", curious(asks=False, sends=False, twist=1))
     stopped = node.cli("agent", "update", NAME, other, "--replay-last", "2", timeout=120.0)
     assert (stopped.returncode, "2 of 2 replies would change" in stopped.stderr) == (1, True), stopped
     assert node.json("agent", "show", NAME)["version"] == 1
-    done = node.cli("agent", "update", NAME, same, "--replay-last", "2", timeout=120.0)
+    poor = node.cli("agent", "update", NAME, "--limit", "fuel=10", "--replay-last", "2", timeout=120.0)
+    assert (poor.returncode, poor.stdout.count("FUEL_EXHAUSTED")) == (1, 2), poor
+    assert node.json("agent", "show", NAME)["version"] == 1
+    limit = ("--limit", "fuel=1000000000")
+    done = node.cli("agent", "update", NAME, same, *limit, "--replay-last", "3", timeout=120.0)
     assert (done.returncode, "version 2" in done.stderr) == (0, True), done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["seconds", "memory bytes", "fuel"]

@@ -14,6 +14,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import new_id
 from caxton.protocol.messages import Delivery
 from caxton.protocol.operations import Invoke, Listing, Logs, Named, Remove, Submit
+from caxton.protocol.recordings import RecordingOf
 from caxton.protocol.talks import ConversationListing, Select, Subscribe, TaskCreate
 from support import router_agents as agents
 from support.collector import Collector, running_collector
@@ -204,10 +205,25 @@ def test_pages_of_a_list_of_all_nodes_show_everything_once_and_in_order(nodes: N
         assert [one["message_id"] for one in found] == [one.message_id for one in reversed(batch)]
 
 
-def test_a_removed_agent_is_gone_everywhere(nodes: Nodes) -> None:
+def test_what_an_agent_was_told_and_where_is_found_from_every_node(nodes: Nodes) -> None:
+    name = named_for("n2", "recorded")
+    nodes.deploy("n1", name, ECHO, record=True, **KEEPS)
+    ask(nodes["n3"], name)
+    for member in nodes:
+        (one,) = until(lambda to=member: to.call("agent.recordings", Listing(name=name))["items"], "its recording")
+        found = member.call("recording.get", RecordingOf(one["execution"], module=False))
+        assert (found["execution"], found["module"]) == (one["execution"], None)
+        assert member.call("node.facts", Named(name))["node"] == "n2"
+        assert member.call("node.facts", Named(""))["node"] == member.name
+
+
+def test_a_removed_agent_is_gone_everywhere_and_its_history_is_not(nodes: Nodes) -> None:
     name = named_for("n2", "goes")
     nodes.deploy("n1", name, ECHO, **KEEPS)
     until(lambda: nodes["n3"].decided("agent.remove", Remove(name)), "it may be removed")
+    for member in nodes:
+        history = member.call("agent.history", Listing(name=name))["items"]
+        assert [one["status"] for one in history][:2] == ["removed", "draining"]
     for member in nodes:
         until(lambda one=member: _is_unknown(one, name), f"{member.name} does not know it any more")
 

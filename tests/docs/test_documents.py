@@ -56,12 +56,15 @@ def test_every_route_and_no_other() -> None:
 
 
 def verbs(command: click.Command, words: tuple[str, ...] = ()) -> set[str]:
-    """Every leaf of the command line as words."""
+    """Every leaf of the command line as words, and every group that does something by itself."""
     if not isinstance(command, click.Group):
         return {" ".join(words)}
     context = click.Context(command)
     found = {name: command.get_command(context, name) for name in command.list_commands(context)}
-    return {verb for name, one in found.items() if one and not one.hidden for verb in verbs(one, (*words, name))}
+    own = {" ".join(words)} if command.invoke_without_command and words else set()
+    return own | {
+        verb for name, one in found.items() if one and not one.hidden for verb in verbs(one, (*words, name))
+    }
 
 
 def test_every_verb_and_no_other() -> None:

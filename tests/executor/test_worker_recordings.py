@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from caxton.dev.comparing import differences
+from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
 from caxton.protocol.recordings import Recording, unpack
+from caxton.protocol.snapshots import MAX_MEMORY_BYTES
 from support import recorded_agents, worker_modules
 from support.recorded_agents import curious
 from support.worker_harness import Harness, message
@@ -133,6 +136,14 @@ def test_a_program_is_repeated_with_its_clock_and_chance(here: Harness, elsewher
     assert differences(recording, replay(elsewhere, recording, wat)) == []
 
 
+def test_a_memory_that_is_too_large_is_left_out(here: Harness) -> None:
+    large = MAX_MEMORY_BYTES // 65_536 + 1
+    wat = curious(asks=False).replace('(memory (export "memory") 2)', f'(memory (export "memory") {large})')
+    handle = load(here, wat)
+    first, second = run(here, handle), run(here, handle)
+    assert (first.lacks, second.before, str(MAX_MEMORY_BYTES) in (second.lacks or "")) == (None, None, True)
+
+
 def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:
     wat = recorded_agents.SECRETIVE
     handle = load(here, wat, secrets=["token"])
@@ -141,6 +152,26 @@ def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> No
     assert recording.masked == ["token"]
     assert (warm.before, warm.lacks is None) == (None, False)
     assert replay(elsewhere, recording, wat).diverged is None
+
+
+def test_what_came_from_the_web_and_what_never_came_are_on_the_tape(here: Harness, elsewhere: Harness) -> None:
+    """A replay gets both at once: it neither asks nor waits."""
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    wat = recorded_agents.asks_outside(soon.isoformat())
+    handle = load(here, wat, http=["https://api.example.com"], limits={"execution_timeout_seconds": 60.0})
+    exec_id = here.execute(handle, {"n": 1})
+    fetched(here)
+    asked = here.wait_for(lambda frame: isinstance(frame, HostCall) and frame.exec_id == exec_id)
+    assert asked.kind == "http"
+    here.send(HostReply(exec_id, asked.call_id, 0, b'{"status":200}'))
+    result = here.result(exec_id, 30.0)  # nobody answers the other agent's part
+    assert result.recording is not None
+    recording = unpack(result.recording)
+    kinds = [(call.kind, call.status, call.data) for call in recording.calls if call.kind in ("http", "request")]
+    assert kinds == [("http", 0, b'{"status":200}'), ("request", TIMEOUT, b"")]
+    again = replay(elsewhere, recording, wat)
+    assert (differences(recording, again), again.diverged) == ([], None)
+    assert recording.ended.reply == bytes([45 + len(b'{"status":200}') + TIMEOUT])
 
 
 def test_an_agent_that_is_not_recorded_has_no_recording(here: Harness) -> None:

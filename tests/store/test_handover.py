@@ -76,7 +76,7 @@ def move(old: Store, new: Store, agent: str = "echo", attempt: int = 1) -> int:
 def rows(store: Store, table: str, agent: str = "echo") -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(store.database)) as connection:
         found = connection.execute(f"SELECT * FROM {table} WHERE agent = ?", (agent,))
-        skip = 1 if table in ("log_line", "execution") else 0  # numbered by each database
+        skip = 1 if table in ("log_line", "execution", "agent_transition") else 0  # numbered by each database
         return sorted(row[skip:] for row in found)
 
 
@@ -102,11 +102,23 @@ def test_the_whole_state_is_the_same_elsewhere_and_nothing_of_an_earlier_one_is_
     for table in _STATE:
         assert rows(new, table) == rows(old, table), table
     assert rows(old, "key_value")
+    assert rows(old, "agent_transition")
     assert rows(old, "agent_snapshot_block")
     assert rows(new, "key_value", "other") == []
     assert new.reader.arrived_pages("echo") == []
     info = new.reader.snapshots.infos()["echo"]
     assert (info.agent_id, info.incarnation, info.known) == ("one", 4, 4)
+
+
+def test_a_table_that_an_older_release_has_not_is_left_out(stores: tuple[Store, Store]) -> None:
+    old, new = stores
+    full_agent(old)
+    with closing(sqlite3.connect(old.database)) as connection:
+        connection.execute("DROP TABLE agent_transition")
+        connection.commit()
+    move(old, new)
+    assert rows(new, "key_value") == rows(old, "key_value")
+    assert rows(new, "agent_transition") == []
 
 
 def test_a_page_is_unpacked_once(stores: tuple[Store, Store]) -> None:

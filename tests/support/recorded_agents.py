@@ -81,6 +81,26 @@ DICE = """(module
   (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))"""
 """A program that writes the clock and eight random bytes, as letters."""
 
+
+def asks_outside(reply_by: str) -> str:
+    """It asks the web, and another agent that has until `reply_by` (RFC 3339); its reply is both statuses, added."""
+    web = '{"method":"GET","url":"https://api.example.com/ping"}'
+    ask = f'{{"performative":"request","receiver":"oracle","content":"what","reply_by":"{reply_by}"}}'
+    return f"""(module
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (import "caxton" "http_request" (func $http (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 100) "{_text(web)}")
+ (data (i32.const 300) "{_text(ask)}")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32)
+  (i32.store8 (i32.const 0) (i32.add (i32.const 45) (i32.add
+   (call $http (i32.const 100) (i32.const {len(web)}) (i32.const 1000) (i32.const 1000))
+   (call $request (i32.const 300) (i32.const {len(ask)}) (i32.const 2000) (i32.const 1000)))))
+  (call $reply (i32.const 0) (i32.const 1))))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

@@ -9,6 +9,7 @@ import msgspec
 
 from caxton.protocol.access import Permission, Role
 from caxton.protocol.cluster import HealReport, MemberView
+from caxton.protocol.debugging import TransitionView
 from caxton.protocol.namespaces import NamespaceView
 from caxton.protocol.operations import Affected
 from caxton.protocol.recordings import RecordedView
@@ -95,6 +96,13 @@ class RecordingPage(msgspec.Struct, frozen=True):
     """One page of recorded executions."""
 
     items: list[RecordedView]
+    next_cursor: str | None = None
+
+
+class TransitionPage(msgspec.Struct, frozen=True):
+    """One page of an agent's history."""
+
+    items: list[TransitionView]
     next_cursor: str | None = None
 
 

@@ -20,6 +20,7 @@ from caxton.api import (
     console,
     conversations,
     dead_letters,
+    debugging,
     deployments,
     documents,
     live,
@@ -64,6 +65,7 @@ _PUBLIC: Final = (
     cluster,
     callers,
     recordings,
+    debugging,
 )
 _CODES: Final = {
     400: Code.INVALID_REQUEST,

@@ -28,6 +28,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         GET /agents
         GET /agents/<agent:name>
         GET /agents/<agent:name>/executions
+        GET /agents/<agent:name>/history
         GET /agents/<agent:name>/http-calls
         GET /agents/<agent:name>/recordings
         GET /executions/<execution>/recording
@@ -90,6 +91,7 @@ _BELOW_PREFIX: Final[dict[Permission, str]] = {
         DELETE /secrets/<agent:name>
     """,
     Permission.MAINTAIN: """
+        GET /node/facts
         POST /cluster/nodes/<node_id>/drain
         POST /cluster/nodes/<node_id>/undrain
         POST /admin/drain

@@ -107,6 +107,12 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """No parameters."""
 
 
+class NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of GET /node/facts: whose node."""
+
+    agent: Filter | None = None
+
+
 class LedgerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Parameters of GET /ledger."""
 

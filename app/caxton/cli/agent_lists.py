@@ -1,4 +1,4 @@
-"""`caxton agent schedules`, `caxton agent http-calls` and `caxton agent recordings`.
+"""`caxton agent schedules|http-calls|executions|recordings|history`.
 
 Owns which columns people see. Must never change an agent.
 """
@@ -28,7 +28,19 @@ HTTP_CALLS = {
     "SECONDS": "duration_seconds",
     "ERROR": "error",
 }
-RECORDINGS = {"EXECUTION": "execution"}
+EXECUTIONS = {
+    "EXECUTION": "id",
+    "AT": "at",
+    "STATUS": "status",
+    "CODE": "code",
+    "SECONDS": "duration_seconds",
+    "CPU": "cpu_seconds",
+    "MEMORY": "peak_memory_bytes",
+    "FUEL": "fuel",
+    "MESSAGE": "message_id",
+}
+RECORDINGS = {"EXECUTION": "execution", "AT": "at", "BYTES": "bytes"}
+HISTORY = {"AT": "at", "STATUS": "status", "VERSION": "version", "REASON": "reason"}
 
 
 @click.command()
@@ -51,6 +63,28 @@ def http_calls(state: State, name: str, limit: int) -> None:
     with connect(state) as client:
         page = client.get(f"/agents/{segment(name)}/http-calls", limit=limit)
     emit_page(state, page, HTTP_CALLS)
+
+
+@click.command()
+@click.argument("name")
+@page_options
+@output_options
+@pass_state
+def executions(state: State, name: str, limit: int, cursor: str | None) -> None:
+    """List an agent's executions, newest first; those that are recorded too: `caxton agent recordings`."""
+    with connect(state) as client:
+        emit_page(state, client.get(f"/agents/{segment(name)}/executions", limit=limit, cursor=cursor), EXECUTIONS)
+
+
+@click.command()
+@click.argument("name")
+@page_options
+@output_options
+@pass_state
+def history(state: State, name: str, limit: int, cursor: str | None) -> None:
+    """List what became of an agent, newest first: by its name, or by its id when it was removed."""
+    with connect(state) as client:
+        emit_page(state, client.get(f"/agents/{segment(name)}/history", limit=limit, cursor=cursor), HISTORY)
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from caxton.cli.agent_lists import http_calls, recordings, schedules
+from caxton.cli.agent_lists import executions, history, http_calls, recordings, schedules
 from caxton.cli.agent_use import invoke, logs
 from caxton.cli.client import connect, segment
 from caxton.cli.deployment import assemble, config_options, deploy, read_config
@@ -62,7 +62,8 @@ def agent() -> None:
     """Deploy and use agents."""
 
 
-for verb in (invoke, logs, schedules, http_calls, recordings, update, rollback, rollout, versions, keygen, sign):
+_LISTS = (schedules, http_calls, executions, recordings, history)
+for verb in (invoke, logs, *_LISTS, update, rollback, rollout, versions, keygen, sign):
     agent.add_command(verb)
 
 

@@ -42,6 +42,8 @@ DETAILS = {
     "error": "error.code",
     "why": "error.message",
     "holds": "holds_conversation",
+    "execution": "execution.id",
+    "executions": "executions",
     "attempts": "attempts",
 }
 

@@ -1,89 +1,163 @@
 """`caxton agent update --replay-last N`: what would change, before anything does.
 
-Owns how a new module's replays are summed up. Must never change anything on a node.
+Owns how the replays of both sides are summed up. Must never change anything on a node, nor hold more than one
+recording at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from statistics import median
+from typing import Any, Final
 
-from caxton.cli.client import connect, segment
+import click
+
+from caxton.cli.client import Client, connect, segment
+from caxton.cli.failures import printable
 from caxton.cli.interrupts import terminable
-from caxton.cli.render import emit_rows, note
-from caxton.cli.replay_verb import fetch, show_replayed
+from caxton.cli.render import Progress, note, progress
+from caxton.cli.replay_verb import fetch, told
 from caxton.cli.state import State
 from caxton.dev import desk
-from caxton.dev.replays import Replayed, replayed
+from caxton.dev.rehearsing import rehearsed
+from caxton.dev.replays import Replayed
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.recordings import Recording
+from caxton.protocol.recordings import Carried
 
-PAGE = 200
-SHOWN = 10
-COLUMNS = {"WHAT": "what", "RECORDED": "recorded", "NEW": "new"}
+PAGE: Final = 200
+SHOWN: Final = 10
 
 
-def rehearse(state: State, name: str, module: bytes, count: int, *, accept: bool) -> None:
-    """Runs the last `count` recorded executions with `module`. `CONFLICT` when what others see of one changes."""
-    with terminable():
-        found = asyncio.run(_run(state, _recordings(state, name, count), module))
-    if not found:
+class Summary:
+    """Of what was replayed: costs of all, and the first that differ."""
+
+    def __init__(self) -> None:
+        self.count = self.changed = 0
+        self.shown: list[Replayed] = []
+        self.skipped: list[str] = []
+        self._seconds: list[tuple[float, float]] = []
+        self._memory: list[tuple[float, float]] = []
+        self._fuel: list[tuple[float, float]] = []
+
+    def add(self, one: Replayed) -> None:
+        """One execution, both sides of it."""
+        self.count += 1
+        self._seconds.append(one.seconds)
+        self._memory.append(one.memory)
+        if one.fuel[0] is not None and one.fuel[1] is not None:
+            self._fuel.append((one.fuel[0], one.fuel[1]))
+        if not one.same:
+            self.changed += 1
+            if len(self.shown) < SHOWN:
+                self.shown.append(one)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [line for one in self.shown for line in told(one)]
+        measured = (
+            ("seconds", self._seconds, ".6f"),
+            ("memory bytes", self._memory, ",.0f"),
+            ("fuel", self._fuel, ",.0f"),
+        )
+        for what, pairs, form in measured:
+            if pairs:
+                before, after = ([pair[side] for pair in pairs] for side in (0, 1))
+                median_, most = (f"{of(before):{form}} → {of(after):{form}}" for of in (median, max))
+                lines.append(f"{what}: median {median_}, most {most}")
+        return [*lines, *(f"not replayed: {why}" for why in self.skipped[:SHOWN])]
+
+
+def rehearse(
+    state: State, name: str, module: bytes | None, change: dict[str, Any], count: int, *, accept: bool
+) -> None:
+    """Runs the last `count` recorded executions as the agent was and as it would be: with `module` (None: the same),
+    and with `change` of its configuration. `CONFLICT` when what others see of one changes.
+    """
+    found = Summary()
+    with terminable(), connect(state) as client, progress(state, f"replaying {name}") as show:
+        asyncio.run(_run(state, client, name, module, change, count, found, show))
+    if not found.count and not found.skipped:
         raise CaxtonError(Code.NOT_FOUND, f"nothing of {name!r} is recorded (`record = true`)", name=name)
-    changed = [one for one in found if not one.same]
-    for one in changed[:SHOWN]:
-        show_replayed(one)
-    if not state.as_json:
-        emit_rows(state, _costs(found), COLUMNS)
-    note(state, f"{len(found)} executions replayed, {len(changed)} would end otherwise")
-    if changed and not accept:
+    for line in found.lines():
+        click.echo(printable(line), err=state.as_json or state.quiet)
+    note(state, f"{found.count} executions replayed, {found.changed} would end otherwise")
+    if found.changed and not accept:
         raise CaxtonError(
             Code.CONFLICT,
-            f"{len(changed)} of {len(found)} replies would change; --accept-changes updates all the same",
-            changed=len(changed),
-            replayed=len(found),
+            f"{found.changed} of {found.count} replies would change; --accept-changes updates all the same",
+            changed=found.changed,
+            replayed=found.count,
         )
 
 
-def _recordings(state: State, name: str, count: int) -> list[tuple[str, Recording]]:
-    found: list[tuple[str, Recording]] = []
-    cursor = None
-    with connect(state) as client:
-        while len(found) < count:
-            page = client.get(
-                f"/agents/{segment(name)}/recordings", limit=min(count - len(found), PAGE), cursor=cursor
-            )
-            for item in page["items"]:
-                try:
-                    carried = fetch(client, item["execution"], module=False)
-                except CaxtonError as error:
-                    if error.code is not Code.NOT_FOUND:  # newer ones took its place meanwhile
-                        raise
-                else:
-                    found.append((carried.execution, carried.recording))
+async def _run(
+    state: State,
+    client: Client,
+    name: str,
+    module: bytes | None,
+    change: dict[str, Any],
+    count: int,
+    found: Summary,
+    show: Progress,
+) -> None:
+    source = _Source(client, name, count)
+    async with desk(state.config_file, os.environ) as at:
+        async for carried in source.newest():
+            old = await source.module_of(carried)
+            try:
+                found.add(await rehearsed(at, carried.execution, carried.recording, old, module, change))
+            except CaxtonError as error:
+                if error.code is not Code.CONFLICT:  # it left nothing to compare
+                    raise
+                found.skipped.append(error.message)
+            show(source.passed / max(source.total, 1))
+
+
+class _Source:
+    """Recordings of an agent, one after the other; fetched beside the loop, for that has an executor to serve."""
+
+    def __init__(self, client: Client, name: str, count: int) -> None:
+        self._client, self._name, self._count = client, name, count
+        self._modules: dict[str, bytes | None] = {}
+        self.passed = self.total = 0
+
+    async def newest(self) -> AsyncIterator[Carried]:
+        """At most `count`, the newest first; those that made room for others meanwhile are left out."""
+        executions = await asyncio.to_thread(self._executions)
+        self.total = len(executions)
+        for execution in executions:
+            self.passed += 1
+            try:
+                yield await asyncio.to_thread(fetch, self._client, execution, module=False)
+            except CaxtonError as error:
+                if error.code is not Code.NOT_FOUND:
+                    raise
+
+    def _executions(self) -> list[str]:
+        found: list[str] = []
+        cursor = None
+        while len(found) < self._count:
+            limit = min(self._count - len(found), PAGE)
+            page = self._client.get(f"/agents/{segment(self._name)}/recordings", limit=limit, cursor=cursor)
+            found += [item["execution"] for item in page["items"]]
             cursor = page.get("next_cursor")
             if cursor is None:
                 break
-    return found
+        return found
 
+    async def module_of(self, carried: Carried) -> bytes | None:
+        """The module that ran it, fetched once for each; None when the node has it no more."""
+        sha256 = carried.recording.spec.module_sha256
+        if sha256 not in self._modules:
+            self._modules[sha256] = await asyncio.to_thread(self._module, carried.execution)
+        return self._modules[sha256]
 
-async def _run(state: State, recordings: list[tuple[str, Recording]], module: bytes) -> list[Replayed]:
-    if not recordings:
-        return []
-    async with desk(state.config_file, os.environ) as at:
-        return [await replayed(at, execution, recording, module) for execution, recording in recordings]
-
-
-def _costs(found: list[Replayed]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = [
-        {"what": "seconds, median", **_pair([one.seconds for one in found])},
-        {"what": "memory, median bytes", **_pair([(float(a), float(b)) for a, b in (one.memory for one in found)])},
-    ]
-    fuel = [(float(one.fuel[0]), float(one.fuel[1])) for one in found if one.fuel[0] and one.fuel[1]]
-    if fuel:
-        rows.append({"what": "fuel, median", **_pair(fuel)})
-    return rows
-
-
-def _pair(values: list[tuple[float, float]]) -> dict[str, object]:
-    return {"recorded": median(before for before, _ in values), "new": median(after for _, after in values)}
+    def _module(self, execution: str) -> bytes | None:
+        try:
+            return fetch(self._client, execution).module
+        except CaxtonError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            return None

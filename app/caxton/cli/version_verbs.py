@@ -58,7 +58,8 @@ CANARY = ("percent", "min_executions", "max_error_rate", "max_latency_ratio", "d
 @click.option(
     "--replay-last",
     type=click.IntRange(1, 1_000),
-    help="First run so many recorded executions with FILE, here and without effect; stop when a reply would change.",
+    help="First run so many recorded executions as it was and as it would be, here and without effect; "
+    "stop when a reply would change.",
 )
 @click.option("--accept-changes", is_flag=True, help="--replay-last: go on all the same.")
 @click.option("--keep", "keep_seconds", type=Duration(), help="blue_green: how long the old version stays warm.")
@@ -70,12 +71,13 @@ def update(
     """Make a new version of NAME: a module FILE (.wasm or .wat), options, or both."""
     module = read_file(file) if file is not None else None
     rollout = _rollout(options)
-    _rehearse(state, name, module, options)
-    with connect(state) as client, progress(state, f"updating {name}") as show:
+    with connect(state) as client:
         before = client.get(f"/agents/{segment(name)}")
-        base = {**before["config"], **read_config(config_file)}
-        wanted = assemble(name, _without_named_lists(base, options), options)
-        change = {key: value for key, value in wanted.items() if before["config"].get(key) != value}
+    base = {**before["config"], **read_config(config_file)}
+    wanted = assemble(name, _without_named_lists(base, options), options)
+    change = {key: value for key, value in wanted.items() if before["config"].get(key) != value}
+    _rehearse(state, name, module, change, options)
+    with connect(state) as client, progress(state, f"updating {name}") as show:
         parts = signature_part(read_signature(file, signature_file))
         if module is not None:
             parts["wasm"] = ("module", module, "application/wasm")
@@ -120,15 +122,13 @@ def rollout(state: State, name: str, action: str | None) -> None:
             emit_one(state, client.get(path), ROLLOUT)
 
 
-def _rehearse(state: State, name: str, module: bytes | None, options: dict[str, Any]) -> None:
-    """What the new module makes of what the old one was asked; `CONFLICT` when it answers otherwise."""
+def _rehearse(state: State, name: str, module: bytes | None, change: dict[str, Any], options: dict[str, Any]) -> None:
+    """What the agent as it would be makes of what it was asked; `CONFLICT` when it answers otherwise."""
     if options["replay_last"] is None:
         return
-    if module is None:
-        raise click.UsageError("--replay-last: a new module FILE is needed")
     from caxton.cli.replay_update import rehearse  # it brings an executor with it
 
-    rehearse(state, name, module, options["replay_last"], accept=options["accept_changes"])
+    rehearse(state, name, module, change, options["replay_last"], accept=options["accept_changes"])
 
 
 def _rollout(options: dict[str, Any]) -> dict[str, Any]:

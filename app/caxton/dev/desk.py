@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
@@ -16,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from caxton.config import Config
 from caxton.dev.engine import Engine, engine
 from caxton.dev.kept import Kept
 from caxton.dev.report import Report, report_of
@@ -47,6 +49,8 @@ UNAVAILABLE: Final = -6
 NOT_FOUND: Final = -4
 SEED: Final = 1
 """Of profile `deterministic`: the same run gives the same numbers."""
+_MOST_LOADED: Final = 8
+"""Versions at once, to be replayed in turn."""
 
 
 class Agent(msgspec.Struct, frozen=True):
@@ -66,12 +70,20 @@ class Desk:
         self._numbers = count(1)
         self._handle = 0
         self._spec: AgentSpec | None = None
-        self._loaded_on = 0
+        self._loaded: OrderedDict[bytes, int] = OrderedDict()
+        """Handles of what was loaded to be replayed, by its encoded `AgentSpec`."""
+        self._loaded_on: dict[int, int] = {}
+        """Handle → the worker that knows it."""
         self._incarnation = 0
         self._kept = Kept(0)
         self._asked: list[Message] = []
         self._running: tuple[int, asyncio.Future[Result]] | None = None
         machine.received, machine.lost = self._received, self._lost
+
+    @property
+    def config(self) -> Config:
+        """The node's configuration whose limits count."""
+        return self._machine.config
 
     @property
     def max_message_bytes(self) -> int:
@@ -88,8 +100,9 @@ class Desk:
         instance = admission.instance_of(config, info.shape)
         agent = deployed.Agent(config.name, new_id(), 1, config, info, limits, info.shape, instance, 1, time.time())
         if self._handle:
+            self._loaded_on.pop(self._handle, None)
             self._machine.send(End(self._handle, orderly=False, forget=True))
-        self._handle, self._loaded_on, self._incarnation = next(self._numbers), 0, 0
+        self._handle, self._incarnation = next(self._numbers), 0
         self._spec, self._kept = spec_of(agent, node), Kept(limits.state_bytes)
         result = await self._run(lambda number: Start(number, self._handle, self._incarnation + 1))
         self._kept.commit(result)
@@ -111,11 +124,16 @@ class Desk:
 
     async def load(self, module: bytes, spec: AgentSpec) -> None:
         """Makes an agent known that ran elsewhere, as it was there; `replay` is all that it can do."""
-        await self._machine.prepare(module, spec.profile, snapshot=spec.snapshot)
-        if self._handle:
-            self._machine.send(End(self._handle, orderly=False, forget=True))
-        self._handle, self._loaded_on = next(self._numbers), 0
-        self._spec = spec
+        key = msgspec.msgpack.encode(spec)
+        if key not in self._loaded:
+            await self._machine.prepare(module, spec.profile, snapshot=spec.snapshot)
+            self._loaded[key] = next(self._numbers)
+        self._loaded.move_to_end(key)
+        if len(self._loaded) > _MOST_LOADED:
+            _, oldest = self._loaded.popitem(last=False)
+            self._loaded_on.pop(oldest, None)
+            self._machine.send(End(oldest, orderly=False, forget=True))
+        self._handle, self._spec = self._loaded[key], spec
 
     async def replay(self, recording: Recording, *, with_memory: bool = True) -> Recording:
         """Runs a recorded execution again: nobody is asked for anything, nothing is kept.
@@ -133,9 +151,9 @@ class Desk:
     async def _run(self, frame_of: Callable[[int], RouterFrame]) -> Result:
         assert self._spec is not None
         worker = await self._machine.ready()
-        if worker != self._loaded_on:
+        if self._loaded_on.get(self._handle) != worker:
             self._machine.send(Load(self._handle, self._spec))
-            self._loaded_on = worker
+            self._loaded_on[self._handle] = worker
         number = next(self._numbers)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._running = (number, future)

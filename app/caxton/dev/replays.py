@@ -9,9 +9,11 @@ import hashlib
 
 import msgspec
 
+from caxton.dev.bounds import bounded
 from caxton.dev.comparing import Difference, differences
 from caxton.dev.desk import Desk
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.execution import AgentSpec
 from caxton.protocol.recordings import Call, Recording
 
 _BY_THE_CLOCK = frozenset({Code.EXECUTION_TIMEOUT, Code.CPU_LIMIT})
@@ -43,28 +45,44 @@ async def replayed(at: Desk, execution: str, recording: Recording, module: bytes
     `CONFLICT` for a recording that lacks what its own module would go on from.
     """
     spec = recording.spec
-    sha256 = hashlib.sha256(module).hexdigest()
-    own = sha256 == spec.module_sha256
+    own = sha256_of(module) == spec.module_sha256
     if own and recording.lacks is not None:
         raise CaxtonError(Code.CONFLICT, f"{execution} cannot be replayed: {recording.lacks}", execution=execution)
-    await at.load(module, msgspec.structs.replace(spec, module_sha256=sha256))
-    again = await at.replay(recording, with_memory=own)
-    found = differences(recording, again, inside=own)
-    diverged = again.diverged
+    again, remarks = await run(at, recording, module, spec, with_memory=own)
+    found = compared(execution, recording, again, inside=own)
+    return msgspec.structs.replace(found, remarks=_remarks(recording, again, own=own) + remarks)
+
+
+async def run(
+    at: Desk, recording: Recording, module: bytes, spec: AgentSpec, *, with_memory: bool
+) -> tuple[Recording, list[str]]:
+    """What `module`, as an agent like `spec`, makes of it; and where this machine's limits took its own's place."""
+    fit, remarks = bounded(msgspec.structs.replace(spec, module_sha256=sha256_of(module)), at.config)
+    await at.load(module, fit)
+    return await at.replay(recording, with_memory=with_memory), remarks
+
+
+def compared(execution: str, before: Recording, after: Recording, *, inside: bool) -> Replayed:
+    """Two runs side by side. `inside`: of one module, that has to do the same to the bit."""
+    found, diverged = differences(before, after, inside=inside), after.diverged
     return Replayed(
         execution=execution,
-        agent=spec.name,
-        version=spec.version,
-        same=not found and (diverged is None or not own),
+        agent=before.spec.name,
+        version=before.spec.version,
+        same=not found and (diverged is None or not inside),
         differences=found,
         host_call=diverged.number if diverged else None,
         recorded_call=_shown(diverged.recorded) if diverged else None,
         replayed_call=_shown(diverged.found) if diverged else None,
-        remarks=_remarks(recording, again, own=own),
-        seconds=(recording.ended.usage.duration_seconds, again.ended.usage.duration_seconds),
-        fuel=(recording.ended.usage.fuel, again.ended.usage.fuel),
-        memory=(recording.ended.usage.peak_memory_bytes, again.ended.usage.peak_memory_bytes),
+        seconds=(before.ended.usage.duration_seconds, after.ended.usage.duration_seconds),
+        fuel=(before.ended.usage.fuel, after.ended.usage.fuel),
+        memory=(before.ended.usage.peak_memory_bytes, after.ended.usage.peak_memory_bytes),
     )
+
+
+def sha256_of(module: bytes) -> str:
+    """As agents name their modules."""
+    return hashlib.sha256(module).hexdigest()
 
 
 def _remarks(recording: Recording, again: Recording, *, own: bool) -> list[str]:

@@ -16,6 +16,7 @@ from caxton.protocol.agents import AgentConfig
 from caxton.protocol.audit import AuditListing, AuditNotes, AuditPage
 from caxton.protocol.cluster import ClusterLedger, ClusterView, NodeDrain, Ran
 from caxton.protocol.cluster_moves import Adopt, Adopted, Plan, PlanView
+from caxton.protocol.debugging import NodeFacts
 from caxton.protocol.errors import ErrorBody
 from caxton.protocol.handover import HandoverAnswer, HandoverCall, HandoverFinish, HandoverKnown, HandoverPage
 from caxton.protocol.messages import Delivery, Message, Outcome
@@ -67,8 +68,6 @@ from caxton.protocol.views import (
     TokenRecord,
     TokenView,
 )
-
-# ---- frames ----------------------------------------------------------------------------------------
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -122,8 +121,6 @@ class Farewell(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
 ToRouter = Call | Hangup
 FromRouter = Reply | Fail | Item
 FromPeer = Reply | Fail | Item | Farewell
-
-# ---- arguments -------------------------------------------------------------------------------------
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -313,6 +310,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "agent.state": (Listing, Page),
     "agent.executions": (Listing, Page),
     "agent.recordings": (Listing, Page),
+    "agent.history": (Listing, Page),
     "recording.get": (RecordingOf, RecordingView),
     "agent.logs": (Logs, LogView),
     "job.get": (Named, JobView),
@@ -326,6 +324,7 @@ OPERATIONS: Final[dict[str, tuple[type[Any], Any]]] = {
     "dead.skip": (Named, Affected),
     "ledger": (Nothing, Ledger),
     "ready": (Nothing, Readiness),
+    "node.facts": (Named, NodeFacts),
     "stats": (Nothing, dict[str, Any]),
     "node.show": (Nothing, NodeView),
     "events": (Events, NodeEvent),

@@ -1,7 +1,8 @@
 """Recordings: everything that crossed between one guest and the host in one execution.
 
 Owns their form, which lasts: a file that a node writes today is replayed by another release on another machine. New
-fields are optional; what an old reader could not replay gets a new `FORMAT`. Must never hold a secret's value.
+fields are optional; what an old reader could not replay gets a new `FORMAT`. A stranger may have written it: it is
+checked when it is read. Must never hold a secret's value.
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from caxton.protocol.agents import WASM_PAGE_BYTES, Profile
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import AgentSpec, LogLine, TimerSet, Usage
 from caxton.protocol.messages import Message
+from caxton.protocol.snapshots import BLOCK_BYTES, MAX_MEMORY_BYTES
 
 FORMAT: Final = 1
 MAX_BYTES: Final = 80 * 1024 * 1024
 """The largest recording before it is compressed: a memory of 64 MiB, and what was said."""
+MAX_FILE_BYTES: Final = 3 * MAX_BYTES
+"""The largest file that is read: a recording, and the module that it ran."""
 MASK: Final = b"*"
 _LEVEL: Final = 1
 _MAGIC: Final = b"caxton-recording\n"
+_INPUTS: Final = frozenset({"content", "message"})
+_OUTPUTS: Final = frozenset({"auto", "text", "json", "bytes"})
 _T = TypeVar("_T", "Recording", "Carried")
 
 
@@ -123,9 +130,11 @@ class RecordingOf(msgspec.Struct, frozen=True):
 
 
 class RecordedView(msgspec.Struct, frozen=True):
-    """An execution that can be replayed."""
+    """An execution that can be replayed. `at`: when it was recorded, RFC 3339; `bytes`: as it is kept."""
 
     execution: str
+    at: str = ""
+    bytes: int = 0
 
 
 class RecordingView(msgspec.Struct, frozen=True):
@@ -168,16 +177,69 @@ def read_carried(data: bytes) -> Carried:
 
 
 def _decoded(data: bytes, kind: type[_T]) -> _T:
-    limit = MAX_BYTES * (3 if kind is Carried else 1)
+    limit = MAX_FILE_BYTES if kind is Carried else MAX_BYTES
     inflate = zlib.decompressobj()
     try:
-        found = msgspec.msgpack.decode(inflate.decompress(data, limit), type=kind)
-    except (zlib.error, msgspec.MsgspecError) as problem:
+        whole = inflate.decompress(data, limit)
+        if not inflate.eof:
+            raise _invalid("it is cut off, or too large")
+        _require_format(whole, kind)
+        found = msgspec.msgpack.decode(whole, type=kind)
+        _require_sound(found if isinstance(found, Recording) else found.recording)
+    except (zlib.error, ValueError, RecursionError) as problem:  # msgspec's errors are ValueErrors
         raise _invalid(str(problem)) from None
-    version = found.format if isinstance(found, Recording) else found.recording.format
+    return found
+
+
+class _Headed(msgspec.Struct):
+    format: int
+
+
+class _HeadedCarried(msgspec.Struct):
+    recording: _Headed
+
+
+def _require_format(data: bytes, kind: type[Recording | Carried]) -> None:
+    """Before the rest of it is looked at: of another format everything may be different."""
+    if kind is Carried:
+        version = msgspec.msgpack.decode(data, type=_HeadedCarried).recording.format
+    else:
+        version = msgspec.msgpack.decode(data, type=_Headed).format
     if version != FORMAT:
         raise _invalid(f"its format is {version}, this release knows {FORMAT}")
-    return found
+
+
+def _require_sound(recording: Recording) -> None:
+    """What no worker writes is refused, above all what would reach something of the host."""
+    spec, before = recording.spec, recording.before
+    if spec.dirs or spec.profile is Profile.THREADS:
+        raise _invalid("it claims directories of the host, or threads: such agents are not recorded")
+    if spec.input not in _INPUTS or spec.output not in _OUTPUTS or spec.memories < 1:
+        raise _invalid("no agent is configured like that")
+    numbers = (recording.began_us, recording.last_timer_id, *(call.status for call in recording.calls))
+    if not all(-(2**63) <= number < 2**63 for number in numbers):
+        raise _invalid("a number in it has more than 64 bits")
+    if not all(_is_answer(call) for call in recording.calls):
+        raise _invalid("an answer in it is none")
+    if before is not None and not _is_memory(before):
+        raise _invalid("the memory in it is none")
+
+
+def _is_answer(call: Call) -> bool:
+    if call.kind == "request" and call.status >= 0 and call.data:
+        msgspec.msgpack.decode(call.data, type=Message)
+    return call.kind != "random" or call.what == str(len(call.data))
+
+
+def _is_memory(before: Memory) -> bool:
+    count = before.size // BLOCK_BYTES
+    return (
+        0 <= before.size <= MAX_MEMORY_BYTES
+        and before.size % WASM_PAGE_BYTES == 0
+        and before.fuel_used >= 0
+        and before.calls_made >= 0
+        and all(0 <= number < count and len(data) == BLOCK_BYTES for number, data in before.blocks)
+    )
 
 
 def _invalid(why: str) -> CaxtonError:

@@ -170,6 +170,8 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reply: ReplyView | None = None
     error: ErrorBody | None = None
     execution: Execution | None = None
+    executions: list[str] = []
+    """Of a message with failed attempts: ids of its executions, oldest first, as far as they are kept."""
     holds_conversation: bool = False
     """A dead letter for which the rest of its conversation waits."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from caxton import config as configuration
-from caxton.config import Config
+from caxton.config import Loaded
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.router.process import EXIT_OK, serve
 from caxton.router.schema_wait import until_current
@@ -37,18 +37,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o027)
     try:
-        return run(lambda: configuration.load(options.config, os.environ).config)
+        return run(lambda: configuration.load(options.config, os.environ))
     except CaxtonError as error:
         print(f"caxton router: {error.code}: {error.message}", file=sys.stderr)
         return EXIT_REFUSED
 
 
-def run(load: Callable[[], Config]) -> int:
+def run(load: Callable[[], Loaded]) -> int:
     """Waits for a schema that fits, holds the data directory, opens the store, serves, closes; the exit code."""
     # The writer's thread builds rows under the interpreter's lock; with the usual 5 ms the loop would wait that
     # long after every system call (measured: 1.7 times as many messages accepted a second).
     sys.setswitchinterval(SWITCH_SECONDS)
-    config = load()
+    loaded = load()
+    config = loaded.config
     set_up_logging(config.observability, "router")
     if not asyncio.run(until_current(config)):
         return EXIT_OK
@@ -62,7 +63,7 @@ def run(load: Callable[[], Config]) -> int:
             commit_window=config.messaging.commit_window,
         )
         try:
-            return asyncio.run(serve(config, store, load))
+            return asyncio.run(serve(loaded, store, load))
         finally:
             store.close()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
-from caxton.config import Config
+from caxton.config import Config, Shown
 from caxton.protocol.errors import CaxtonError
 from caxton.provenance import Trust
 from caxton.router.agents import Registry
@@ -60,6 +60,8 @@ class Desk:
     cluster: Cluster | None = None
     """None: this node is alone."""
     trust: Trust = field(default_factory=Trust)
+    settings: list[Shown] = field(default_factory=list)
+    """The configuration with its origins, to be shown."""
     versions: Versions = field(default_factory=Versions)
     rollouts: Rollouts = field(default_factory=Rollouts)
     started_at: float = field(default_factory=time.time)

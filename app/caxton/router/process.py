@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from caxton import __version__
-from caxton.config import Config, node_name
+from caxton.config import Config, Loaded, node_name, show
 from caxton.provenance import Trust
 from caxton.router import boot, readiness, reclaim, retention, vitals
 from caxton.router.auditing.service import Audit
@@ -43,13 +43,14 @@ STOP_SECONDS: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int:
+async def serve(loaded: Loaded, store: Store, load: Callable[[], Loaded]) -> int:
     """Serves until SIGTERM or SIGINT, or until a commit fails; answers the exit code. SIGHUP: `load` again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    desk = make_desk(config, store)
+    desk = make_desk(loaded.config, store)
+    desk.settings = show(loaded)
     loop.add_signal_handler(signal.SIGHUP, reload, desk, load)
     server = Server(make_operations(desk))
     async with AsyncExitStack() as stack:
@@ -66,7 +67,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
         await boot.resume(desk)
         stack.push_async_callback(server.close)
         stack.callback(desk.recordings.close)
-        await server.start(config.paths.router_socket)
+        await server.start(desk.config.paths.router_socket)
         desk.spawn(desk.audit.tidy(lambda: retention.of_audit(desk)))
         for work in (vitals.tell(desk), retention.sweep_for_ever(desk), readiness.watch(desk), reclaim.watch(desk)):
             desk.spawn(work)
@@ -74,7 +75,7 @@ async def serve(config: Config, store: Store, load: Callable[[], Config]) -> int
             desk.spawn(_in_the_cluster(desk, desk.cluster))
         notify.notify("READY=1")
         desk.events.publish("node.started", {"node": desk.node, "agents": len(desk.registry)})
-        log.info("router serves at %s with %d agents", config.paths.router_socket, len(desk.registry))
+        log.info("router serves at %s with %d agents", desk.config.paths.router_socket, len(desk.registry))
         failed = await _until(stop, desk.core)
         if failed is not None:
             log.critical("the router cannot go on and ends; everything goes on from the last commit: %s", failed)

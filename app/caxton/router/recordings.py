@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,37 +19,54 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from caxton.protocol.errors import CaxtonError, Code
 
 FOLDER: Final = "recordings"
 MAX_COUNT: Final = 1_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of one agent, both; what is older goes. One recording alone may take a quarter of it."""
-_WAITING: Final = 256
+WAITING: Final = 256
+WAITING_BYTES: Final = MAX_BYTES
+"""What may wait for the disk, both; what comes on top is dropped."""
 _ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{1,16}")
 log = logging.getLogger(__name__)
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """One file: its size, and when it was written in seconds since the epoch."""
+
+    bytes: int
+    at: float
 
 
 class Recordings:
     """Writes in a thread of its own; when that cannot keep up, recordings are dropped and counted."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, max_count: int = MAX_COUNT, max_bytes: int = MAX_BYTES) -> None:
         self._root = data / FOLDER
-        self._kept: dict[str, OrderedDict[str, int]] = {}
+        self._max_count, self._max_bytes = max_count, max_bytes
+        self._kept: dict[str, OrderedDict[str, Kept]] = {}
+        self._bytes: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
-        self._waiting = 0
+        self._waiting = self._waiting_bytes = 0
         self.counts = Counter({"kept": 0, "dropped": 0})
         self.bytes = 0
         """Of those that were kept, since the router started; older ones may have made room for them."""
+        self._thread.submit(self._find)
 
     def keep(self, agent: str, execution: str, recording: bytes) -> None:
         """Takes a packed recording; it is on disk a little later, without a promise."""
-        if self._waiting >= _WAITING or len(recording) > MAX_BYTES // 4:
+        size = len(recording)
+        too_many = self._waiting >= WAITING or self._waiting_bytes + size > WAITING_BYTES
+        if too_many or size > self._max_bytes // 4:
             self.counts["dropped"] += 1
             return
         self._waiting += 1
+        self._waiting_bytes += size
         work = asyncio.get_running_loop().run_in_executor(self._thread, self._write, agent, execution, recording)
-        work.add_done_callback(partial(self._written, len(recording)))
+        work.add_done_callback(partial(self._written, size))
 
     def close(self) -> None:
         """Writes what was taken, then ends."""
@@ -58,9 +76,13 @@ class Recordings:
         """One packed recording, or `NOT_FOUND`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, execution)
 
-    async def names(self, agent: str) -> list[str]:
+    async def names(self, agent: str) -> list[tuple[str, Kept]]:
         """Executions of an agent that have a recording, newest first."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._newest, agent)
+
+    async def expire(self, before: float) -> int:
+        """Forgets what was written before a time (seconds since the epoch); how many."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._expire, before)
 
     def forget(self, agent: str) -> None:
         """The agent is gone, and so is what it was told."""
@@ -72,6 +94,7 @@ class Recordings:
 
     def _written(self, size: int, work: asyncio.Future[None]) -> None:
         self._waiting -= 1
+        self._waiting_bytes -= size
         if work.cancelled():
             return
         problem = work.exception()
@@ -86,25 +109,49 @@ class Recordings:
     def _folder(self, agent: str) -> Path:
         return self._root / agent.replace("/", "%")
 
-    def _of(self, agent: str) -> OrderedDict[str, int]:
+    def _find(self) -> None:
+        """What an earlier life has left."""
+        for folder in _entries(self._root):
+            self._of(folder.name.replace("%", "/"))
+
+    def _of(self, agent: str) -> OrderedDict[str, Kept]:
         found = self._kept.get(agent)
         if found is None:
-            folder = self._folder(agent)
-            files = [(each.stat().st_mtime_ns, each.name, each.stat().st_size) for each in _entries(folder)]
-            found = self._kept[agent] = OrderedDict((name, size) for _, name, size in sorted(files))
+            files = []
+            for each in _entries(self._folder(agent)):
+                with suppress(FileNotFoundError):
+                    state = each.stat()
+                    files.append((state.st_mtime_ns, each.name, Kept(state.st_size, state.st_mtime)))
+            found = OrderedDict((name, kept) for _, name, kept in sorted(files, key=lambda one: one[:2]))
+            self._kept[agent] = found
+            self._bytes[agent] = sum(kept.bytes for kept in found.values())
         return found
 
     def _write(self, agent: str, execution: str, recording: bytes) -> None:
         kept, folder = self._of(agent), self._folder(agent)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = folder / f".{execution}"
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(recording)
-        temporary.replace(folder / execution)
-        kept[execution] = len(recording)
-        while len(kept) > MAX_COUNT or sum(kept.values()) > MAX_BYTES:
-            oldest, _ = kept.popitem(last=False)
-            (folder / oldest).unlink(missing_ok=True)
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(recording)
+            temporary.replace(folder / execution)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._drop(agent, execution)
+        kept[execution] = Kept(len(recording), time.time())
+        self._bytes[agent] += len(recording)
+        while len(kept) > self._max_count or self._bytes[agent] > self._max_bytes:
+            self._unlink(agent, next(iter(kept)))
+
+    def _drop(self, agent: str, execution: str) -> None:
+        gone = self._kept[agent].pop(execution, None)
+        if gone is not None:
+            self._bytes[agent] -= gone.bytes
+
+    def _unlink(self, agent: str, execution: str) -> None:
+        self._drop(agent, execution)
+        (self._folder(agent) / execution).unlink(missing_ok=True)
 
     def _read(self, execution: str) -> bytes:
         if _ID.fullmatch(execution):
@@ -117,11 +164,20 @@ class Recordings:
             execution=execution[:64],
         )
 
-    def _newest(self, agent: str) -> list[str]:
-        return list(reversed(self._of(agent)))
+    def _newest(self, agent: str) -> list[tuple[str, Kept]]:
+        return list(reversed(self._of(agent).items()))
+
+    def _expire(self, before: float) -> int:
+        count = 0
+        for agent, kept in list(self._kept.items()):
+            for execution in [name for name, one in kept.items() if one.at < before]:
+                self._unlink(agent, execution)
+                count += 1
+        return count
 
     def _remove(self, agent: str) -> None:
         self._kept.pop(agent, None)
+        self._bytes.pop(agent, None)
         shutil.rmtree(self._folder(agent), ignore_errors=True)
 
 
@@ -129,5 +185,5 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return [each for each in found if not each.name.startswith(".")]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []

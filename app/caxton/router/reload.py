@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from caxton.config import Config, changed
+from caxton.config import Loaded, changed, show
 from caxton.protocol.errors import CaxtonError
 from caxton.provenance import Trust
 from caxton.router import provenance
@@ -18,17 +18,18 @@ from caxton.telemetry import set_level
 log = logging.getLogger(__name__)
 
 
-def reload(desk: Desk, load: Callable[[], Config]) -> None:
+def reload(desk: Desk, load: Callable[[], Loaded]) -> None:
     """Applies the reloadable keys that changed; names the others."""
     try:
-        config = load()
+        loaded = load()
+        config = loaded.config
         trust = Trust.load(config.security.trusted_keys)
     except CaxtonError as error:
         log.error("reload refused, the configuration stays as it was: %s", error.message)
         desk.audit.event("config.reload", outcome=error.code.value)
         return
     applied, waiting = changed(desk.config, config)
-    desk.config, desk.trust = config, trust
+    desk.config, desk.trust, desk.settings = config, trust, show(loaded)
     desk.core.reconfigure(config)
     if "observability.log_level" in applied:
         set_level(config.observability.log_level)

@@ -1,4 +1,4 @@
-"""Forgetting: what is old, what is too much, module files that nobody needs.
+"""Forgetting: what is old, what is too much, module files that nobody needs, recordings.
 
 Owns when it happens. Must never hold the writer up for long: the store works in slices.
 """
@@ -45,6 +45,7 @@ async def sweep(desk: Desk) -> int:
         if swept.error is not None or not swept.more:
             break
         await asyncio.sleep(PAUSE_SECONDS)
+    count += await desk.recordings.expire(time.time() - desk.config.messaging.retention)
     return count + await desk.modules.collect(needed_modules(desk))
 
 

@@ -7,7 +7,7 @@ whole interface; nothing else of this package is imported from outside.
 from caxton.store.changes import Changes, CommitResult
 from caxton.store.durable import sync_directory
 from caxton.store.extent import Extent
-from caxton.store.health import disk_free, integrity_check
+from caxton.store.health import disk_free, integrity_check, sqlite_version
 from caxton.store.namespaces import NamespaceRow
 from caxton.store.reader import Reader
 from caxton.store.rows import (
@@ -39,6 +39,7 @@ from caxton.store.snapshot import Archive, copy_bytes, copy_database, fold_log, 
 from caxton.store.snapshot_rows import SnapshotFold, SnapshotInfo, SnapshotPart, SnapshotRow
 from caxton.store.store import Store
 from caxton.store.talk_rows import BidRow, CapabilityRow, ChoiceRow, ConversationRow, ProviderRow, TaskRow
+from caxton.store.transitions import TransitionRow
 from caxton.store.version_rows import RolloutRow, VersionRow
 from caxton.store.writer import Writer
 
@@ -86,6 +87,7 @@ __all__ = [
     "Swept",
     "TaskRow",
     "TimerRow",
+    "TransitionRow",
     "VersionRow",
     "Writer",
     "copy_bytes",
@@ -97,5 +99,6 @@ __all__ = [
     "integrity_check",
     "modules_needed",
     "schema_problem",
+    "sqlite_version",
     "sync_directory",
 ]

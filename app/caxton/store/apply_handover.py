@@ -33,7 +33,7 @@ FIELDS: Final = frozenset(
 )
 _STATE: Final = (
     "key_value", "timer", "agent_version", "rollout", "held_conversation", "schedule_mark", "http_call", "log_line",
-    "execution", *SNAPSHOT_TABLES,
+    "execution", "agent_transition", *SNAPSHOT_TABLES,
 )  # fmt: skip
 _COLUMNS_OF_A_MESSAGE: Final = frozenset({*sql.COLUMNS, "handed"})
 _REPLACED: Final = ("state", "digest", "attempts", "finished_at", "outcome", "handed")

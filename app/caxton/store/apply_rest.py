@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from caxton.store import apply_supervision
+from caxton.store import apply_supervision, transitions
 from caxton.store.apply_snapshots import TABLES as SNAPSHOT_TABLES
 from caxton.store.rows import AgentRow, ApiKeyRow, ExecutionRow, JobRow, LogRow, RevokedTokenRow
 from caxton.store.statements import MultiRow, insert
@@ -62,8 +62,9 @@ _OF_AN_AGENT: Final = ("agent WHERE name", "key_value WHERE agent", "timer WHERE
 
 
 def write_agents(connection: sqlite3.Connection, agents: list[AgentRow]) -> None:
-    """Adds agents, or replaces what is known of them."""
+    """Adds agents, or replaces what is known of them; notes what they became."""
     _AGENT.execute(connection, [(row.name, encode_json(row), row.incarnation, row.next_timer_id) for row in agents])
+    transitions.note(connection, agents)
 
 
 def remove_agents(connection: sqlite3.Connection, names: list[str]) -> None:
@@ -72,6 +73,7 @@ def remove_agents(connection: sqlite3.Connection, names: list[str]) -> None:
         for place in _OF_AN_AGENT:
             connection.execute(f"DELETE FROM {place} = ?", (name,))
         apply_supervision.remove(connection, name)
+        transitions.removed(connection, name)
 
 
 def write_incarnations(connection: sqlite3.Connection, incarnations: dict[str, int]) -> None:

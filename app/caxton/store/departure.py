@@ -15,6 +15,7 @@ from caxton.protocol.handover import HandoverKnown, HandoverPage
 from caxton.store.apply_rest import EXECUTION_COLUMNS
 from caxton.store.apply_talks import CONVERSATION_COLUMNS
 from caxton.store.message_sql import COLUMNS
+from caxton.store.transitions import COLUMNS as TRANSITION_COLUMNS
 
 PAGE_ROWS: Final = 1_000
 PAGE_BYTES: Final = 1024 * 1024
@@ -49,6 +50,7 @@ TABLES: Final[dict[str, Travelling]] = {
     "conversation": Travelling(CONVERSATION_COLUMNS, "seq", "?1 IN (initiator, participant)"),
     "execution": Travelling(EXECUTION_COLUMNS, "seq"),
     "log_line": Travelling(("agent", "at", "stream", "text", "message_id"), "seq"),
+    "agent_transition": Travelling(TRANSITION_COLUMNS, "seq"),
     "message": Travelling(COLUMNS[1:], "seq", "receiver = ?1 AND state = 'dead'"),
 }  # fmt: skip
 """A snapshot's head comes behind its memory: until it is there, there is none.
@@ -68,6 +70,7 @@ _BEHIND: Final = (
     f"SELECT message.seq, {_KNOWN} FROM message WHERE receiver = ?1 AND seq > ?2 "
     "AND seq > coalesce((SELECT up_to FROM listing WHERE id = 1), 0) ORDER BY seq LIMIT ?3"
 )
+_HAS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _STATE: Final = 1 + KNOWN_COLUMNS.index("state")
 _FINISHED: Final = 1 + KNOWN_COLUMNS.index("finished_at")
 _OUTCOME: Final = 1 + KNOWN_COLUMNS.index("outcome")
@@ -89,8 +92,13 @@ class Departures:
         self._connection = connection
 
     def page(self, agent: str, table: str, number: int, after: Any = None) -> tuple[HandoverPage, Any] | None:
-        """The rows of one table behind `after`, and where they end; None: there are none."""
+        """The rows of one table behind `after`, and where they end; None: there are none, or no such table.
+
+        The database may be one that an older release left.
+        """
         travels = ARCHIVED[table]
+        if self._connection().execute(_HAS, (travels.source or table,)).fetchone() is None:
+            return None
         more = "" if after is None else f"AND {travels.order} > ?2"
         query = (
             f"SELECT {travels.order}, {', '.join(travels.columns)} FROM {travels.source or table} "

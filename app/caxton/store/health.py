@@ -14,6 +14,11 @@ from caxton.store.retention import used_bytes
 from caxton.store.rows import Sizes
 
 
+def sqlite_version() -> str:
+    """Of the library that is at work."""
+    return sqlite3.sqlite_version
+
+
 def disk_free(path: Path) -> int:
     """Bytes that this user may still write on the file system of `path`."""
     stat = os.statvfs(path)

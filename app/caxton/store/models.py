@@ -334,6 +334,21 @@ class HttpCall(_Table):
 _index(HttpCall, "http_call_agent", [HttpCall.agent, HttpCall.seq])
 
 
+class AgentTransition(_Table):
+    """The newest changes of every agent's status or version; `status` `removed`: the agent is gone."""
+
+    seq = pw.AutoField()
+    agent = pw.TextField()
+    agent_id = pw.TextField()
+    at = pw.DoubleField()
+    version = pw.IntegerField()
+    status = pw.TextField()
+    reason = pw.TextField(null=True)
+
+
+_index(AgentTransition, "agent_transition_agent", [AgentTransition.agent, AgentTransition.seq])
+
+
 class Namespace(_Table):
     """Namespaces with quotas. `document` = JSON of `Quota`."""
 
@@ -346,7 +361,7 @@ MODELS = [
     Job, LogLine, Execution, ApiKey, RevokedToken,
     AgentVersion, Rollout,
     AgentSnapshot, AgentSnapshotBlock, AgentSnapshotPart,
-    HeldConversation, ScheduleMark, HttpCall,
+    HeldConversation, ScheduleMark, HttpCall, AgentTransition,
     Namespace,
     *TALK_MODELS,
     Secret,

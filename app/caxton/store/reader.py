@@ -48,6 +48,7 @@ from caxton.store.secret_rows import SecretReader
 from caxton.store.snapshot_reader import SnapshotReader
 from caxton.store.supervision import SupervisionReader
 from caxton.store.talks import Talks
+from caxton.store.transitions import Transitions
 from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, read_versions
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
@@ -67,6 +68,7 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         self.departures = Departures(self._connection)
         self.talks = Talks(self._all)
         self.namespaces = Namespaces(self._all)
+        self.transitions = Transitions(self._all)
 
     def close(self) -> None:
         """Closes the connections of all threads."""

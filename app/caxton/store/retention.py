@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from caxton.store import apply_talks, listing
+from caxton.store import apply_talks, listing, transitions
 from caxton.store.ledger import LedgerDelta
 from caxton.store.rows import Retention, Swept
 
@@ -41,7 +41,8 @@ class Sweeper:
         logs = self._trim_logs(policy)
         executions = self._trim_executions(policy)
         talks = apply_talks.forget(self._connection, now - keep, policy.slice_rows)
-        most = max(jobs, logs, executions, talks)
+        gone = transitions.forget(self._connection, now - keep, policy.slice_rows)
+        most = max(jobs, logs, executions, talks, gone)
         more = more_messages or more_contents or most >= policy.slice_rows
         return Swept(messages, contents, jobs, logs, executions, more)
 

@@ -18,7 +18,7 @@ from playhouse.migrations import Runner
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.store.connect import open_peewee, open_reader, raw
 
-SCHEMA_VERSION: Final = 11
+SCHEMA_VERSION: Final = 12
 """The number of the newest migration."""
 COMPAT_VERSION: Final = 1
 """The oldest SCHEMA_VERSION of a release that can work with what this release writes."""

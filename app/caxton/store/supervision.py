@@ -1,4 +1,4 @@
-"""Reading what supervision keeps: held conversations, marks of schedules, HTTP calls.
+"""Reading what supervision keeps: held conversations, marks of schedules, HTTP calls, executions of one message.
 
 Owns these queries, as a part of `Reader`. Must never write.
 """
@@ -35,6 +35,11 @@ class SupervisionReader:
         """Up to when each schedule of an agent has been accounted for."""
         rows = self._all("SELECT agent, name, due FROM schedule_mark WHERE agent = ?", (agent,))
         return [ScheduleMark(*row) for row in rows]
+
+    def executions_of(self, agent: str, message_id: str) -> list[str]:
+        """Ids of an agent's executions of one message, oldest first, as far as they are kept."""
+        query = "SELECT id FROM execution WHERE agent = ? AND message_id = ? ORDER BY seq"
+        return [str(row[0]) for row in self._all(query, (agent, message_id))]
 
     def http_calls(self, agent: str, *, limit: int = 50, cursor: int | None = None) -> Slice[HttpCallRow]:
         """A page of an agent's outbound HTTP calls."""

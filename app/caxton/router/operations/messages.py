@@ -9,6 +9,8 @@ import math
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.ids import is_uuid
 from caxton.protocol.messages import Message, Performative, State
@@ -120,8 +122,13 @@ async def find(desk: Desk, message_id: str, reach: Reach = EVERYTHING) -> Messag
     row = await desk.read(desk.store.reader.message, _require_id(message_id))
     if row is None or not reach.message(row.message.sender, row.message.receiver):
         raise unknown(message_id)
-    attempts = await desk.read(desk.store.reader.attempts, message_id) if row.attempts else []
-    return message_view(row, attempts, in_flight=desk.core.in_flight(message_id))
+    in_flight = desk.core.in_flight(message_id)
+    if not row.attempts:
+        return message_view(row, [], in_flight=in_flight)
+    await desk.core.write_counts()  # with them the executions that are not written yet
+    attempts = await desk.read(desk.store.reader.attempts, message_id)
+    executions = await desk.read(desk.store.reader.executions_of, row.message.receiver, message_id)
+    return msgspec.structs.replace(message_view(row, attempts, in_flight=in_flight), executions=executions)
 
 
 def unknown(message_id: str) -> CaxtonError:

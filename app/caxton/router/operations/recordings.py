@@ -13,6 +13,7 @@ from caxton.protocol.views import Page
 from caxton.router.access.reach import EVERYTHING, Reach
 from caxton.router.desk import Desk
 from caxton.router.paging import check_limit, read_cursor, write_cursor
+from caxton.router.timing.times import rfc3339
 
 
 async def names(desk: Desk, args: Listing) -> Page:
@@ -23,7 +24,8 @@ async def names(desk: Desk, args: Listing) -> Page:
     start = 0 if position is None else int(position[0])
     page = found[start : start + limit]
     more = start + limit < len(found)
-    return Page([RecordedView(one) for one in page], write_cursor(start + limit) if more else None)
+    items = [RecordedView(name, rfc3339(kept.at), kept.bytes) for name, kept in page]
+    return Page(items, write_cursor(start + limit) if more else None)
 
 
 async def get(desk: Desk, args: RecordingOf, reach: Reach = EVERYTHING) -> RecordingView:

@@ -27,6 +27,7 @@ from caxton.router.operations import capabilities as ops_capabilities
 from caxton.router.operations import cluster as ops_cluster
 from caxton.router.operations import conversations as ops_conversations
 from caxton.router.operations import deadletters as ops_deadletters
+from caxton.router.operations import debugging as ops_debugging
 from caxton.router.operations import forwarded as ops_forwarded
 from caxton.router.operations import gate as ops_gate
 from caxton.router.operations import homes as ops_homes
@@ -79,6 +80,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "agent.state": ops_agents.state,
     "agent.executions": ops_agents.executions,
     "agent.recordings": ops_recordings.names,
+    "agent.history": ops_debugging.history,
     "recording.get": ops_recordings.get,
     "job.get": ops_node.job,
     "dead.list": ops_deadletters.list_dead,
@@ -91,6 +93,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "dead.skip": ops_deadletters.skip,
     "ledger": ops_node.ledger,
     "ready": ops_node.ready,
+    "node.facts": ops_debugging.facts,
     "stats": ops_stats.stats,
     "node.show": ops_overview.show,
     "key.create": ops_keys.create,
