@@ -9,7 +9,7 @@ import pytest
 
 from caxton.protocol.cluster_moves import Plan
 from caxton.protocol.errors import CaxtonError, Code
-from caxton.protocol.operations import DeadReplay, DeadReplayOne, Invoke, Listing, Named, Submit
+from caxton.protocol.operations import DeadReplay, DeadReplayOne, Invoke, Listing, Named, Remove, Submit
 from support import router_agents as agents
 from support import snapshot_agents
 from support.desk_node import message
@@ -103,6 +103,7 @@ def test_a_replica_that_is_still_being_started_costs_nobody_an_answer(nodes: Nod
         drain.result(PATIENCE)
     assert "error" not in item
     assert "reply" in answer
+    until(lambda: nodes["n3"].decided("agent.remove", Remove(name)), "it may be removed")
 
 
 def _begun(member: Member, name: str) -> bool:
