@@ -18,7 +18,11 @@ from typing import Final
 
 _TEXTS: Final = re.compile(r"(licen[cs]e|copying|notice|copyright)", re.IGNORECASE)
 _CLASSIFIER: Final = "License :: OSI Approved :: "
-_APACHE: Final = re.compile(r"[^\n]*Apache License\s+Version 2\.0.*?END OF TERMS AND CONDITIONS", re.DOTALL)
+_APACHE: Final = re.compile(
+    r"[^\n]*Apache License\s+Version 2\.0.*?any\s+such\s+warranty\s+or\s+additional\s+liability\."
+    r"(?:\s+END OF TERMS AND CONDITIONS)?",  # some leave their last line out
+    re.DOTALL,
+)
 _APACHE_HERE: Final = "The Apache License 2.0: /usr/share/common-licenses/Apache-2.0 on Debian systems."
 
 

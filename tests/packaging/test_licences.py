@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
+
 PROGRAM = Path(__file__).resolve().parents[2] / "packaging" / "licences.py"
 
 
@@ -37,3 +39,11 @@ def test_a_folder_that_libraries_share_is_divided_between_their_licences(tmp_pat
         "protobuf-BSD-3-Clause": ["google/_upb/*", "google/protobuf/*"],
         "whole-MIT": ["single.py", "whole/*"],
     }
+
+
+def test_no_library_brings_the_apache_licence_that_every_debian_has() -> None:
+    """Of what is installed here, the bundled libraries among it; lintian refuses a package that has it twice."""
+    site = Path(msgspec.__file__).parents[1]
+    done = subprocess.run([sys.executable, PROGRAM, site], capture_output=True, text=True, check=True)
+    assert "/usr/share/common-licenses/Apache-2.0" in done.stdout
+    assert "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION" not in done.stdout
