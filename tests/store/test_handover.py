@@ -179,6 +179,22 @@ def test_a_message_that_went_there_from_here_is_done_here_too_with_its_agent(
     balanced(old, new)
 
 
+def test_messages_that_come_back_keep_the_order_in_which_they_come(stores: tuple[Store, Store]) -> None:
+    """m2 went to the agent's home through the outbox here, m1 directly: here only m2 is known when they come back."""
+    _, new = stores
+    commit(new, Changes(accept=[accept(message("m2"))], attempts=[FailedAttempt("m2", 1, 1.0, "AGENT_FAILED")]))
+    commit(new, Changes(settle=[settle(message("m2"), state=State.FORWARDED)]))
+    others = [accept(message(f"other {number}", receiver="other")) for number in range(2_500)]
+    commit(new, Changes(accept=others))  # more than the lists may lack
+    back = [Accept(message(one), time.time(), b"d" * 16, home=True, handed=True) for one in ("m1", "m2", "m3")]
+    for handed in (back[:1], back[1:]):
+        commit(new, Changes(accept=handed))
+    assert [row.message.message_id for row in new.reader.waiting("echo")] == ["m1", "m2", "m3"]
+    assert [row.message.message_id for row in new.reader.messages(agent="echo").rows] == ["m3", "m2", "m1"]
+    assert [one.number for one in new.reader.attempts("m2")] == [1]
+    balanced(new)
+
+
 def test_a_message_that_comes_back_with_its_agent_waits_in_its_old_place(stores: tuple[Store, Store]) -> None:
     _, new = stores
     commit(new, Changes(accept=[accept(message("m1")), accept(message("m2"))]))

@@ -13,7 +13,7 @@ from caxton.protocol.handover import HandoverKnown, HandoverPage
 from caxton.protocol.messages import State
 from caxton.store import handover_rows
 from caxton.store import message_sql as sql
-from caxton.store.apply_messages import Pending
+from caxton.store.apply_messages import Pending, move
 from caxton.store.apply_snapshots import TABLES as SNAPSHOT_TABLES
 from caxton.store.departure import ARCHIVED, KNOWN_COLUMNS, PENDING
 from caxton.store.ledger import LedgerDelta
@@ -109,8 +109,10 @@ def _take(connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta,
         ledger.gone(agent, State.FORWARDED, 1)
     ledger.accepted(agent)
     if row["state"] == State.PENDING:
-        found = connection.execute("SELECT seq FROM message WHERE message_id = ?", (message_id,)).fetchall()
-        pending.rows[message_id] = (found[0][0], agent)
+        if before is not None:
+            pending.last_seq += 1
+            move(connection, _seq(connection, message_id), pending.last_seq)
+        pending.rows[message_id] = (pending.last_seq, agent)
     else:
         ledger.settled(agent, row["state"])
 
@@ -129,6 +131,11 @@ def _know(connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta,
         if before is not None:
             ledger.gone(agent, State.FORWARDED, 1)
         ledger.gone(agent, row["state"], -1)
+
+
+def _seq(connection: sqlite3.Connection, message_id: str) -> int:
+    found: int = connection.execute("SELECT seq FROM message WHERE message_id = ?", (message_id,)).fetchone()[0]
+    return found
 
 
 def _standing(connection: sqlite3.Connection, message_id: str) -> str | None:

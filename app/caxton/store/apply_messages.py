@@ -81,7 +81,7 @@ def accept(
     for seq, (item, state) in enumerate(zip(fresh, ends, strict=True), first):
         message = item.message
         if inserted is not None and seq not in inserted:
-            if not (item.home and _returned(connection, pending, ledger, item, settles)):
+            if not (item.home and _returned(connection, pending, ledger, item, seq, settles)):
                 duplicates.add(message.message_id)
             continue
         settles.pop(message.message_id, None)
@@ -97,14 +97,20 @@ def accept(
 
 
 def _returned(
-    connection: sqlite3.Connection, pending: Pending, ledger: LedgerDelta, item: Accept, settles: dict[str, Settle]
+    connection: sqlite3.Connection,
+    pending: Pending,
+    ledger: LedgerDelta,
+    item: Accept,
+    seq: int,
+    settles: dict[str, Settle],
 ) -> bool:
-    """A message that was forwarded from here is here again, with the agent; its row goes on where it is."""
+    """A message that was forwarded from here is here again, with the agent: as `seq`, behind what came before it."""
     message = item.message
     found = connection.execute(_FORWARDED, (message.message_id,)).fetchall()
     if not found:
         return False
-    seq, agent = found[0]
+    before, agent = found[0]
+    move(connection, before, seq)
     state, end = _final(item, settles)
     finished_at, attempts, outcome = end or (None, item.attempts, None)
     connection.execute(
@@ -118,6 +124,14 @@ def _returned(
     else:
         ledger.settled(agent, state)
     return True
+
+
+def move(connection: sqlite3.Connection, before: int, seq: int) -> None:
+    """The row takes another place in the order, behind all others."""
+    listing.unlist(connection, [before])
+    connection.execute("PRAGMA defer_foreign_keys = 1")  # until the end of this transaction
+    connection.execute("UPDATE message SET seq = ? WHERE seq = ?", (seq, before))
+    connection.execute("UPDATE attempt SET message_seq = ? WHERE message_seq = ?", (seq, before))
 
 
 def _final(item: Accept, settles: dict[str, Settle]) -> tuple[str, sql.EndValues | None]:
