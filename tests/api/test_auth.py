@@ -9,6 +9,7 @@ import httpx
 import pytest
 from api.checks import BASE, problem
 
+from caxton.api.permissions import OPEN
 from caxton.protocol.access import Permission, Role
 from support.credentials import KEY_HEADER, bearer, make_key
 from support.node import Node, until
@@ -46,8 +47,8 @@ def test_every_route_needs_credentials(guarded: Node, alice: httpx.Client) -> No
             if described["security"]:
                 problem(answer, 401, "UNAUTHORIZED")
             else:
-                assert answer.status_code == 200
-                assert path.rpartition("/")[2] in ("health", "ready")
+                assert (method.upper(), path.replace("{", "<").replace("}", ">")) in OPEN
+                assert answer.status_code in (200, 400, 404)
 
 
 def test_a_refusal_says_what_would_help(guarded: Node, alice: httpx.Client) -> None:

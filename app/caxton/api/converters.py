@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 RESERVED: Final = frozenset(
     (
         "executions",
+        "history",
         "http-calls",
         "invoke",
         "logs",

@@ -41,12 +41,12 @@ async def history(desk: Desk, args: Listing) -> Page:
     before = None if cursor is None else int(cursor)
     kept, limit = desk.store.reader.transitions, check_limit(args.limit)
     found = await desk.read(kept.of, name, limit=limit, cursor=before)
-    if not found.rows and before is None:
+    if not found.rows:
         called = await desk.read(kept.called, name)
-        if called is None:
+        if called is not None:
+            found = await desk.read(kept.of, called, limit=limit, cursor=before)
+        elif before is None or not (await desk.read(kept.of, name, limit=1)).rows:
             desk.registry.require(name)
-        else:
-            found = await desk.read(kept.of, called, limit=limit)
     return Page([_transition(row) for row in found.rows], found.next_cursor)
 
 
