@@ -48,7 +48,8 @@ def test_an_agent_is_compiled_in_its_jail_and_answers(node: InstalledNode) -> No
     answer = node.invoke("echo", "hello")
     assert answer is not None
     assert answer[0] == 200
-    assert node.sh("journalctl -p warning -o cat -u 'caxton*'") == ""
+    heads = '"message":"audit head '  # warnings, so that no log_level leaves an anchor of the audit out
+    assert node.sh(f"journalctl -p warning -o cat -u 'caxton*' | grep -vF '{heads}' || :") == ""
 
 
 def test_files_belong_to_the_node_and_are_for_nobody_else(node: InstalledNode) -> None:
