@@ -16,6 +16,7 @@ from support.installed_node import InstalledNode
 from support.router_modules import wasm
 from support.served_node import until
 
+pytestmark = pytest.mark.timeout(600)  # the first of them deploys 22 modules, each compiled in the jail
 AT_FDCWD = -100
 ATTEMPTS: dict[str, tuple[int, list[int | str]]] = {
     "open /etc/passwd": (257, [AT_FDCWD, "/etc/passwd", 0, 0]),
