@@ -90,7 +90,7 @@ def test_make_run_shows_a_real_exchange_and_stays_up() -> None:
         line = [sys.executable, str(EXAMPLES / "run.py")]
         process = subprocess.Popen(line, cwd=home, env=environment, stdout=output, stderr=output)
         try:
-            until(lambda: "The node stays up" in Path(home, "out").read_text(), 90, "the exchange")
+            until(lambda: "The node stays up" in Path(home, "out").read_text(), 180, "the exchange")
             assert '{"found": true, "value": "blue"}' in Path(home, "out").read_text()
             assert process.poll() is None
         finally:

@@ -107,6 +107,7 @@ class ConfigChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     schedules: Annotated[list[Schedule], Meta(max_length=100)] | UnsetType = UNSET
     on_owner_loss: OnOwnerLoss | UnsetType = UNSET
     partition_mode: PartitionMode | UnsetType = UNSET
+    record: bool | UnsetType = UNSET
 
     def applied_to(self, config: AgentConfig) -> AgentConfig:
         """The configuration with these changes."""
