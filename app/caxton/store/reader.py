@@ -14,10 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.messages import State
 from caxton.protocol.views import Counts
-from caxton.store import listing
+from caxton.store import cursors, listing
 from caxton.store import message_sql as sql
 from caxton.store.apply_rest import API_KEY_COLUMNS, EXECUTION_COLUMNS
 from caxton.store.connect import open_reader
@@ -53,7 +52,6 @@ from caxton.store.version_rows import RolloutRow, VersionRow, read_rollouts, rea
 
 _decode_agent: Final = msgspec.json.Decoder(AgentRow).decode
 _decode_job: Final = msgspec.json.Decoder(JobRow).decode
-_NEWEST: Final = 2**63 - 1
 
 
 class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
@@ -153,7 +151,7 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         given = [("receiver = ?", agent if conversation_id is not None else None), ("state = ?", state)]
         more = "".join(f" AND {condition}" for condition, value in given if value is not None)
         values = [value for _, value in given if value is not None]
-        before = _seq(cursor)
+        before = cursors.before(cursor)
         everywhere = conversation_id is None and agent is None
         text, of_extent = extent.messages(by_receiver=not everywhere)
         more, values = more + text, [*values, *of_extent]
@@ -191,7 +189,7 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         extent: Extent = EVERYTHING,
     ) -> Slice[MessageRow]:
         """A page of dead letters."""
-        where, values = "state = 'dead' AND seq < ?", [_seq(cursor)]
+        where, values = "state = 'dead' AND seq < ?", list[Any]([cursors.before(cursor)])
         if agent is not None:
             where += " AND receiver = ?"
             values.append(agent)
@@ -301,7 +299,7 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
         rows = self._all(
             f"SELECT seq, {', '.join(EXECUTION_COLUMNS)} FROM execution WHERE agent = ? AND seq < ? "
             "ORDER BY seq DESC LIMIT ?",
-            (agent, _seq(cursor), limit + 1),
+            (agent, cursors.before(cursor), limit + 1),
         )
         next_cursor = str(rows[limit - 1][0]) if len(rows) > limit else None
         return Slice([ExecutionRow(*row[1:]) for row in rows[:limit]], next_cursor)
@@ -380,19 +378,6 @@ class Reader(SupervisionReader, SecretReader, RegistryReader, HandoverReader):
     def sizes(self) -> Sizes:
         """Bytes on disk now."""
         return sizes(self._connection(), self._database)
-
-
-def _seq(cursor: str | None) -> Any:
-    if cursor is None:
-        return _NEWEST
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise CaxtonError(
-            Code.INVALID_REQUEST,
-            f"cursor: {cursor[:40]!r} did not come from a page before",
-            path="cursor",
-            expected="next_cursor of the page before",
-        )
-    return int(cursor)
 
 
 def _message_slice(found: list[tuple[Any, ...]], limit: int) -> Slice[MessageRow]:

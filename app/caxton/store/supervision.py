@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from caxton.store import cursors
 from caxton.store.apply_supervision import HTTP_CALL_COLUMNS
 from caxton.store.rows import Held, HttpCallRow, ScheduleMark, Slice
-
-_NEWEST = 2**63 - 1
 
 
 class SupervisionReader:
@@ -41,13 +40,12 @@ class SupervisionReader:
         query = "SELECT id FROM execution WHERE agent = ? AND message_id = ? ORDER BY seq"
         return [str(row[0]) for row in self._all(query, (agent, message_id))]
 
-    def http_calls(self, agent: str, *, limit: int = 50, cursor: int | None = None) -> Slice[HttpCallRow]:
+    def http_calls(self, agent: str, *, limit: int = 50, cursor: str | None = None) -> Slice[HttpCallRow]:
         """A page of an agent's outbound HTTP calls."""
-        before = _NEWEST if cursor is None else cursor
         rows = self._all(
             f"SELECT seq, {', '.join(HTTP_CALL_COLUMNS)} FROM http_call WHERE agent = ? AND seq < ? "
             "ORDER BY seq DESC LIMIT ?",
-            (agent, before, limit + 1),
+            (agent, cursors.before(cursor), limit + 1),
         )
         next_cursor = str(rows[limit - 1][0]) if len(rows) > limit else None
         return Slice([HttpCallRow(*row[1:]) for row in rows[:limit]], next_cursor)

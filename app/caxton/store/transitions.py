@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from caxton.store import cursors
 from caxton.store.rows import AgentRow, Slice
 from caxton.store.statements import insert
 
@@ -35,7 +36,6 @@ class TransitionRow(msgspec.Struct, frozen=True, gc=False):
 
 COLUMNS: Final = TransitionRow.__struct_fields__
 _INSERT: Final = insert("agent_transition", COLUMNS)
-_NEWEST: Final = 2**63 - 1
 _LIST: Final = ", ".join(COLUMNS)
 
 
@@ -86,11 +86,11 @@ class Transitions:
     def __init__(self, ask: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]) -> None:
         self._ask = ask
 
-    def of(self, agent: str, *, limit: int, cursor: int | None = None) -> Slice[TransitionRow]:
+    def of(self, agent: str, *, limit: int, cursor: str | None = None) -> Slice[TransitionRow]:
         """A page of what became of an agent, newest first."""
         rows = self._ask(
             f"SELECT seq, {_LIST} FROM agent_transition WHERE agent = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-            (agent, _NEWEST if cursor is None else cursor, limit + 1),
+            (agent, cursors.before(cursor), limit + 1),
         )
         next_cursor = str(rows[limit - 1][0]) if len(rows) > limit else None
         return Slice([TransitionRow(*row[1:]) for row in rows[:limit]], next_cursor)

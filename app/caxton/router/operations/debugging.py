@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from caxton.protocol.debugging import NodeFacts, Setting, TransitionView
-from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Listing, Named, Nothing
 from caxton.protocol.views import Page
 from caxton.router.desk import Desk
@@ -31,21 +30,13 @@ _KIBI: Final = 1024
 async def history(desk: Desk, args: Listing) -> Page:
     """What became of an agent, newest first; also of one that is gone, by name or id, while retention keeps it."""
     name, cursor = args.name or "", args.cursor
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise CaxtonError(
-            Code.INVALID_REQUEST,
-            "cursor: it did not come from a page before",
-            path="cursor",
-            expected="next_cursor of the page before",
-        )
-    before = None if cursor is None else int(cursor)
     kept, limit = desk.store.reader.transitions, check_limit(args.limit)
-    found = await desk.read(kept.of, name, limit=limit, cursor=before)
+    found = await desk.read(kept.of, name, limit=limit, cursor=cursor)
     if not found.rows:
         called = await desk.read(kept.called, name)
         if called is not None:
-            found = await desk.read(kept.of, called, limit=limit, cursor=before)
-        elif before is None or not (await desk.read(kept.of, name, limit=1)).rows:
+            found = await desk.read(kept.of, called, limit=limit, cursor=cursor)
+        elif cursor is None or not (await desk.read(kept.of, name, limit=1)).rows:
             desk.registry.require(name)
     return Page([_transition(row) for row in found.rows], found.next_cursor)
 
