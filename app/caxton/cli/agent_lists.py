@@ -60,9 +60,7 @@ def schedules(state: State, name: str) -> None:
 @pass_state
 def http_calls(state: State, name: str, limit: int) -> None:
     """List what an agent asked of the outside, newest first."""
-    with connect(state) as client:
-        page = client.get(f"/agents/{segment(name)}/http-calls", limit=limit)
-    emit_page(state, page, HTTP_CALLS)
+    _page(state, name, "http-calls", HTTP_CALLS, limit=limit)
 
 
 @click.command()
@@ -72,8 +70,7 @@ def http_calls(state: State, name: str, limit: int) -> None:
 @pass_state
 def executions(state: State, name: str, limit: int, cursor: str | None) -> None:
     """List an agent's executions, newest first; those that are recorded too: `caxton agent recordings`."""
-    with connect(state) as client:
-        emit_page(state, client.get(f"/agents/{segment(name)}/executions", limit=limit, cursor=cursor), EXECUTIONS)
+    _page(state, name, "executions", EXECUTIONS, limit=limit, cursor=cursor)
 
 
 @click.command()
@@ -83,8 +80,7 @@ def executions(state: State, name: str, limit: int, cursor: str | None) -> None:
 @pass_state
 def history(state: State, name: str, limit: int, cursor: str | None) -> None:
     """List what became of an agent, newest first: by its name, or by its id when it was removed."""
-    with connect(state) as client:
-        emit_page(state, client.get(f"/agents/{segment(name)}/history", limit=limit, cursor=cursor), HISTORY)
+    _page(state, name, "history", HISTORY, limit=limit, cursor=cursor)
 
 
 @click.command()
@@ -94,5 +90,10 @@ def history(state: State, name: str, limit: int, cursor: str | None) -> None:
 @pass_state
 def recordings(state: State, name: str, limit: int, cursor: str | None) -> None:
     """List the executions of an agent that `caxton replay` can run again, newest first."""
+    _page(state, name, "recordings", RECORDINGS, limit=limit, cursor=cursor)
+
+
+def _page(state: State, name: str, part: str, columns: dict[str, str], **query: int | str | None) -> None:
     with connect(state) as client:
-        emit_page(state, client.get(f"/agents/{segment(name)}/recordings", limit=limit, cursor=cursor), RECORDINGS)
+        page = client.get(f"/agents/{segment(name)}/{part}", **query)
+    emit_page(state, page, columns)
