@@ -24,7 +24,7 @@ async def show(desk: Desk, _: Nothing) -> NodeView:
     ready, books = readiness.readiness(desk), await ops_node.ledger(desk, Nothing())
     dead_letters = await desk.read(desk.store.reader.dead_letters)
     core, by_status = desk.core.stats(), Counter(agent.status for agent in desk.registry)
-    workers = core["workers"]
+    workers, commits = core["workers"], core["meters"]["commits"]
     return NodeView(
         node=desk.node,
         version=__version__,
@@ -41,8 +41,8 @@ async def show(desk: Desk, _: Nothing) -> NodeView:
         workers=len(workers),
         resident_bytes=sum(worker["rss_bytes"] for worker in workers),
         memory_limit_bytes=desk.config.runtime.memory_limit,
-        commits=desk.store.writer.commits,
-        commit_seconds=core["meters"]["commits"]["seconds"],
+        commits=commits["buckets"][-1][1],
+        commit_seconds=commits["seconds"],
         **_membership(desk),
     )
 
