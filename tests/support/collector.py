@@ -1,6 +1,7 @@
 """A collector of traces: a process that takes OTLP over HTTP, decodes its protobuf and writes down each span.
 
-`python -m support.collector FILE` prints its port; what it answers, and how late, stands in FILE.answer.
+`python -m support.collector FILE` prints its port; what it answers, and how late, stands in FILE.answer. With `--count`
+it writes down how many spans each request had, and nothing of them.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ class Collector:
         text = self._file.read_text() if self._file.exists() else ""
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
+    def count(self) -> int:
+        """How many have come to a collector that keeps none."""
+        return sum(int(line) for line in self._file.read_text().split()) if self._file.exists() else 0
+
     def trace(self, trace_id: str, *names: str) -> list[Span]:
         """The spans of one trace, once all with these names have come."""
 
@@ -69,10 +74,10 @@ class Collector:
 
 
 @contextmanager
-def running_collector(directory: Path) -> Iterator[Collector]:
+def running_collector(directory: Path, *, keeps: bool = True) -> Iterator[Collector]:
     """A collector that takes everything, until it is told otherwise."""
     file = directory / "spans.jsonl"
-    command = [sys.executable, "-m", "support.collector", str(file)]
+    command = [sys.executable, "-m", "support.collector", str(file), *([] if keeps else ["--count"])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]) as process:
         try:
             yield Collector(file, process)
@@ -82,7 +87,7 @@ def running_collector(directory: Path) -> Iterator[Collector]:
 
 def main() -> None:
     """Until it is killed."""
-    file = Path(sys.argv[1])
+    file, keeps = Path(sys.argv[1]), "--count" not in sys.argv
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -90,7 +95,8 @@ def main() -> None:
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             assert self.headers["content-type"] == "application/x-protobuf"
-            lines = [json.dumps(one) + "\n" for one in _decoded(ExportTraceServiceRequest.FromString(body))]
+            asked = ExportTraceServiceRequest.FromString(body)
+            lines = [json.dumps(one) + "\n" for one in _decoded(asked)] if keeps else [f"{_count(asked)}\n"]
             status, delay = file.with_suffix(".answer").read_text().split()
             time.sleep(float(delay))
             with file.open("a") as out:
@@ -108,6 +114,10 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
+
+
+def _count(request: ExportTraceServiceRequest) -> int:
+    return sum(len(of_scope.spans) for one in request.resource_spans for of_scope in one.scope_spans)
 
 
 def _decoded(request: ExportTraceServiceRequest) -> Iterator[Span]:

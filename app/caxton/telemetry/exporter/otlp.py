@@ -1,4 +1,4 @@
-"""Our spans as OpenTelemetry's, and their way to a collector: OTLP over HTTP.
+"""Our spans as OTLP's protobuf messages, and their way to a collector: OTLP over HTTP by OpenTelemetry's SDK.
 
 Owns the translation and the exporter's settings. Must never keep a span.
 """
@@ -10,24 +10,23 @@ from functools import lru_cache
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from caxton import __version__
 from caxton.protocol.spans import Export, Kind, Span
 
+_SCOPE: Final = "caxton"
+_ERROR: Final = trace_pb2.Status.STATUS_CODE_ERROR
 _KINDS: Final = {
-    Kind.INTERNAL: SpanKind.INTERNAL,
-    Kind.SERVER: SpanKind.SERVER,
-    Kind.CLIENT: SpanKind.CLIENT,
-    Kind.PRODUCER: SpanKind.PRODUCER,
-    Kind.CONSUMER: SpanKind.CONSUMER,
+    Kind.INTERNAL: trace_pb2.Span.SPAN_KIND_INTERNAL,
+    Kind.SERVER: trace_pb2.Span.SPAN_KIND_SERVER,
+    Kind.CLIENT: trace_pb2.Span.SPAN_KIND_CLIENT,
+    Kind.PRODUCER: trace_pb2.Span.SPAN_KIND_PRODUCER,
+    Kind.CONSUMER: trace_pb2.Span.SPAN_KIND_CONSUMER,
 }
-_SCOPE: Final = InstrumentationScope("caxton", __version__)
-_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 
 class Collector:
@@ -42,30 +41,67 @@ class Collector:
     def take(self, spans: list[tuple[str, Span]]) -> bool:
         """Whether the collector has them all now; before each: its service. Takes about `timeout`; never raises."""
         try:
-            found = self._exporter.export([self._span(span, service) for service, span in spans])
-            return found is SpanExportResult.SUCCESS
+            request = encoded(self._node, spans)
+            # The exporter's own way to it: its `export` wants the SDK's spans and takes 39 us to encode one, these
+            # messages take 7. On two cores that serve, the difference is 4 % of the requests (tests/bench/traces.py).
+            return self._exporter._client.export(request).success
         except Exception:  # a library's, of whatever a stranger's server can cause: the spans are counted as failed
             return False
 
-    def _span(self, span: Span, service: str) -> ReadableSpan:
-        parent = None if span.parent_id is None else _context(span.trace_id, span.parent_id)
-        return ReadableSpan(
-            span.name,
-            _context(span.trace_id, span.span_id),
-            parent,
-            _resource(self._node, service),
-            span.attributes,
-            [Event(event.name, event.attributes, event.at) for event in span.events],
-            kind=_KINDS[span.kind],
-            status=Status(StatusCode.UNSET) if span.error is None else Status(StatusCode.ERROR, span.error),
-            start_time=span.start,
-            end_time=span.end,
-            instrumentation_scope=_SCOPE,
-        )
+
+def encoded(node: str, spans: list[tuple[str, Span]]) -> bytes:
+    """An `ExportTraceServiceRequest`; before each span: its service, of which each has a resource."""
+    request = ExportTraceServiceRequest()
+    of_service: dict[str, trace_pb2.ScopeSpans] = {}
+    for service, span in spans:
+        found = of_service.get(service)
+        if found is None:
+            found = of_service[service] = _scope_spans(request, node, service)
+        _fill(found.spans.add(), span)
+    serialized: bytes = request.SerializeToString()
+    return serialized
 
 
-def _context(trace_id: str, span_id: str) -> SpanContext:
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=_SAMPLED)
+def _scope_spans(request: ExportTraceServiceRequest, node: str, service: str) -> trace_pb2.ScopeSpans:
+    of_resource = request.resource_spans.add()
+    for key, value in _resource(node, service).attributes.items():
+        _set(of_resource.resource.attributes.add(key=key).value, value)
+    found: trace_pb2.ScopeSpans = of_resource.scope_spans.add()
+    found.scope.name, found.scope.version = _SCOPE, __version__
+    return found
+
+
+def _fill(message: trace_pb2.Span, span: Span) -> None:
+    message.trace_id = bytes.fromhex(span.trace_id)
+    message.span_id = bytes.fromhex(span.span_id)
+    if span.parent_id is not None:
+        message.parent_span_id = bytes.fromhex(span.parent_id)
+    message.name = span.name
+    message.kind = _KINDS[span.kind]
+    message.start_time_unix_nano = span.start
+    message.end_time_unix_nano = span.end
+    for key, value in span.attributes.items():
+        _set(message.attributes.add(key=key).value, value)
+    if span.error is not None:
+        message.status.code, message.status.message = _ERROR, span.error
+    for event in span.events:
+        told = message.events.add(name=event.name, time_unix_nano=event.at)
+        for key, value in event.attributes.items():
+            _set(told.attributes.add(key=key).value, value)
+
+
+def _set(place: AnyValue, value: object) -> None:
+    """Of a bool Python says that it is an int, too: it is asked first."""
+    if isinstance(value, str):
+        place.string_value = value
+    elif isinstance(value, bool):
+        place.bool_value = value
+    elif isinstance(value, int):
+        place.int_value = value
+    elif isinstance(value, float):
+        place.double_value = value
+    else:
+        raise TypeError(f"no value of an attribute: {type(value).__name__}")
 
 
 @lru_cache(maxsize=8)
