@@ -51,6 +51,7 @@ stage() { # DIRECTORY: what the package is made of, and nothing else
     mkdir -p "$1/app"
     cp -r "$root/app/caxton" "$root/app/docs" "$root/app/requirements.txt" "$1/app/"
     cp -r "$root/packaging" "$1/packaging"
+    cp -r "$root/roles/caxton_monitoring/files" "$1/monitoring"
     mv "$1/packaging/debian" "$1/debian"
     find "$1" -name __pycache__ -prune -exec rm -rf {} +
     [ -z "$version" ] || sh "$root/packaging/set-version.sh" "$1" "$version"

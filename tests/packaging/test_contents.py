@@ -23,6 +23,8 @@ TOP = {
     "usr/lib/sysusers.d/caxton.conf",
     "usr/lib/tmpfiles.d/caxton.conf",
     "usr/share/bash-completion/completions/caxton",
+    "usr/share/caxton/monitoring/dashboards",
+    "usr/share/caxton/monitoring/rules",
     "usr/share/caxton/production.toml",
     "usr/share/doc/caxton",
     "usr/share/fish/vendor_completions.d/caxton.fish",
@@ -80,6 +82,13 @@ def test_the_version_is_the_programs(package: Path) -> None:
     assert field(package, "Version") == caxton.__version__
     changelog = (ROOT / "packaging/debian/changelog").read_text()
     assert changelog.startswith(f"caxton ({caxton.__version__}) ")
+
+
+def test_what_watches_nodes_is_that_of_the_role(tree: Path) -> None:
+    shipped, role = tree / "usr/share/caxton/monitoring", ROOT / "roles/caxton_monitoring/files"
+    assert {str(path.relative_to(shipped)): path.read_bytes() for path in shipped.rglob("*") if path.is_file()} == {
+        str(path.relative_to(role)): path.read_bytes() for path in role.rglob("*") if path.is_file()
+    }
 
 
 def test_dpkg_will_never_ask_about_the_configuration(package: Path) -> None:

@@ -62,15 +62,6 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     spans: list[Span]
 
 
-class Export(msgspec.Struct, frozen=True):
-    """What an exporter is told at its start. `timeout` in seconds; `endpoint` may hold a credential."""
-
-    socket: str
-    endpoint: str
-    timeout: float
-    node: str
-
-
 class Counts(msgspec.Struct, frozen=True, gc=False):
     """What became of spans: `exported` (a collector has them), `failed` (none took them), `dropped` (no room)."""
 

@@ -1,7 +1,7 @@
 """Where a process leaves its finished spans: in datagrams for the node's exporter, never waiting for anything.
 
-Owns the recorder of this process, and the bound on what it holds. Must never block, raise, or know OpenTelemetry:
-what the exporter does not take at once is dropped and counted.
+Owns the recorder of this process, the bound on what it holds, and what an exporter is told. Must never block, raise, or
+know OpenTelemetry: what the exporter does not take at once is dropped and counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.config import Config
+from caxton.config import Config, Observability
 from caxton.protocol.spans import Batch, Span
 
 BATCH_SPANS: Final = 64
@@ -22,6 +22,18 @@ FLUSH_SECONDS: Final = 0.2
 SEND_BUFFER_BYTES: Final = 1024 * 1024
 Later = Callable[[float, Callable[[], None]], Any]
 """Calls back after so many seconds, on the thread that records."""
+
+
+class Export(msgspec.Struct, frozen=True):
+    """What an exporter is told at its start: where spans come from, where they go, how it logs.
+
+    `endpoint` may hold a credential. `node`: this node's name.
+    """
+
+    socket: str
+    endpoint: str
+    node: str
+    settings: Observability
 
 
 def spans_socket(config: Config) -> Path:

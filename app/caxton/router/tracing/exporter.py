@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from caxton.config import Config, node_name
-from caxton.protocol.spans import Counts, Export
+from caxton.protocol.spans import Counts
 from caxton.telemetry.sampling import Sampling
-from caxton.telemetry.spans import recorder, set_up_spans, spans_socket
+from caxton.telemetry.spans import Export, recorder, set_up_spans, spans_socket
 
 PAUSE_SECONDS: Final = 5.0
 PARTING_SECONDS: Final = 4.0
@@ -33,7 +33,7 @@ class SpanExporter:
         self._told = b""
         if settings.enable_tracing and settings.otlp_endpoint is not None:
             path = str(spans_socket(config))
-            given = Export(path, settings.otlp_endpoint, settings.otlp_timeout, node_name(config))
+            given = Export(path, settings.otlp_endpoint, node_name(config), settings)
             self._told = msgspec.json.encode(given) + b"\n"
         self._before = self._now = Counts()
         self._process: asyncio.subprocess.Process | None = None

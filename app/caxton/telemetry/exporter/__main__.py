@@ -21,8 +21,10 @@ from typing import Final
 
 import msgspec
 
-from caxton.protocol.spans import Batch, Counts, Export, Span
+from caxton.protocol.spans import Batch, Counts, Span
 from caxton.telemetry.exporter.otlp import Collector
+from caxton.telemetry.logs import set_up_logging
+from caxton.telemetry.spans import Export
 
 QUEUE_SPANS: Final = 8_192
 EXPORT_SPANS: Final = 512
@@ -99,15 +101,15 @@ def main() -> int:
     """Until stdin ends: that is how it knows that its router did, however that was."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C: the router's last spans are yet to come
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(format="exporter: %(message)s")
-    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Export)
+    told = msgspec.json.decode(sys.stdin.buffer.readline(), type=Export)
+    set_up_logging(told.settings, "exporter")
     try:
         os.nice(NICENESS)
     except OSError:
         pass  # the unit forbids it; its weight is the router's then
-    exporter = Exporter(Collector(settings))
+    exporter = Exporter(Collector(told))
     exporting = threading.Thread(target=exporter.export, daemon=True)
-    listener = _listen(Path(settings.socket))
+    listener = _listen(Path(told.socket))
     exporting.start()
     threading.Thread(target=exporter.receive, args=(listener,), daemon=True).start()
     sys.stdin.buffer.read()

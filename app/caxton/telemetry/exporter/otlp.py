@@ -16,7 +16,8 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.resources import Resource
 
 from caxton import __version__
-from caxton.protocol.spans import Export, Kind, Span
+from caxton.protocol.spans import Kind, Span
+from caxton.telemetry.spans import Export
 
 _SCOPE: Final = "caxton"
 _ERROR: Final = trace_pb2.Status.STATUS_CODE_ERROR
@@ -32,14 +33,14 @@ _KINDS: Final = {
 class Collector:
     """The collector of a node. Headers, certificates and compression are read from `OTEL_EXPORTER_OTLP_*`."""
 
-    def __init__(self, settings: Export) -> None:
-        self._node = settings.node
-        self._exporter = OTLPSpanExporter(settings.endpoint, timeout=settings.timeout)
+    def __init__(self, told: Export) -> None:
+        self._node = told.node
+        self._exporter = OTLPSpanExporter(told.endpoint, timeout=told.settings.otlp_timeout)
         # What goes wrong is said by whoever calls, at a bounded rate, and not by each part of the SDK for itself.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
     def take(self, spans: list[tuple[str, Span]]) -> bool:
-        """Whether the collector has them all now; before each: its service. Takes about `timeout`; never raises."""
+        """Whether the collector has them all now; before each: its service. Takes `otlp_timeout` at most, never raises."""
         try:
             request = encoded(self._node, spans)
             # The exporter's own way to it: its `export` wants the SDK's spans and takes 39 us to encode one, these
