@@ -85,6 +85,14 @@ def test_of_a_running_agent_by_its_id_with_its_node(node: ServedNode, echo: str)
     assert node.cli("debug", "open", str(file), "nothing.json").returncode == 1
 
 
+def test_the_history_of_one_that_was_stopped_says_so(node: ServedNode, echo: str) -> None:
+    for verb in ("stop", "start"):
+        node.json("agent", verb, echo)
+    steps = [(one["status"], one.get("reason")) for one in node.json("agent", "history", echo)][:3]
+    stopped = "an operator stopped it"
+    assert steps == [("running", None), ("stopped", stopped), ("draining", stopped)]
+
+
 def test_of_a_quarantined_agent_with_its_trap_though_nothing_was_recorded(node: ServedNode, broken: str) -> None:
     file, parts, _ = collected(node, broken)
     assert statuses(parts)[:2] == ["quarantined", "running"]

@@ -75,7 +75,7 @@ async def _stop(desk: Desk, name: str, grace: float) -> AgentView:
     async with desk.lock(name):
         agent = desk.registry.require(name)
         if agent.status is not AgentStatus.STOPPED:
-            await halt(desk, agent, grace)
+            await halt(desk, agent, grace, "an operator stopped it")
         return await agent_view(desk, agent)
 
 
@@ -90,12 +90,12 @@ async def _start(desk: Desk, name: str) -> AgentView:
         return await agent_view(desk, agent)
 
 
-async def halt(desk: Desk, agent: Agent, grace: float) -> None:
-    """Stops it; to be called with the agent's lock."""
+async def halt(desk: Desk, agent: Agent, grace: float, reason: str) -> None:
+    """Stops it for `reason`, which its view and its history show; to be called with the agent's lock."""
     await rollouts.settle(desk, agent.name, "the agent was stopped")
-    await _set(desk, agent, AgentStatus.DRAINING)
+    await _set(desk, agent, AgentStatus.DRAINING, reason)
     await desk.core.drain(agent, grace)
-    await _set(desk, agent, AgentStatus.STOPPED)
+    await _set(desk, agent, AgentStatus.STOPPED, reason)
     desk.events.publish("agent.stopped", {"name": agent.name})
 
 

@@ -179,7 +179,8 @@ class Reconciler:
             if not await self._installing.take_versions(agent, record, sight):
                 self._not_before[name] = time.monotonic() + AGAIN_SECONDS
         elif record.status == agent_records.STOPPED:
-            await lifecycle.halt(self._desk, agent, self._desk.config.runtime.agent_shutdown_timeout)
+            grace = self._desk.config.runtime.agent_shutdown_timeout
+            await lifecycle.halt(self._desk, agent, grace, "it was stopped on another node")
         else:
             await lifecycle.run(self._desk, agent)
 
