@@ -26,6 +26,7 @@ BENCHMARKS = [
     "snapshots",
     "cluster",
     "traces",
+    "recordings",
 ]
 
 
