@@ -13,11 +13,12 @@ import re
 import shutil
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -32,6 +33,12 @@ WAITING_BYTES: Final = MAX_BYTES
 """What may wait for the disk, both; what comes on top is dropped."""
 _ID: Final = re.compile(r"[0-9a-f]{12}-[0-9a-f]{1,16}")
 log = logging.getLogger(__name__)
+
+
+_T = TypeVar("_T")
+_About = TypeVar("_About", str, float)
+Packed = tuple[str, str, bytes]
+"""Agent, execution, recording."""
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +57,8 @@ class Recordings:
         self._kept: dict[str, OrderedDict[str, Kept]] = {}
         self._bytes: dict[str, int] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
+        self._next: list[Packed] = []
+        self._writing = 0
         self._waiting = self._waiting_bytes = 0
         self.counts = Counter({"kept": 0, "dropped": 0})
         self.bytes = 0
@@ -65,44 +74,64 @@ class Recordings:
             return
         self._waiting += 1
         self._waiting_bytes += size
-        work = asyncio.get_running_loop().run_in_executor(self._thread, self._write, agent, execution, recording)
-        work.add_done_callback(partial(self._written, size))
+        self._next.append((agent, execution, recording))
+        if (
+            not self._writing
+        ):  # else they go together with what comes until then: waking a thread costs more than a file
+            self._begin()
 
     def close(self) -> None:
         """Writes what was taken, then ends."""
+        self._begin()
         self._thread.shutdown()
 
     async def get(self, execution: str) -> bytes:
         """One packed recording, or `NOT_FOUND`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, execution)
+        return await self._ask(self._read, execution)
 
     async def names(self, agent: str) -> list[tuple[str, Kept]]:
         """Executions of an agent that have a recording, newest first."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._newest, agent)
+        return await self._ask(self._newest, agent)
 
     async def expire(self, before: float) -> int:
         """Forgets what was written before a time (seconds since the epoch); how many."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._expire, before)
+        return await self._ask(self._expire, before)
 
     def forget(self, agent: str) -> None:
         """The agent is gone, and so is what it was told."""
+        self._begin()
         self._thread.submit(self._remove, agent)
 
     def figures(self) -> dict[str, Any]:
         """For /metrics."""
         return {"counts": dict(self.counts), "bytes": self.bytes}
 
-    def _written(self, size: int, work: asyncio.Future[None]) -> None:
-        self._waiting -= 1
-        self._waiting_bytes -= size
+    async def _ask(self, what: Callable[[_About], _T], about: _About) -> _T:
+        """Of all that was taken until now."""
+        self._begin()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, what, about)
+
+    def _begin(self) -> None:
+        """Has the thread write what waits."""
+        taken, self._next = self._next, []
+        if taken:
+            self._writing += 1
+            work = asyncio.get_running_loop().run_in_executor(self._thread, self._write_all, taken)
+            work.add_done_callback(partial(self._written, taken))
+
+    def _written(self, taken: list[Packed], work: asyncio.Future[list[OSError | None]]) -> None:
+        self._writing -= 1
+        self._waiting -= len(taken)
+        self._waiting_bytes -= sum(len(recording) for *_, recording in taken)
         if work.cancelled():
             return
-        problem = work.exception()
-        self.counts["kept" if problem is None else "dropped"] += 1
-        if problem is None:
-            self.bytes += size
-        else:
-            log.warning("a recording could not be kept: %s", problem)
+        for (*_, recording), problem in zip(taken, work.result(), strict=True):
+            self.counts["kept" if problem is None else "dropped"] += 1
+            if problem is None:
+                self.bytes += len(recording)
+            else:
+                log.warning("a recording could not be kept: %s", problem)
+        self._begin()
 
     # ---- in the thread
 
@@ -126,6 +155,17 @@ class Recordings:
             self._kept[agent] = found
             self._bytes[agent] = sum(kept.bytes for kept in found.values())
         return found
+
+    def _write_all(self, taken: list[Packed]) -> list[OSError | None]:
+        """What went wrong with each, if anything."""
+        problems: list[OSError | None] = []
+        for one in taken:
+            try:
+                self._write(*one)
+                problems.append(None)
+            except OSError as problem:
+                problems.append(problem)
+        return problems
 
     def _write(self, agent: str, execution: str, recording: bytes) -> None:
         kept, folder = self._of(agent), self._folder(agent)
