@@ -1,7 +1,7 @@
 """A collector of traces: a process that takes OTLP over HTTP, decodes its protobuf and writes down each span.
 
-`python -m support.collector FILE` prints its port; what it answers, and how late, stands in FILE.answer. With `--count`
-it writes down how many spans each request had, and nothing of them.
+`python -m support.collector FILE` prints its port; what it answers, and how late, stands in FILE.answer. With
+`--count` it writes down how many spans each request had, and nothing of them.
 """
 
 from __future__ import annotations

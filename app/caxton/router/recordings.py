@@ -75,9 +75,7 @@ class Recordings:
         self._waiting += 1
         self._waiting_bytes += size
         self._next.append((agent, execution, recording))
-        if (
-            not self._writing
-        ):  # else they go together with what comes until then: waking a thread costs more than a file
+        if not self._writing:  # else it goes with what comes until then: waking the thread costs as much as a file
             self._begin()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Where a process leaves its finished spans: in datagrams for the node's exporter, never waiting for anything.
 
-Owns the recorder of this process, the bound on what it holds, and what an exporter is told. Must never block, raise, or
-know OpenTelemetry: what the exporter does not take at once is dropped and counted.
+Owns the recorder of this process, the bound on what it holds, and what an exporter is told. Must never block, raise,
+or know OpenTelemetry: what the exporter does not take at once is dropped and counted.
 """
 
 from __future__ import annotations

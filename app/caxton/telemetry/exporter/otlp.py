@@ -40,7 +40,7 @@ class Collector:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
     def take(self, spans: list[tuple[str, Span]]) -> bool:
-        """Whether the collector has them all now; before each: its service. Takes `otlp_timeout` at most, never raises."""
+        """Whether the collector has all now; before each: its service. Lasts `otlp_timeout` at most, never raises."""
         try:
             request = encoded(self._node, spans)
             # The exporter's own way to it: its `export` wants the SDK's spans and takes 39 us to encode one, these
