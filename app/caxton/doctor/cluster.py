@@ -18,6 +18,7 @@ OFFSET_SECONDS: Final = 0.5
 """From here on tokens and deadlines differ between nodes; records are refused from a minute on."""
 _GRAVE: Final = frozenset({"minority", "unreachable", "failed", "clock"})
 _HINT: Final = "caxton cluster status; app/docs/cluster.md"
+_HINT_MINORITY: Final = f"normal for `detection_timeout` after a start: ask again; then {_HINT}"
 
 
 def examine(patient: Patient) -> Iterator[Check]:
@@ -39,7 +40,8 @@ def examine(patient: Patient) -> Iterator[Check]:
 def _problems(view: dict[str, Any]) -> Iterator[Check]:
     for one in view["problems"]:
         about = " ".join(part for part in (one["problem"], one.get("node"), one.get("detail")) if part)
-        yield Check(NAME, Status.FAIL if one["problem"] in _GRAVE else Status.WARN, about, _HINT)
+        hint = _HINT_MINORITY if one["problem"] == "minority" else _HINT
+        yield Check(NAME, Status.FAIL if one["problem"] in _GRAVE else Status.WARN, about, hint)
     if not view["problems"]:
         there = len([member for member in view["members"] if member["state"] == "active"])
         yield Check(NAME, Status.OK, f"whole: {there} of {view['expected_nodes']} nodes are active")
