@@ -10,11 +10,12 @@ trap 'exit 1' INT TERM
 build() { # NAME PATH UMASK LINTIAN RELEASE [VERSION]
     name=$1 path=$2 mask=$3 lintian=$4
     shift 4
-    mkdir -p "$work/$name/app"
+    mkdir -p "$work/$name/app" "$work/$name/roles/caxton_monitoring"
     (
         umask "$mask"
         cp -r "$root/packaging" "$work/$name/"
         cp -r "$root/app/caxton" "$root/app/docs" "$root/app/requirements.txt" "$work/$name/app/"
+        cp -r "$root/roles/caxton_monitoring/files" "$work/$name/roles/caxton_monitoring/"
         export CAXTON_BUILD_PATH="$path" CAXTON_BUILD_OUT="$work/$name/out" CAXTON_BUILD_LINTIAN="$lintian"
         sh "$work/$name/packaging/build.sh" "$@" >"$work/$name/log"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from api.conftest import brief_node
 from api.limited import GUARD, ask, at, bearer, flask, identity, limited_node, plain
 
 from caxton.api.cors import Cors
@@ -110,3 +111,32 @@ def test_any_origin_without_credentials() -> None:
 def test_off_by_default(guarded: Node) -> None:
     assert Cors(Security()).headers({"REQUEST_METHOD": "GET", "HTTP_ORIGIN": PAGE}) == []
     assert allowed(preflight(guarded, "/agents")) == {}
+
+
+def test_a_node_that_asks_nobody_who_he_is_obeys_no_page_of_another_site() -> None:
+    """A form's POST asks no permission first; and a name that leads here for a moment is of the page's own origin."""
+    module = {"module": ("a.wasm", b"\0asm"), "config": (None, "{}")}
+    with brief_node() as node, httpx.Client(base_url=f"{node.url}/api/v1") as browser:
+        own = f"http://127.0.0.1:{node.port}"
+        assert browser.get("/agents", headers={"Origin": own}).status_code == 200
+        assert browser.get("/agents", headers={"Host": f"localhost:{node.port}"}).status_code == 200
+        for origin in (PAGE, "null", "http://[", "http://127.0.0.1:1", ""):
+            page = {"Origin": origin}
+            answers = [
+                browser.post("/agents", files=module, headers=page),
+                browser.post("/agents/echo/stop", headers=page),
+                browser.post("/agents/echo/invoke", content=b"{}", headers=page | {"Content-Type": "text/plain"}),
+                browser.post(f"{node.admin_url}/api/v1/admin/drain", headers=page),
+            ]
+            assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "FORBIDDEN")}, origin
+        rebound = {"Host": f"evil.test:{node.port}", "Origin": f"http://evil.test:{node.port}"}
+        assert browser.get("/agents", headers=rebound).json()["code"] == "FORBIDDEN"
+        assert browser.get("/agents", headers={"Host": "evil.test"}).json()["code"] == "FORBIDDEN"
+        assert browser.get("/agents").json()["items"] == []
+
+
+def test_such_a_node_obeys_the_pages_that_it_names() -> None:
+    with brief_node(security={"cors_enabled": True, "cors_origins": [PAGE]}) as node:
+        assert node.client.get("/api/v1/agents", headers={"Origin": PAGE}).status_code == 200
+        assert node.client.get("/api/v1/agents", headers={"Host": "dashboard.example.com"}).status_code == 200
+        assert node.client.get("/api/v1/agents", headers={"Origin": "https://other.test"}).status_code == 403

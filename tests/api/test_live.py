@@ -196,6 +196,7 @@ def test_a_page_of_another_site_is_refused(node: Node) -> None:
         ("http://evil.test", False),
         ("http://127.0.0.1:1", False),
         ("null", False),
+        ("http://[", False),
     ):
         if good:
             with connect(f"ws://127.0.0.1:{node.port}/ws", origin=origin) as client:  # type: ignore[arg-type]

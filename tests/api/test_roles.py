@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -129,3 +132,34 @@ def test_the_description_names_the_permission_and_the_roles(tried: Node) -> None
     assert invoke["x-roles"] == sorted([Role.ADMIN, Role.AGENT_CLIENT, Role.DEPLOYER, Role.OPERATOR])
     assert {"401", "403"} <= set(invoke["responses"])
     assert "x-permission" not in document["paths"]["/health"]["get"]
+
+
+def test_events_tell_nobody_what_the_lists_keep_from_him(tmp_path: Path) -> None:
+    """Secrets are for whoever may deploy, keys and tokens for administrators: so is what happens to them."""
+    key = tmp_path / "secrets_key"
+    key.write_text(base64.b64encode(hashlib.sha256(b"a key of this test").digest()).decode())
+    key.chmod(0o600)
+    with brief_node(security={**GUARDED, "secrets_key_file": str(key)}) as node, node.client as client:
+        admin = bearer(Role.ADMIN)
+        assert client.put("/api/v1/secrets/team/one", json={"value": "v"}, headers=admin).is_success
+        made = httpx.post(
+            f"{node.admin_url}{ADMIN_ROUTE}keys", json={"subject": "s", "role": "viewer"}, headers=admin
+        )
+        assert made.is_success, made.text
+        told = {role: kinds(client, bearer(role)) for role in (Role.ADMIN, Role.DEPLOYER, Role.VIEWER)}
+        told["bound"] = kinds(client, bearer(Role.VIEWER, namespace="team"))
+    assert told[Role.ADMIN] >= {"secret", "key"}
+    assert told[Role.DEPLOYER] & {"secret", "key"} == {"secret"}
+    assert not (told[Role.VIEWER] | told["bound"]) & {"secret", "key"}
+
+
+def kinds(client: httpx.Client, headers: dict[str, str]) -> set[str]:
+    """Of all events that are held."""
+    found: set[str] = set()
+    with client.stream("GET", "/api/v1/events", headers=headers | {"Last-Event-ID": "0"}) as answer:
+        for line in answer.iter_lines():
+            if line == ": alive":  # what is held comes before, at least that something older is not held any more
+                break
+            if line.startswith("event: "):
+                found.add(line.removeprefix("event: ").partition(".")[0])
+    return found

@@ -180,6 +180,8 @@ def test_what_was_passed_on_and_comes_back_is_handled_here(nodes: Nodes) -> None
     try:
         until(lambda: sum(one.ledger().get(slow, {}).get("done", 0) for one in nodes) == 8, "all are handled", 60)
         assert nodes["n2"].ledger()[slow]["done"] > 0
+        for one in nodes:  # the node that it has left too: it is told where it runs, not that it was removed
+            assert one.call("agent.history", Listing(name=slow, limit=1))["items"][0]["status"] == "running"
     finally:
         undrained(nodes["n1"])
 

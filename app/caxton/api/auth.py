@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from caxton.api.api_keys import ApiKeys
+from caxton.api.pages import LocalPages
 from caxton.api.plain import environ_key
 from caxton.api.router_client import RouterClient
 from caxton.api.tokens import RefusedError, Tokens
@@ -27,12 +28,14 @@ class Authenticator:
 
     def __init__(self, config: Config, router: RouterClient) -> None:
         self.enabled = config.security.auth_enabled
+        self._pages = LocalPages(config.security)
         self._header = environ_key(config.security.api_key_header)
         self._keys = ApiKeys(config, router)
         self._tokens = Tokens(config, router)
 
     def identify(self, environ: dict[str, Any]) -> Caller:
-        """Who calls, or `UNAUTHORIZED`; on a node without authentication `anonymous`, who may do everything.
+        """Who calls, or `UNAUTHORIZED`; on a node without authentication `anonymous`, who may do everything, or
+        `FORBIDDEN` where a web page of somebody else asks.
 
         Of what holds now: also for whatever goes on after its request was let in.
         """
@@ -43,6 +46,7 @@ class Authenticator:
 
     def _identify(self, environ: dict[str, Any]) -> Caller:
         if not self.enabled:
+            self._pages.require(environ)
             return _caller(environ, ANONYMOUS, Scope(Role.ADMIN), "none")
         if key := environ.get(self._header):
             record = self._keys.record(key)

@@ -46,7 +46,7 @@ class Cors:
             return []
         vary = [] if self._any else [("Vary", "Origin")]
         origin: str = environ.get("HTTP_ORIGIN", "")
-        if not self._allows(origin):
+        if not self.allows(origin):
             return vary
         allowed = [("Access-Control-Allow-Origin", ANY if self._any else origin), *vary]
         method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
@@ -54,7 +54,8 @@ class Cors:
             return allowed + self._answer
         return allowed + self._preflight if found and method in self._methods else vary
 
-    def _allows(self, origin: str) -> bool:
-        if not origin or origin == _OPAQUE:
+    def allows(self, origin: str) -> bool:
+        """Whether pages of this origin may ask."""
+        if not self._enabled or not origin or origin == _OPAQUE:
             return False
         return self._any or origin in self._origins

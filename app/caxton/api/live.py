@@ -21,9 +21,10 @@ from caxton.api import streams
 from caxton.api.gateway import Gateway, gateway
 from caxton.api.link import TAKEN_OVER
 from caxton.api.operation import Operation, operation, query
+from caxton.api.pages import same_origin
 from caxton.api.plain import Environ, environ_key
 from caxton.api.queries import NoQuery
-from caxton.api.websocket import WebSocket, same_origin
+from caxton.api.websocket import WebSocket
 from caxton.protocol.access import Caller, Permission
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.jsontext import decode

@@ -10,7 +10,6 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -125,16 +124,3 @@ class WebSocket:
         """Ends the connection without a word."""
         with contextlib.suppress(OSError):
             self._client.shutdown(socket.SHUT_RDWR)
-
-
-def same_origin(environ: Environ) -> bool:
-    """Whether the page that asks is one of this node's, or no page asks: programs say no origin.
-
-    A balancer may have taken the port off the host.
-    """
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is None:
-        return True
-    host: str = environ.get("HTTP_HOST", "").lower()
-    parts = urlsplit(origin.lower())
-    return host in (parts.netloc, parts.hostname)

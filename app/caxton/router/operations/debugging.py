@@ -17,6 +17,7 @@ from typing import Final
 from caxton.protocol.debugging import NodeFacts, Setting, TransitionView
 from caxton.protocol.operations import Listing, Named, Nothing
 from caxton.protocol.views import Page
+from caxton.router.agents import unknown_agent
 from caxton.router.desk import Desk
 from caxton.router.operations.stats import stats
 from caxton.router.paging import check_limit
@@ -30,6 +31,8 @@ _KIBI: Final = 1024
 async def history(desk: Desk, args: Listing) -> Page:
     """What became of an agent, newest first; also of one that is gone, by name or id, while retention keeps it."""
     name, cursor = args.name or "", args.cursor
+    if desk.cluster is not None and desk.registry.get(name) is None and desk.cluster.records.agent(name) is not None:
+        raise unknown_agent(name)  # it has left this node, and its history goes on where it is
     kept, limit = desk.store.reader.transitions, check_limit(args.limit)
     found = await desk.read(kept.of, name, limit=limit, cursor=cursor)
     if not found.rows:

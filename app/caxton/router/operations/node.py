@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from caxton.protocol.access import Caller, Permission
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.operations import Affected, Events, Named, Nothing, SetLogLevel
 from caxton.protocol.views import Counts, JobView, Ledger, LedgerRow, Readiness
@@ -70,9 +71,17 @@ async def ready(desk: Desk, _: Nothing) -> Readiness:
     return readiness.readiness(desk)
 
 
-async def events(desk: Desk, args: Events, sink: Sink, reach: Reach = EVERYTHING) -> Nothing:
+_NEEDS: Final = {"secret": Permission.DEPLOY, "key": Permission.ADMINISTER, "token": Permission.ADMINISTER}
+"""What else it takes to see events of these kinds: the same as to list what they are about."""
+
+
+async def events(desk: Desk, args: Events, sink: Sink, caller: Caller, reach: Reach = EVERYTHING) -> Nothing:
     """Events as they happen, until the caller hangs up, lags behind, or the router stops; those in reach."""
-    subscription = desk.events.subscribe(args.patterns, args.last_id, reach.event)
+
+    def permitted(event_type: str) -> bool:
+        return caller.may(_NEEDS.get(event_type.partition(".")[0], Permission.READ))
+
+    subscription = desk.events.subscribe(args.patterns, args.last_id, reach.event, permitted)
     try:
         async for event in subscription:
             await sink.put(event)

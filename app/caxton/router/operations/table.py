@@ -165,11 +165,12 @@ FOR_CALLER: Final[dict[str, ForCaller]] = {
 BEGINS: Final[dict[str, Callable[[Desk, Any, Answered], Cancellable | None]]] = {"invoke": ops_messages.begin_invoke}
 STREAMS: Final[dict[str, Stream]] = {
     "agent.logs": ops_agents.logs,
-    "events": ops_node.events,
     "peer.forward": ops_forwarded.forward,
     "peer.open": ops_peers.open_link,
     "peer.module": ops_registry.module,
 }
+STREAMS_FOR_CALLER: Final[dict[str, Stream]] = {"events": ops_node.events}
+"""With the caller behind the sink."""
 
 
 def make_operations(desk: Desk) -> Operations:
@@ -188,8 +189,8 @@ def _table(desk: Desk, wrap: Wrap) -> dict[str, Operation]:
     table: dict[str, Operation] = {}
     for name, (arguments, _result) in OPERATIONS.items():
         decode = msgspec.msgpack.Decoder(arguments).decode
-        if name in STREAMS:
-            table[name] = Operation(decode, _streaming(name, STREAMS[name], desk, wrap))
+        if name in STREAMS or name in STREAMS_FOR_CALLER:
+            table[name] = Operation(decode, _streaming(name, desk, wrap))
         else:
             begin = _beginning(BEGINS[name], desk) if name in BEGINS else None
             table[name] = Operation(decode, _handler(name, desk, wrap), begin)
@@ -228,9 +229,11 @@ def _for_all(answer: Answer) -> Callable[[Caller], Go]:
     return lambda _caller: answer
 
 
-def _streaming(name: str, stream: Stream, desk: Desk, wrap: Wrap) -> Handler:
+def _streaming(name: str, desk: Desk, wrap: Wrap) -> Handler:
     def make(sink: Sink, caller: Caller) -> Go:
-        return wrap(name, lambda args, *more: stream(desk, args, sink, *more), caller, sink)
+        if name in STREAMS:
+            return wrap(name, lambda args, *more: STREAMS[name](desk, args, sink, *more), caller, sink)
+        return wrap(name, lambda args, *more: STREAMS_FOR_CALLER[name](desk, args, sink, caller, *more), caller, sink)
 
     return _ruled(name, make)
 
