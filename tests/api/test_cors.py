@@ -128,10 +128,12 @@ def test_a_node_that_asks_nobody_who_he_is_obeys_no_page_of_another_site() -> No
                 browser.post("/agents/echo/invoke", content=b"{}", headers=page | {"Content-Type": "text/plain"}),
                 browser.post(f"{node.admin_url}/api/v1/admin/drain", headers=page),
             ]
-            assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "FORBIDDEN")}, origin
+            assert {(answer.status_code, answer.json()["error"]["code"]) for answer in answers} == {
+                (403, "FORBIDDEN")
+            }, origin
         rebound = {"Host": f"evil.test:{node.port}", "Origin": f"http://evil.test:{node.port}"}
-        assert browser.get("/agents", headers=rebound).json()["code"] == "FORBIDDEN"
-        assert browser.get("/agents", headers={"Host": "evil.test"}).json()["code"] == "FORBIDDEN"
+        assert browser.get("/agents", headers=rebound).json()["error"]["code"] == "FORBIDDEN"
+        assert browser.get("/agents", headers={"Host": "evil.test"}).json()["error"]["code"] == "FORBIDDEN"
         assert browser.get("/agents").json()["items"] == []
 
 

@@ -139,7 +139,8 @@ def test_events_tell_nobody_what_the_lists_keep_from_him(tmp_path: Path) -> None
     key = tmp_path / "secrets_key"
     key.write_text(base64.b64encode(hashlib.sha256(b"a key of this test").digest()).decode())
     key.chmod(0o600)
-    with brief_node(security={**GUARDED, "secrets_key_file": str(key)}) as node, node.client as client:
+    with brief_node(security={**GUARDED, "secrets_key_file": str(key)}) as node:
+        client = node.new_client()
         admin = bearer(Role.ADMIN)
         assert client.put("/api/v1/secrets/team/one", json={"value": "v"}, headers=admin).is_success
         made = httpx.post(
