@@ -307,7 +307,7 @@ def running_node(
         node.start()
         yield node
     finally:
+        node.client.close()  # an API worker that ends waits some seconds for the next request of whoever is connected
         if node.process is not None and node.process.poll() is None:
             node.stop()
-        node.client.close()
         shutil.rmtree(home, ignore_errors=True)
