@@ -187,6 +187,17 @@ def test_the_share_that_is_configured_is_sampled(other: tuple[Node, Collector]) 
     assert not [one for one in collector.spans() if "ready" in one["name"]], "machines ask all day"
 
 
+def test_scrapes_are_not_sampled_and_what_an_administrator_asks_has_its_route(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    for _ in range(40):  # none of them sampled by chance: once in 10^12
+        counts(node)
+    trace_id, headers = traced(10)
+    assert httpx.post(f"{node.admin_url}/api/v1/admin/resume", headers=headers).status_code == 200
+    collector.trace(trace_id, "POST /api/v1/admin/resume")
+    own = [one["name"] for one in collector.spans() if one["resource"]["caxton.process"] == "admin"]
+    assert own == ["POST /api/v1/admin/resume"]
+
+
 def test_a_timer_begins_a_trace_and_its_share_is_sampled(other: tuple[Node, Collector]) -> None:
     node, collector = other
     node.deploy("clock", agents.TIMER)
