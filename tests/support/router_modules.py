@@ -78,6 +78,16 @@ CAT = """(module
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
         (br $more))))))"""
 """A command: its output is its input."""
+LEAK = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "secret")
+  (func (export "_start")
+    (i64.store (i32.const 0) (i64.const 0x600000010))
+    (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (call $exit (i32.const 1))))"""
+"""A command that writes `secret` to its standard error and exits with 1."""
 
 
 @functools.cache

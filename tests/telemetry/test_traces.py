@@ -17,7 +17,7 @@ from caxton.router.replies import scheduled_message, timer_message
 from support import router_agents as agents
 from support.collector import Collector, Span, running_collector
 from support.node import Node, running_node
-from support.router_modules import CONSTANT, SILENT, TRAP
+from support.router_modules import CONSTANT, LEAK, SILENT, TRAP
 from support.served_node import until
 from support.web import web
 
@@ -67,6 +67,7 @@ def node(collector: Collector) -> Iterator[Node]:
         made.deploy("sender", agents.sender("sink"), **SENDS)
         made.deploy("sink", SILENT)
         made.deploy("broken", TRAP)
+        made.deploy("leaky", LEAK)
         yield made
 
 
@@ -152,6 +153,19 @@ def test_each_attempt_is_a_span_and_the_last_one_says_that_the_message_is_dead(
     assert {one["attributes"]["error.type"] for one in attempts} == {"AGENT_FAILED"}
     assert {one["status"] for one in attempts} == {2}
     assert len({one["span_id"] for one in attempts}) == 2
+
+
+def test_a_program_that_fails_has_handled_its_message_and_what_it_said_stays_here(
+    node: Node, collector: Collector
+) -> None:
+    trace_id, headers = traced(11)
+    body = {"receiver": "leaky", "performative": "request", "content": 1}
+    assert node.client.post("/api/v1/messages", json=body, headers=headers).status_code == 202
+    spans = by_name(collector.trace(trace_id, SUBMIT, "send leaky", "process leaky", "commit"))
+    done = spans["process leaky"]
+    assert (done["status"], done["attributes"]["error.type"], done["said"]) == (2, "failure", "failure")
+    assert (done["events"], done["attributes"]["caxton.attempt"]) == ([], 1)
+    assert "secret" not in json.dumps(spans)
 
 
 def test_a_client_that_does_not_sample_gets_no_spans(node: Node, collector: Collector) -> None:
