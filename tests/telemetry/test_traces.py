@@ -24,6 +24,7 @@ from support.web import web
 TRACE = "0af7651916cd43dd8448eb211c8031"
 CLIENT_SPAN = "b7ad6b7169203331"
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+SECRET = "s3cret"
 SENDS = {"grants": {"kv": True, "send": ["*"]}}
 INVOKE, SUBMIT = "POST /api/v1/agents/<agent:name>/invoke", "POST /api/v1/messages"
 
@@ -181,10 +182,12 @@ def test_a_client_that_does_not_sample_gets_no_spans(node: Node, collector: Coll
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Collector]]:
-    """A node that samples half of what it is asked, and a collector of its own, to be spoiled."""
+    """A node that samples half of what it is asked and logs all it can, and a collector of its own, to be spoiled."""
     with running_collector(tmp_path_factory.mktemp("other")) as collector:
-        settings = tracing(collector.endpoint, trace_sample_rate=0.5, otlp_timeout="100ms")
-        with running_node(observability=settings) as made:
+        address = f"{collector.endpoint}?token={SECRET}"
+        settings = tracing(address, trace_sample_rate=0.5, otlp_timeout="100ms", log_level="debug")
+        headers = {"OTEL_EXPORTER_OTLP_HEADERS": f"Authorization: Bearer {SECRET}"}  # to be written with a "="
+        with running_node(headers, observability=settings) as made:
             made.deploy("worker", CONSTANT)
             yield made, collector
 
@@ -240,6 +243,20 @@ def test_a_due_message_of_a_schedule_or_a_timer_begins_the_same_trace_each_time(
     assert timer_message("a", "id", 1) == made[0]
 
 
+def test_how_the_collector_is_asked_is_in_no_log(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    trace_id, headers = traced(12)
+    url = "/api/v1/agents/worker/invoke"
+    assert node.client.post(url, json={}, headers=headers).status_code == 200
+    collector.trace(trace_id, "process worker")
+    log = node.log.read_text()
+    assert SECRET not in log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert "debug" in {line["level"] for line in lines}
+    own = [line["level"] for line in lines if "OTEL_EXPORTER_OTLP_HEADERS" in line["message"]]
+    assert own == ["warning"], "a header that is left out is said"
+
+
 def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node, Collector]) -> None:
     node, collector = other
     for spoil in (lambda: collector.answer(500), lambda: collector.answer(200, 600.0), collector.kill):
@@ -258,6 +275,7 @@ def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node,
     assert len(complaints) in (1, 2), log  # once a minute
     assert {(one["service"], one["level"]) for one in complaints} == {("exporter", "warning")}
     assert "Traceback" not in log
+    assert SECRET not in log
 
 
 def test_an_exporter_that_is_killed_is_started_again(node: Node, collector: Collector) -> None:
