@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from caxton.protocol import spans as protocol
 from caxton.protocol.agents import Schedule
 from caxton.protocol.spans import send_id
 from caxton.router.replies import scheduled_message, timer_message
+from caxton.telemetry.exporter.otlp import encoded
 from support import router_agents as agents
 from support.collector import Collector, Span, running_collector
 from support.node import Node, running_node
@@ -243,6 +246,15 @@ def test_a_due_message_of_a_schedule_or_a_timer_begins_the_same_trace_each_time(
     assert timer_message("a", "id", 1) == made[0]
 
 
+def test_a_value_may_be_a_list_as_detectors_of_resources_give_them() -> None:
+    attributes: dict[str, Any] = {"listed": ("a", 1), "empty": []}
+    span = protocol.Span("1" * 32, "1" * 16, None, "one", protocol.Kind.INTERNAL, 1, 2, attributes)
+    (resource,) = ExportTraceServiceRequest.FromString(encoded("n1", [("api", span)])).resource_spans
+    told = {pair.key: pair.value.array_value for pair in resource.scope_spans[0].spans[0].attributes}
+    first, second = told["listed"].values
+    assert (first.string_value, second.int_value, list(told["empty"].values)) == ("a", 1, [])
+
+
 def test_how_the_collector_is_asked_is_in_no_log(other: tuple[Node, Collector]) -> None:
     node, collector = other
     trace_id, headers = traced(12)
@@ -259,7 +271,12 @@ def test_how_the_collector_is_asked_is_in_no_log(other: tuple[Node, Collector]) 
 
 def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node, Collector]) -> None:
     node, collector = other
-    for spoil in (lambda: collector.answer(500), lambda: collector.answer(200, 600.0), collector.kill):
+    for spoil in (
+        lambda: collector.answer(500),
+        lambda: collector.answer(302),
+        lambda: collector.answer(200, 600.0),
+        collector.kill,
+    ):
         spoil()
         before = counts(node)["failed"]
 
