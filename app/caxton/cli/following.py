@@ -64,7 +64,7 @@ def _lines(client: Client, path: str, limit: int) -> Iterator[LogView | None]:
             continue
         try:
             yield msgspec.json.decode(line, type=LogView)
-        except msgspec.ValidationError:  # it ends with an error
+        except msgspec.DecodeError:  # it ends with an error, or is no node's
             raise problem_of(line) or CaxtonError(Code.INTERNAL_ERROR, "the node sent what is no log") from None
 
 
