@@ -50,6 +50,13 @@ SLEEPER = _reactor(
     "(drop (call $sleep (i64.const 700000))) (call $reply (i32.const 64) (i32.const 1))", '(data (i32.const 64) "1")'
 )
 LOGS = _reactor("(call $log (i32.const 64) (i32.const 5)) (i32.const 0)", '(data (i32.const 64) "hello")')
+LOGS_400 = _reactor(
+    """(loop $more (call $log (i32.const 64) (i32.const 5))
+         (global.set $said (i32.add (global.get $said) (i32.const 1)))
+         (br_if $more (i32.lt_u (global.get $said) (i32.const 400))))
+       (global.set $said (i32.const 0)) (i32.const 0)""",
+    '(data (i32.const 64) "hello") (global $said (mut i32) (i32.const 0))',
+)
 KEYS = _reactor(
     "(call $store (i32.const 64) (i32.const 1) (i32.const 65) (i32.const 3))", '(data (i32.const 64) "kabc")'
 )
