@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import httpx
@@ -42,6 +43,18 @@ def test_what_has_no_route_is_one_label(http: httpx.Client, node: Node) -> None:
     for path in ("/nothing", "/nothing-else"):
         assert http.get(path).status_code == 404
     assert count(node, "GET", "unknown", 404) == before + 2
+
+
+def test_nobody_makes_the_admin_servers_metrics_grow(http: httpx.Client, node: Node, admin: httpx.Client) -> None:
+    for method, path in (("GET", "/a"), ("GET", "/b"), ("BREW", "/b"), ("STEEP", "/metrics"), ("PORE", "/health")):
+        assert httpx.request(method, f"{node.metrics_url}{path}").status_code in (404, 405)
+    assert admin.delete("/keys/some-key").status_code == 404
+    text = httpx.get(f"{node.metrics_url}/metrics").text
+    lines = [line for line in text.splitlines() if line.startswith("caxton_admin_http_request")]
+    assert not [line for line in lines if re.search('/a"|/b|BREW|STEEP|PORE|some-key', line)]
+    for labels in ('method="GET",route="unknown",status="404"', 'method="unknown",route="unknown",status="405"',
+                   'method="DELETE",route="/api/v1/admin/keys/<key_id>",status="404"'):  # fmt: skip
+        assert [line for line in lines if labels in line]
 
 
 def test_workers_are_summed_those_that_ended_too_under_the_names_and_buckets_that_are_set() -> None:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 
-from support.router_modules import LOGS
+from caxton.cli.following import MOST_LINES
+from support.router_modules import LOGS, LOGS_400
 from support.served_node import SOURCE, ServedNode, until
 from support.snapshot_agents import COUNTER, counter_and
 
@@ -145,6 +146,37 @@ def test_a_log_is_followed_over_the_death_of_the_router_and_a_reload_until_an_in
         assert tail.wait(20) == 0
         assert (tail.stdout.read(), tail.stderr.read()) == ("", "")
     assert node.cli("agent", "remove", "chatty").returncode == 0
+
+
+def test_a_log_that_grew_by_more_than_the_node_gives_at_once_is_told(node: ServedNode) -> None:
+    """The one who follows it is stopped meanwhile, so that it cannot come back before all is said."""
+    assert node.cli("agent", "deploy", node.write("flood.wat", LOGS_400)).returncode == 0
+
+    def said() -> str:
+        done = until(lambda: _done(node.cli("agent", "invoke", "flood", "--output", "json")), "the node serves", 60)
+        return str(json.loads(done)["message_id"])
+
+    earlier = said()
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
+    command = [sys.executable, "-m", "caxton", "agent", "logs", "-f", "-n", "1", "flood", "--output", "json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as tail:
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        assert json.loads(tail.stdout.readline())["message_id"] == earlier
+        tail.send_signal(signal.SIGSTOP)
+        os.kill(next(pid for line, pid in node.children().items() if "caxton.router" in line), signal.SIGKILL)
+        first, second, third = said(), said(), said()
+        tail.send_signal(signal.SIGCONT)
+        shown = [json.loads(tail.stdout.readline())["message_id"] for _ in range(MOST_LINES)]
+        assert shown == [first] * 200 + [second] * 400 + [third] * 400
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(20) == 0
+        assert tail.stdout.read() == ""
+        waits, lost = tail.stderr.read().splitlines()
+        assert "trying again" in waits
+        assert f"{MOST_LINES:,}" in lost
+    assert node.cli("agent", "remove", "flood").returncode == 0
 
 
 def test_a_log_that_is_followed_ends_with_its_agent_and_that_of_nobody_at_once(node: ServedNode) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,18 @@ def refusal(
 
 
 @asynccontextmanager
-async def peers(node: ServedNode, authority: Authority, pair: Pair, name: str = SERVER) -> AsyncIterator[Peers]:
+async def peers(
+    node: ServedNode,
+    authority: Authority,
+    pair: Pair,
+    name: str = SERVER,
+    relays: Callable[[str], Sequence[str]] = lambda _: (),
+) -> AsyncIterator[Peers]:
     """Links of a node that shows `pair`, to `node`, which is taken for `name`."""
     networking = Networking(
         tls_cert_path=str(pair.certificate), tls_key_path=str(pair.key), tls_ca_path=str(authority.certificate)
     )
-    made = Peers(lambda: link_context(networking))
+    made = Peers(lambda: link_context(networking), relays)
     made.meet({name: f"127.0.0.1:{port_of(node)}"})
     try:
         yield made
@@ -262,6 +268,21 @@ def test_what_is_not_for_nodes_is_not_relayed(node: ServedNode, authority: Autho
     assert run(work("agent.list")) is Code.INVALID_REQUEST
     assert run(work("peer.relay")) is Code.INVALID_REQUEST
     assert run(work("peer.beat")) is Code.NOT_READY  # n3 is not there
+
+
+def test_what_was_relayed_stays_counted_when_the_relay_leaves(
+    node: ServedNode, authority: Authority, own: Pair
+) -> None:
+    async def work() -> tuple[int, int]:
+        async with peers(node, authority, own, relays=lambda _: [SERVER]) as made:
+            await made.call(SERVER, "peer.beat", beat())  # the link is up
+            with pytest.raises(CaxtonError):
+                await made.call("n3", "peer.beat", beat())  # n3 is not there
+            before = made.relayed
+            made.meet({})
+            return before, made.relayed
+
+    assert run(work()) == (1, 1)
 
 
 # ---- what happens when something ends --------------------------------------------------------------

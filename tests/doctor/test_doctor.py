@@ -313,3 +313,15 @@ def test_one_examination_that_breaks_does_not_keep_the_others(tmp_path: Path) ->
     found = {check.name: check.status for check in examine(own)}
     assert found["schema"] is Status.FAIL
     assert {"disk", "clock", "backup", "probe"} <= set(found)
+
+
+def test_a_systemd_that_does_not_answer_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\nexec sleep 1000\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("caxton.doctor.units._RUNNING", tmp_path)
+    monkeypatch.setattr("caxton.doctor.units._SECONDS", 0.2)
+    found = {check.name: check.status for check in examine(patient(tmp_path), {"units", "disk", "clock"})}
+    assert found["units"] is Status.FAIL
+    assert {"disk", "clock"} <= set(found)

@@ -134,6 +134,7 @@ def _decoded(request: ExportTraceServiceRequest) -> Iterator[Span]:
                     "start": span.start_time_unix_nano,
                     "end": span.end_time_unix_nano,
                     "status": span.status.code,
+                    "said": span.status.message,
                     "attributes": _attributes(span.attributes),
                     "events": [event.name for event in span.events],
                     "resource": resource,

@@ -50,6 +50,13 @@ SLEEPER = _reactor(
     "(drop (call $sleep (i64.const 700000))) (call $reply (i32.const 64) (i32.const 1))", '(data (i32.const 64) "1")'
 )
 LOGS = _reactor("(call $log (i32.const 64) (i32.const 5)) (i32.const 0)", '(data (i32.const 64) "hello")')
+LOGS_400 = _reactor(
+    """(loop $more (call $log (i32.const 64) (i32.const 5))
+         (global.set $said (i32.add (global.get $said) (i32.const 1)))
+         (br_if $more (i32.lt_u (global.get $said) (i32.const 400))))
+       (global.set $said (i32.const 0)) (i32.const 0)""",
+    '(data (i32.const 64) "hello") (global $said (mut i32) (i32.const 0))',
+)
 KEYS = _reactor(
     "(call $store (i32.const 64) (i32.const 1) (i32.const 65) (i32.const 3))", '(data (i32.const 64) "kabc")'
 )
@@ -78,6 +85,16 @@ CAT = """(module
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
         (br $more))))))"""
 """A command: its output is its input."""
+LEAK = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "secret")
+  (func (export "_start")
+    (i64.store (i32.const 0) (i64.const 0x600000010))
+    (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (call $exit (i32.const 1))))"""
+"""A command that writes `secret` to its standard error and exits with 1."""
 
 
 @functools.cache

@@ -100,6 +100,13 @@ def test_what_goes_well_has_lines_where_somebody_asks_and_one_trace_id_finds_the
     assert not [line for line in world.lines(message="request") if "/ready" in line["route"]]
 
 
+def test_what_an_administrator_asks_has_a_line_with_its_route(world: World) -> None:
+    headers = {"traceparent": f"00-{9:032x}-{PARENT}-01", **bearer()}
+    assert httpx.post(f"{world.node.admin_url}/api/v1/admin/resume", headers=headers).status_code == 200
+    line = world.line(message="request", trace_id=f"{9:032x}")
+    assert (line["service"], line["route"]) == ("admin", "/api/v1/admin/resume")
+
+
 def test_an_execution_whose_worker_dies_has_a_line(world: World) -> None:
     world.node.deploy("spinner", SPIN)
     trace_id = world.send("spinner", 5)

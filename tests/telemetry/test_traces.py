@@ -10,20 +10,24 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from caxton.protocol import spans as protocol
 from caxton.protocol.agents import Schedule
 from caxton.protocol.spans import send_id
 from caxton.router.replies import scheduled_message, timer_message
+from caxton.telemetry.exporter.otlp import encoded
 from support import router_agents as agents
 from support.collector import Collector, Span, running_collector
 from support.node import Node, running_node
-from support.router_modules import CONSTANT, SILENT, TRAP
+from support.router_modules import CONSTANT, LEAK, SILENT, TRAP
 from support.served_node import until
 from support.web import web
 
 TRACE = "0af7651916cd43dd8448eb211c8031"
 CLIENT_SPAN = "b7ad6b7169203331"
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
+SECRET = "s3cret"
 SENDS = {"grants": {"kv": True, "send": ["*"]}}
 INVOKE, SUBMIT = "POST /api/v1/agents/<agent:name>/invoke", "POST /api/v1/messages"
 
@@ -35,6 +39,11 @@ def traced(number: int, flags: str = "01") -> tuple[str, dict[str, str]]:
 
 def tracing(endpoint: str, **more: Any) -> dict[str, Any]:
     return {"enable_tracing": True, "trace_sample_rate": 0, "otlp_endpoint": endpoint, **more}
+
+
+def of_the_sampled_half(trace_id: str) -> bool:
+    """As whoever follows W3C's level 2 decides it: the upper half of the last 56 bits."""
+    return int(trace_id, 16) & ((1 << 56) - 1) >= 1 << 55
 
 
 def by_name(spans: list[Span]) -> dict[str, Span]:
@@ -67,6 +76,7 @@ def node(collector: Collector) -> Iterator[Node]:
         made.deploy("sender", agents.sender("sink"), **SENDS)
         made.deploy("sink", SILENT)
         made.deploy("broken", TRAP)
+        made.deploy("leaky", LEAK)
         yield made
 
 
@@ -154,6 +164,19 @@ def test_each_attempt_is_a_span_and_the_last_one_says_that_the_message_is_dead(
     assert len({one["span_id"] for one in attempts}) == 2
 
 
+def test_a_program_that_fails_has_handled_its_message_and_what_it_said_stays_here(
+    node: Node, collector: Collector
+) -> None:
+    trace_id, headers = traced(11)
+    body = {"receiver": "leaky", "performative": "request", "content": 1}
+    assert node.client.post("/api/v1/messages", json=body, headers=headers).status_code == 202
+    spans = by_name(collector.trace(trace_id, SUBMIT, "send leaky", "process leaky", "commit"))
+    done = spans["process leaky"]
+    assert (done["status"], done["attributes"]["error.type"], done["said"]) == (2, "failure", "failure")
+    assert (done["events"], done["attributes"]["caxton.attempt"]) == ([], 1)
+    assert "secret" not in json.dumps(spans)
+
+
 def test_a_client_that_does_not_sample_gets_no_spans(node: Node, collector: Collector) -> None:
     unwanted, headers = traced(5, "00")
     assert node.client.post("/api/v1/agents/worker/invoke", json={}, headers=headers).status_code == 200
@@ -167,10 +190,12 @@ def test_a_client_that_does_not_sample_gets_no_spans(node: Node, collector: Coll
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Collector]]:
-    """A node that samples half of what it is asked, and a collector of its own, to be spoiled."""
+    """A node that samples half of what it is asked and logs all it can, and a collector of its own, to be spoiled."""
     with running_collector(tmp_path_factory.mktemp("other")) as collector:
-        settings = tracing(collector.endpoint, trace_sample_rate=0.5, otlp_timeout="100ms")
-        with running_node(observability=settings) as made:
+        address = f"{collector.endpoint}?token={SECRET}"
+        settings = tracing(address, trace_sample_rate=0.5, otlp_timeout="100ms", log_level="debug")
+        headers = {"OTEL_EXPORTER_OTLP_HEADERS": f"Authorization: Bearer {SECRET}"}  # to be written with a "="
+        with running_node(headers, observability=settings) as made:
             made.deploy("worker", CONSTANT)
             yield made, collector
 
@@ -178,13 +203,24 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Coll
 def test_the_share_that_is_configured_is_sampled(other: tuple[Node, Collector]) -> None:
     node, collector = other
     asked = [node.invoke("worker", 1).headers["x-trace-id"] for _ in range(200)]
-    chosen = [one for one in asked if int(one, 16) & ((1 << 56) - 1) < 1 << 55]
+    chosen = [one for one in asked if of_the_sampled_half(one)]
     assert 50 < len(chosen) < 150  # by chance beyond it: once in 10^12
     for one in chosen:
         collector.trace(one, INVOKE, "send worker", "process worker")
     got = Counter(one["trace_id"] for one in collector.spans() if one["trace_id"] in asked)
     assert got == dict.fromkeys(chosen, 3)
     assert not [one for one in collector.spans() if "ready" in one["name"]], "machines ask all day"
+
+
+def test_scrapes_are_not_sampled_and_what_an_administrator_asks_has_its_route(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    for _ in range(40):  # none of them sampled by chance: once in 10^12
+        counts(node)
+    trace_id, headers = traced(10)
+    assert httpx.post(f"{node.admin_url}/api/v1/admin/resume", headers=headers).status_code == 200
+    collector.trace(trace_id, "POST /api/v1/admin/resume")
+    own = [one["name"] for one in collector.spans() if one["resource"]["caxton.process"] == "admin"]
+    assert own == ["POST /api/v1/admin/resume"]
 
 
 def test_a_timer_begins_a_trace_and_its_share_is_sampled(other: tuple[Node, Collector]) -> None:
@@ -202,7 +238,7 @@ def test_a_timer_begins_a_trace_and_its_share_is_sampled(other: tuple[Node, Coll
     assert (sent["name"], sent["parent_id"]) == ("send clock", "")
     done = next(one for one in collector.trace(sent["trace_id"], "process clock") if one["name"] == "process clock")
     assert done["parent_id"] == sent["span_id"]
-    assert all(int(one["trace_id"], 16) & ((1 << 56) - 1) < 1 << 55 for one in by_timers())
+    assert all(of_the_sampled_half(one["trace_id"]) for one in by_timers())
 
 
 def test_a_due_message_of_a_schedule_or_a_timer_begins_the_same_trace_each_time() -> None:
@@ -215,9 +251,37 @@ def test_a_due_message_of_a_schedule_or_a_timer_begins_the_same_trace_each_time(
     assert timer_message("a", "id", 1) == made[0]
 
 
+def test_a_value_may_be_a_list_as_detectors_of_resources_give_them() -> None:
+    attributes: dict[str, Any] = {"listed": ("a", 1), "empty": []}
+    span = protocol.Span("1" * 32, "1" * 16, None, "one", protocol.Kind.INTERNAL, 1, 2, attributes)
+    (resource,) = ExportTraceServiceRequest.FromString(encoded("n1", [("api", span)])).resource_spans
+    told = {pair.key: pair.value.array_value for pair in resource.scope_spans[0].spans[0].attributes}
+    first, second = told["listed"].values
+    assert (first.string_value, second.int_value, list(told["empty"].values)) == ("a", 1, [])
+
+
+def test_how_the_collector_is_asked_is_in_no_log(other: tuple[Node, Collector]) -> None:
+    node, collector = other
+    trace_id, headers = traced(12)
+    url = "/api/v1/agents/worker/invoke"
+    assert node.client.post(url, json={}, headers=headers).status_code == 200
+    collector.trace(trace_id, "process worker")
+    log = node.log.read_text()
+    assert SECRET not in log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert "debug" in {line["level"] for line in lines}
+    own = [line["level"] for line in lines if "OTEL_EXPORTER_OTLP_HEADERS" in line["message"]]
+    assert own == ["warning"], "a header that is left out is said"
+
+
 def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node, Collector]) -> None:
     node, collector = other
-    for spoil in (lambda: collector.answer(500), lambda: collector.answer(200, 600.0), collector.kill):
+    for spoil in (
+        lambda: collector.answer(500),
+        lambda: collector.answer(302),
+        lambda: collector.answer(200, 600.0),
+        collector.kill,
+    ):
         spoil()
         before = counts(node)["failed"]
 
@@ -233,6 +297,7 @@ def test_a_collector_that_is_broken_slow_or_gone_harms_nobody(other: tuple[Node,
     assert len(complaints) in (1, 2), log  # once a minute
     assert {(one["service"], one["level"]) for one in complaints} == {("exporter", "warning")}
     assert "Traceback" not in log
+    assert SECRET not in log
 
 
 def test_an_exporter_that_is_killed_is_started_again(node: Node, collector: Collector) -> None:

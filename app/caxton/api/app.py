@@ -103,6 +103,7 @@ def create_admin_app(config: Config) -> Front:
     app.register_blueprint(admin.blueprint, url_prefix=PREFIX)
     app.register_blueprint(documents.blueprint, url_prefix=PREFIX)
     _probes(app)
+    app.before_request(_name_route)
     if config.observability.enable_metrics:
         metrics.install(app)
     admin_port = config.networking.admin_address.rpartition(":")[2]

@@ -15,7 +15,7 @@ from caxton.protocol.backup_status import STATUS_FILE, Status
 
 
 class BackupCollector:
-    """What the backup commands wrote down; 0 for what never happened, so that an alert on age needs no other rule."""
+    """What the backup commands wrote down; 0 for what never happened: an alert on age must leave that to another."""
 
     def __init__(self, directory: Path, prefix: str) -> None:
         self._file = directory / STATUS_FILE

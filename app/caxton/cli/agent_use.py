@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from caxton.cli.client import Client, connect, segment
+from caxton.cli.client import Client, connect, decoded, segment
 from caxton.cli.failures import EXIT_FAILED, printable
 from caxton.cli.following import follow
 from caxton.cli.render import cell, emit_json, emit_line, note
@@ -50,7 +50,7 @@ def invoke(state: State, name: str, content: str | None, file: str | None, text:
     patience = (options["timeout"] or 3600.0) + MARGIN_SECONDS  # without --timeout the agent's own limit decides
     with connect(state) as client:
         path = f"/agents/{segment(name)}/invoke"
-        answer = client.send("POST", path, body=body, headers=headers, timeout=patience).json()
+        answer = decoded(client.send("POST", path, body=body, headers=headers, timeout=patience))
     _print_reply(state, answer)
     return EXIT_FAILED if answer["performative"] == "failure" else 0
 

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from caxton.cli.bench_agent import ECHO
-from caxton.cli.client import PREFIX, Client, connect, raise_for, segment
+from caxton.cli.client import PREFIX, Client, connect, decoded, raise_for, segment
 from caxton.cli.deployment import deploy
 from caxton.cli.render import emit_rows, note
 from caxton.cli.state import State, output_options, pass_state
@@ -96,7 +96,7 @@ def _messages(client: Client, name: str, duration: float, connections: int, size
     async def shot(http: httpx.AsyncClient) -> int:
         response = await http.post(f"{PREFIX}/messages", content=body)
         raise_for(response)
-        return sum("error" not in item for item in response.json()["items"])
+        return sum("error" not in item for item in decoded(response)["items"])
 
     started = time.monotonic()
     tally = asyncio.run(_load(client, shot, duration, connections))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from caxton.cli.client import connect, segment
+from caxton.cli.client import connect, decoded, segment
 from caxton.cli.render import emit_json, emit_rows, note
 from caxton.cli.state import State, output_options, page_options, pass_state
 
@@ -74,7 +74,7 @@ def set_verb(state: State, name: str, strategy: str, agents: tuple[str, ...]) ->
     """Register how an agent is chosen, and agents that do not say themselves that they offer it."""
     body = {"strategy": strategy, "providers": [_provider(text) for text in agents]}
     with connect(state) as client:
-        _show(state, client.send("PUT", f"/capabilities/{segment(name)}", body=body).json())
+        _show(state, decoded(client.send("PUT", f"/capabilities/{segment(name)}", body=body)))
 
 
 @capability.command()

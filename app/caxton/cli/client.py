@@ -55,15 +55,15 @@ class Client:
 
     def get(self, path: str, **query: object) -> Any:
         """GET; parameters that are None are left out. Answers the decoded JSON."""
-        return self.send("GET", path, params=_present(query)).json()
+        return decoded(self.send("GET", path, params=_present(query)))
 
     def post(self, path: str, body: object = None, *, timeout: float | None = None, **query: object) -> Any:
         """POST with a JSON body. `timeout` in seconds. Answers the decoded JSON."""
-        return self.send("POST", path, body=body, timeout=timeout, params=_present(query)).json()
+        return decoded(self.send("POST", path, body=body, timeout=timeout, params=_present(query)))
 
     def delete(self, path: str, **query: object) -> Any:
         """DELETE. Answers the decoded JSON."""
-        return self.send("DELETE", path, params=_present(query)).json()
+        return decoded(self.send("DELETE", path, params=_present(query)))
 
     def send(
         self, method: str, path: str, *, body: object = None, timeout: float | None = None, **options: Any
@@ -132,6 +132,17 @@ def raise_for(response: httpx.Response) -> None:
             Code.INTERNAL_ERROR, f"{response.request.url} answered {response.status_code}: {text}; is that a node?"
         )
     raise error
+
+
+def decoded(response: httpx.Response) -> Any:
+    """The JSON of a success; raises `INTERNAL_ERROR` for what is none, as the login page of a proxy."""
+    try:
+        return response.json()
+    except ValueError as error:
+        raise CaxtonError(
+            Code.INTERNAL_ERROR,
+            f"{response.request.url} answered {response.status_code} and no JSON; is that a node?",
+        ) from error
 
 
 def problem_of(body: bytes) -> CaxtonError | None:

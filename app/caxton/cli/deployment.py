@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from caxton.cli.client import PREFIX, Client
+from caxton.cli.client import PREFIX, Client, decoded
 from caxton.cli.render import Progress
 from caxton.cli.values import limit, merge_grants, pairs, read_file
 from caxton.protocol.errors import CaxtonError, Code, ErrorBody
@@ -102,7 +102,7 @@ def deploy(
     }
     files |= signature_part(signature)
     response = client.send("POST", "/agents", files=files, timeout=DEPLOY_SECONDS)
-    answer: dict[str, Any] = response.json()
+    answer: dict[str, Any] = decoded(response)
     if response.status_code != 202:
         return answer
     wait_for(client, answer, show)

@@ -1,7 +1,8 @@
 """Follows an agent's log over whatever happens to the node meanwhile.
 
-Owns how a stream that ended is taken up again: what was shown is not shown again, what came meanwhile is. Must never
-give up on a node that is away, nor go on where the node says that it is over.
+Owns how a stream that ended is taken up again: what was shown is not shown again, what came meanwhile is, as far
+as the node gives it. Must never leave lines out without a word, give up on a node that is away, nor go on where the
+node says that it is over.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def follow(
     begun = told = False
     while True:
         try:
-            for line in _again(client, path, last) if begun else _lines(client, path, limit):
+            for line in _again(client, path, last, tell) if begun else _lines(client, path, limit):
                 begun, told = True, False
                 if line is not None:
                     last = line
@@ -64,13 +65,15 @@ def _lines(client: Client, path: str, limit: int) -> Iterator[LogView | None]:
             continue
         try:
             yield msgspec.json.decode(line, type=LogView)
-        except msgspec.ValidationError:  # it ends with an error
+        except msgspec.DecodeError:  # it ends with an error, or is no node's
             raise problem_of(line) or CaxtonError(Code.INTERNAL_ERROR, "the node sent what is no log") from None
 
 
-def _again(client: Client, path: str, last: LogView | None) -> Iterator[LogView | None]:
+def _again(client: Client, path: str, last: LogView | None, tell: Tell) -> Iterator[LogView | None]:
     """What came since `last`, and goes on to come."""
     page = msgspec.convert(client.get(path, limit=MOST_LINES)["items"], list[LogView])
+    if len(page) == MOST_LINES and (last is None or _key(last) not in map(_key, page)):
+        tell(f"too many lines came meanwhile: only the newest {MOST_LINES:,} of them are shown")
     yield from _after(page, last)
     known = Counter(map(_key, page))
     for line in _lines(client, path, MOST_LINES):

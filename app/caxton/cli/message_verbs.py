@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from caxton.cli.client import connect, segment
+from caxton.cli.client import connect, decoded, segment
 from caxton.cli.conversation_verbs import show_timeline
 from caxton.cli.failures import EXIT_FAILED
 from caxton.cli.render import emit_json, emit_one, emit_page, emit_rows, note
@@ -89,7 +89,7 @@ def send(
     body = {key: value for key, value in fields.items() if value is not None}
     body |= {"receiver": receiver, "content": content_of(content, file, text)}
     with connect(state) as client:
-        item = client.send("POST", "/messages", body=body, headers=headers).json()
+        item = decoded(client.send("POST", "/messages", body=body, headers=headers))
     if state.as_json:
         emit_json(item)
     else:
@@ -152,7 +152,7 @@ def trace(state: State, message_id: str) -> None:
 def _send_batch(state: State, data: bytes, headers: dict[str, str]) -> int:
     headers = {**headers, "Content-Type": "application/x-ndjson"}
     with connect(state) as client:
-        items = client.send("POST", "/messages", content=data, headers=headers).json()["items"]
+        items = decoded(client.send("POST", "/messages", content=data, headers=headers))["items"]
     columns = {"MESSAGE": "message_id", "STATE": "state", "ERROR": "error.code", "WHY": "error.message"}
     emit_rows(state, items, columns)
     refused = sum("error" in item for item in items)

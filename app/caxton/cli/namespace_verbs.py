@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from caxton.cli.client import connect, segment
+from caxton.cli.client import connect, decoded, segment
 from caxton.cli.render import emit_json, emit_page, emit_rows, note
 from caxton.cli.state import State, output_options, page_options, pass_state
 from caxton.cli.values import Size
@@ -61,7 +61,7 @@ def set_verb(state: State, name: str, **quota: Any) -> None:
     """Replace a namespace's quotas: what is not given is not limited any more."""
     given = {key: value for key, value in quota.items() if value is not None}
     with connect(state) as client:
-        _show(state, client.send("PUT", f"/namespaces/{segment(name)}", body=given).json())
+        _show(state, decoded(client.send("PUT", f"/namespaces/{segment(name)}", body=given)))
 
 
 @namespace.command()

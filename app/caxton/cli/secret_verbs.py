@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from caxton.cli.client import connect, segment
+from caxton.cli.client import connect, decoded, segment
 from caxton.cli.local import ask_router
 from caxton.cli.render import emit_json, emit_page, note
 from caxton.cli.state import State, output_options, pass_state
@@ -36,7 +36,7 @@ def set_verb(state: State, name: str, file: str | None) -> None:
     value = read_file(file) if file is not None else _typed(name)
     with connect(state) as client:
         body = {"value_base64": base64.b64encode(value).decode()}
-        made = client.send("PUT", f"/secrets/{segment(name)}", body=body).json()
+        made = decoded(client.send("PUT", f"/secrets/{segment(name)}", body=body))
     if state.as_json:
         emit_json(made)
     else:

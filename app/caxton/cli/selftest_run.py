@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caxton.cli.client import Client, segment
+from caxton.cli.client import Client, decoded, segment
 from caxton.cli.deployment import DEPLOY_SECONDS, wait_for
 from caxton.cli.interrupts import postponed
 from caxton.protocol.errors import CaxtonError, Code
@@ -74,7 +74,7 @@ class Visitor:
             response = self._client.send(
                 "POST", "/agents", files=files, headers={"Prefer": "respond-async"}, timeout=DEPLOY_SECONDS
             )
-            job = self._names[name] = response.json() if response.status_code == 202 else None
+            job = self._names[name] = decoded(response) if response.status_code == 202 else None
         if job is not None:
             wait_for(self._client, job, lambda _: None)
             self._names[name] = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from caxton.cli.client import connect, segment
+from caxton.cli.client import connect, decoded, segment
 from caxton.cli.render import emit_json, emit_one, emit_page, emit_rows, note
 from caxton.cli.state import State, output_options, page_options, pass_state
 from caxton.cli.values import Duration, content_of
@@ -76,7 +76,7 @@ def create(
         body["finish_by"] = (until + timedelta(seconds=given["done_within"])).isoformat()
     headers = {"Idempotency-Key": given["idempotency_key"]} if given["idempotency_key"] else {}
     with connect(state) as client:
-        found = client.send("POST", "/tasks", body=body, headers=headers).json()
+        found = decoded(client.send("POST", "/tasks", body=body, headers=headers))
     if state.as_json:
         emit_json(found)
         return

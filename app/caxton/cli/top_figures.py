@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from caxton.cli.client import Client
+from caxton.cli.client import Client, decoded
 from caxton.protocol.errors import CaxtonError, Code
 
 PAGE: Final = 200
@@ -87,7 +87,7 @@ def look(client: Client) -> Look:
     """Asks once; raises `CaxtonError`."""
     node, why = None, ""
     try:
-        node = client.send("GET", "/node", timeout=ASK_SECONDS).json()
+        node = decoded(client.send("GET", "/node", timeout=ASK_SECONDS))
     except CaxtonError as error:
         if error.code not in _WITHOUT_NODE:
             raise
@@ -97,7 +97,7 @@ def look(client: Client) -> Look:
     cursor: str | None = ""
     while cursor is not None and len(agents) < MAX_AGENTS:
         query = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
-        page = client.send("GET", "/agents", timeout=ASK_SECONDS, params=query).json()
+        page = decoded(client.send("GET", "/agents", timeout=ASK_SECONDS, params=query))
         agents += page["items"]
         unreachable.update(page.get("unreachable", ()))
         cursor = page.get("next_cursor")

@@ -21,7 +21,7 @@ from typing import Final
 from caxton.cli.interrupts import postponed, terminable
 from caxton.cli.top_figures import FINAL, Frame
 from caxton.cli.top_show import KEYS, Sight, ordered, room_for, screen
-from caxton.protocol.errors import CaxtonError
+from caxton.protocol.errors import CaxtonError, Code
 
 Ask = Callable[[], Frame]
 _ENTER: Final = b"\x1b[?1049h\x1b[?25l"
@@ -68,6 +68,8 @@ class Poller:
                 self.answers += 1
             except CaxtonError as error:
                 self.error = error
+            except Exception as error:  # JSON of who knows what; a thread that ends would leave old figures as if new
+                self.error = CaxtonError(Code.INTERNAL_ERROR, f"the answer is no node's: {error!r}")
             self._tell()
 
 
@@ -156,7 +158,7 @@ class Live:
         self._sight = replace(self._sight, top=max(min(top, last), 0))
 
     def _draw(self, frame: Frame, error: CaxtonError | None) -> None:
-        problem = "" if error is None else f"{error.message} [{error.code}]: what is shown is old; trying again"
+        problem = "" if error is None else f"what is shown is old; trying again [{error.code}]: {error.message}"
         width, height = self._size()
         lines = screen(frame, self._sight, width, height, problem, colours=self._colours)
         text = "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J"

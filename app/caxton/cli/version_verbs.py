@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from caxton.cli.client import Client, connect, segment
+from caxton.cli.client import Client, connect, decoded, segment
 from caxton.cli.deployment import DEPLOY_SECONDS, assemble, config_options, read_config, signature_part, wait_for
 from caxton.cli.render import emit_json, emit_one, emit_rows, note, progress
 from caxton.cli.sign_verbs import read_signature, signature_option
@@ -157,8 +157,8 @@ def _put(client: Client, before: dict[str, Any], parts: dict[str, Any], config: 
     headers = {"If-Match": f'"{before["etag"]}"'}
     response = client.send("PUT", path, files=files, headers=headers, timeout=DEPLOY_SECONDS)
     if response.status_code != 202:
-        return response.json()
-    wait_for(client, response.json(), show)
+        return decoded(response)
+    wait_for(client, decoded(response), show)
     return client.get(path)
 
 

@@ -19,20 +19,20 @@ _RATIO_MASK: Final = (1 << _RATIO_BITS) - 1
 
 
 class Sampling:
-    """Of this process."""
+    """Of this process. Of a trace's id the last `_RATIO_BITS` bits count: `least` is the smallest that is sampled."""
 
-    below = 0
+    least = 1 << _RATIO_BITS
 
     @classmethod
     def set_up(cls, settings: Observability) -> None:
         """A node without tracing samples nothing by itself."""
         rate = settings.trace_sample_rate if settings.enable_tracing else 0.0
-        cls.below = round(rate * (1 << _RATIO_BITS))
+        cls.least = (1 << _RATIO_BITS) - round(rate * (1 << _RATIO_BITS))
 
     @classmethod
     def chooses(cls, trace_id: int) -> bool:
         """Whether a trace with this id is one of the share."""
-        return trace_id & _RATIO_MASK < cls.below
+        return trace_id & _RATIO_MASK >= cls.least
 
 
 def begun(message_id: str) -> str:

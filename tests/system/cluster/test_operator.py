@@ -125,6 +125,8 @@ def test_a_drained_node_that_is_stopped_says_goodbye_and_comes_back(cluster: Ope
     assert not cluster.is_whole("n1", "--about", "n2")
     assert cluster.is_whole("n1", "--about", "n3")
     assert not cluster.is_whole("n1", "--about", "n4"), "what add_node.yml asks before n4 is expected"
+    reachable = [series for series in metrics(cluster, "n1") if series.startswith("caxton_cluster_peer_reachable")]
+    assert reachable == ['caxton_cluster_peer_reachable{node="n3"}'], "nobody is called because of n2"
     status, books = ledger(cluster, "n1")
     assert (status, books["missing"]) == (1, ["n2"]), "nobody else knows what it holds"
     with cluster.client("n3") as client:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 @dataclass(slots=True)
 class LinkFigures:
     """Since this router began. `rtt_seconds`: of the last heartbeat; `answered_at`: when one was last answered, by
-    the clock of `time.time`; `connects`: how often a link came to be; `relayed`: calls that the node passed on to
-    others for us.
+    the clock of `time.time`; `connects`: how often a link came to be.
     """
 
     calls: int = 0
     errors: int = 0
-    relayed: int = 0
     bytes_out: int = 0
     bytes_in: int = 0
     connects: int = 0

@@ -38,6 +38,8 @@ class Peers:
         self._context, self._relays, self._changed = context, relays, changed
         self._links: dict[str, Link] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.relayed = 0
+        """Calls that others passed on for this node, those that are no members any more included."""
 
     def meet(self, addresses: Mapping[str, str]) -> None:
         """The other members, and where their API is: a link to each of them, and to nobody else."""
@@ -66,7 +68,7 @@ class Peers:
         for relay in self._relays(node):
             between = self._links.get(relay)
             if between is not None and between.is_up:
-                between.figures.relayed += 1
+                self.relayed += 1
                 passed_on = _pack(Relay(node, op, packed, timeout))
                 return await between.call("peer.relay", passed_on, timeout + RELAY_MARGIN_SECONDS)
         return await self.direct(node, op, packed, timeout=timeout)

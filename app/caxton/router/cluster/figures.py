@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from caxton.cluster.membership import Out
 from caxton.protocol.cluster import MemberView, Path
 from caxton.router.cluster.everywhere import homes_out_of_reach
 from caxton.router.cluster.picture import picture
@@ -19,11 +20,13 @@ def figures(desk: Desk, cluster: Cluster) -> dict[str, Any]:
     """Of a node that is not alone."""
     view = picture(desk, cluster)
     others = [member for member in view.members if member.path is not Path.ITSELF]
+    # serf remembers who said goodbye for days: nobody is to be called because such a node cannot be reached.
+    expected = [member for member in others if member.state != Out.LEFT]
     return {
         "expected_nodes": view.expected_nodes,
         "majority": view.majority,
         "members": Counter(member.state for member in view.members),
-        "peers": {member.node_id: _peer(cluster, member) for member in others},
+        "peers": {member.node_id: _peer(cluster, member) for member in expected},
         "registry_records": view.registry.records,
         "registry_tombstones": view.registry.tombstones,
         "registry_differs_seconds": view.registry.differs_seconds or 0.0,
@@ -33,7 +36,7 @@ def figures(desk: Desk, cluster: Cluster) -> dict[str, Any]:
         "handovers": len(view.handovers),
         "forwarded": cluster.outboxes.forwarded,
         "suppressed": cluster.arrivals.duplicates,
-        "relayed": sum(link.relayed for link in cluster.links.figures().values()),
+        "relayed": cluster.links.relayed,
         "pull_bytes": cluster.pulling.counts["bytes_in"],
     }
 

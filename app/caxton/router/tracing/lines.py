@@ -18,7 +18,7 @@ from caxton.router.mailbox import Entry, Place
 from caxton.telemetry.canonical import Budget, Lines
 
 _MESSAGE: Final = "execution"
-_NOT_RUN: Final = "unknown_handle"
+NOT_RUN: Final = "unknown_handle"
 """The worker had forgotten the agent: nothing was executed, the message is sent again."""
 _ENDS: Final = {"ok": State.DONE, "failure": State.DONE, "error": State.DEAD, "cancelled": State.CANCELLED}
 _DETAIL_CHARACTERS: Final = 200
@@ -32,7 +32,7 @@ def executed(flight: Flight, result: Result) -> None:
     if status == "ok" and not is_sampled(traceparent) and not _lines.wants_all():
         return  # nearly all
     entry = flight.entry
-    if entry is None or status == _NOT_RUN:
+    if entry is None or status == NOT_RUN:
         return
     level, budget = _worth(status, sampled=is_sampled(traceparent))
     if not _lines.wants(level, budget):

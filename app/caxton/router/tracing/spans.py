@@ -21,7 +21,7 @@ from caxton.protocol.messages import Message
 from caxton.protocol.spans import Attributes, Event, Kind, Span, is_sampled, process_id, send_id
 from caxton.router.boxes import Flight, execution_id
 from caxton.router.mailbox import Entry, Place
-from caxton.router.tracing.lines import attempt
+from caxton.router.tracing.lines import NOT_RUN, attempt
 from caxton.store import CommitResult, HttpCallRow
 from caxton.telemetry.spans import recorder
 
@@ -86,6 +86,8 @@ def processed(flight: Flight, result: Result) -> Callable[[CommitResult], None] 
     own, message, entry = recorder(), flight.reply_to, flight.entry
     if own is None or message is None or entry is None or not is_sampled(message.traceparent):
         return None
+    if result.status == NOT_RUN:
+        return None
     assert message.traceparent is not None
     trace_id = message.traceparent.split("-")[1]
     usage = result.usage
@@ -96,10 +98,12 @@ def processed(flight: Flight, result: Result) -> Callable[[CommitResult], None] 
     if usage.fuel is not None:
         attributes["caxton.fuel"] = usage.fuel
     error = None
+    failed = result.status == "error"
     if result.status != "ok":
         attributes["error.type"] = str(result.code or result.status)
-        error = (result.detail or result.status)[:_DETAIL_CHARACTERS]
-    return _attempt(flight, trace_id, attributes, error)
+        # Only an error's detail is the node's own words: a failure's ends with what the program wrote to stderr.
+        error = ((result.detail if failed else None) or result.status)[:_DETAIL_CHARACTERS]
+    return _attempt(flight, trace_id, attributes, error, failed=failed)
 
 
 def lost(flight: Flight, reason: str) -> None:
@@ -110,7 +114,7 @@ def lost(flight: Flight, reason: str) -> None:
     assert message.traceparent is not None
     attributes = _messaging(message, "process")
     attributes["error.type"] = reason
-    _attempt(flight, message.traceparent.split("-")[1], attributes, "its worker ended")
+    _attempt(flight, message.traceparent.split("-")[1], attributes, "its worker ended", failed=True)
 
 
 def fetched(flight: Flight, span_id: str, call: HttpCallRow) -> None:
@@ -134,18 +138,19 @@ def fetched(flight: Flight, span_id: str, call: HttpCallRow) -> None:
 
 
 def _attempt(
-    flight: Flight, trace_id: str, attributes: Attributes, error: str | None
+    flight: Flight, trace_id: str, attributes: Attributes, error: str | None, *, failed: bool
 ) -> Callable[[CommitResult], None] | None:
+    """`failed`: the message is tried again or dead; an agent's own failure and a cancellation settle it."""
     own, message, entry = recorder(), flight.reply_to, flight.entry
     assert own is not None
     assert message is not None
     assert entry is not None
     now = time.time_ns()
     is_last = entry.place is Place.GONE
-    attributes["caxton.attempt"] = attempt(entry, failed=error is not None)
+    attributes["caxton.attempt"] = attempt(entry, failed=failed)
     attributes["caxton.queue_seconds"] = max(0.0, flight.dispatched_at - entry.accepted_at)
     events = []
-    if error is not None:
+    if failed:
         events.append(Event("message.dead" if is_last else "message.retry", now))
     # Only what ended a message has sent anything, so only that has an id that others can know.
     span_id = process_id(message.message_id) if is_last else _random_id()

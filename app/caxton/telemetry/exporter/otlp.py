@@ -1,11 +1,13 @@
 """Our spans as OTLP's protobuf messages, and their way to a collector: OTLP over HTTP by OpenTelemetry's SDK.
 
-Owns the translation and the exporter's settings. Must never keep a span.
+Owns the translation and the exporter's settings. Must never keep a span, nor log how the collector is asked: its
+address and its headers may hold a credential.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from functools import lru_cache
 from typing import Final
 
@@ -14,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.util.re import parse_env_headers
 
 from caxton import __version__
 from caxton.protocol.spans import Kind, Span
@@ -28,16 +31,24 @@ _KINDS: Final = {
     Kind.PRODUCER: trace_pb2.Span.SPAN_KIND_PRODUCER,
     Kind.CONSUMER: trace_pb2.Span.SPAN_KIND_CONSUMER,
 }
+_REDIRECTIONS: Final = 300
+_LIBRARIES: Final = ("opentelemetry", "urllib3", "requests")
+_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+"""The SDK reads the first that is set."""
+log = logging.getLogger(__name__)
 
 
 class Collector:
     """The collector of a node. Headers, certificates and compression are read from `OTEL_EXPORTER_OTLP_*`."""
 
     def __init__(self, told: Export) -> None:
+        # Before anything of theirs runs: they write headers and addresses as they are. What goes wrong is said by
+        # whoever calls, at a bounded rate.
+        for library in _LIBRARIES:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
+        _examine_headers()
         self._node = told.node
         self._exporter = OTLPSpanExporter(told.endpoint, timeout=told.settings.otlp_timeout)
-        # What goes wrong is said by whoever calls, at a bounded rate, and not by each part of the SDK for itself.
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
     def take(self, spans: list[tuple[str, Span]]) -> bool:
         """Whether the collector has all now; before each: its service. Lasts `otlp_timeout` at most, never raises."""
@@ -45,9 +56,21 @@ class Collector:
             request = encoded(self._node, spans)
             # The exporter's own way to it: its `export` wants the SDK's spans and takes 39 us to encode one, these
             # messages take 7. On two cores that serve, the difference is 4 % of the requests (tests/bench/traces.py).
-            return self._exporter._client.export(request).success
+            answer = self._exporter._client.export(request)
+            # It calls a redirection a success, and follows none: nobody has the spans then.
+            return answer.success and answer.status_code is not None and answer.status_code < _REDIRECTIONS
         except Exception:  # a library's, of whatever a stranger's server can cause: the spans are counted as failed
             return False
+
+
+def _examine_headers() -> None:
+    """Says that a header is left out, as the SDK would, but not which: what is written wrong may be a credential."""
+    name = next((one for one in _HEADERS if os.environ.get(one)), None)
+    if name is None:
+        return
+    for header in filter(str.strip, os.environ[name].split(",")):
+        if not parse_env_headers(header, liberal=True):
+            log.warning("a header in %s is not NAME=VALUE and is left out", name)
 
 
 def encoded(node: str, spans: list[tuple[str, Span]]) -> bytes:
@@ -101,6 +124,10 @@ def _set(place: AnyValue, value: object) -> None:
         place.int_value = value
     elif isinstance(value, float):
         place.double_value = value
+    elif isinstance(value, list | tuple):  # of a resource that others have described
+        place.array_value.SetInParent()
+        for one in value:
+            _set(place.array_value.values.add(), one)
     else:
         raise TypeError(f"no value of an attribute: {type(value).__name__}")
 
