@@ -154,6 +154,27 @@ def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> No
     assert replay(elsewhere, recording, wat).diverged is None
 
 
+def test_what_it_says_with_a_secret_in_hand_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:
+    """Neither of the execution that got it, nor of a later one whose memory may hold it."""
+    wat = recorded_agents.calls_with_its_secret()
+    handle = load(here, wat, secrets=["token"], http=["https://api.example.com"])
+    recording, warm = run(here, handle), run(here, handle)
+    assert b"hunter2" not in msgspec.msgpack.encode(recording) + msgspec.msgpack.encode(warm)
+    assert [call.kind for call in recording.calls if call.hidden] == ["http", "request"]
+    assert recording.masked == ["token"]
+    again = replay(elsewhere, recording, wat)
+    assert (differences(recording, again), again.diverged, again.ended.memory) == ([], None, None)
+
+
+def test_what_a_warm_instance_says_may_hold_an_earlier_secret(here: Harness) -> None:
+    wat = recorded_agents.asks_outside("2100-01-01T00:00:00Z")
+    handle = load(here, wat, secrets=["token"], http=["https://api.example.com"])
+    assert [[call.hidden for call in run(here, handle).calls if call.kind == "http"] for _ in range(2)] == [
+        [False],
+        [True],
+    ]
+
+
 def test_what_came_from_the_web_and_what_never_came_are_on_the_tape(here: Harness, elsewhere: Harness) -> None:
     """A replay gets both at once: it neither asks nor waits."""
     soon = datetime.now(UTC) + timedelta(seconds=1)

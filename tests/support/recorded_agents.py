@@ -101,6 +101,37 @@ def asks_outside(reply_by: str) -> str:
   (call $reply (i32.const 0) (i32.const 1))))"""
 
 
+def calls_with_its_secret() -> str:
+    """It asks the web and another agent, both with its secret `token` at the end of the question."""
+    web = '{"method":"GET","url":"https://api.example.com/?'
+    ask = '{"performative":"request","receiver":"oracle","content":"'
+
+    def asked(call: str, at: int, text: str, end: str) -> str:
+        tail = at + len(text)
+        return f"""
+  (local.set $n (call $secret (i32.const 512) (i32.const 5) (i32.const {tail}) (i32.const 100)))
+  (memory.copy (i32.add (i32.const {tail}) (local.get $n)) (i32.const 530) (i32.const {len(end)}))
+  (drop (call ${call} (i32.const {at}) (i32.add (local.get $n) (i32.const {len(text) + len(end)}))
+   (i32.const 4000) (i32.const 4000)))"""
+
+    return f"""(module
+ (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "http_request" (func $http (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "token")
+ (data (i32.const 530) "{_text('"}')}")
+ (data (i32.const 600) "true")
+ (data (i32.const 1000) "{_text(web)}")
+ (data (i32.const 2000) "{_text(ask)}")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $n i32)
+  {asked("http", 1000, web, '"}')}
+  {asked("request", 2000, ask, '"}')}
+  (call $reply (i32.const 600) (i32.const 4))))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

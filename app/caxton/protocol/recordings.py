@@ -24,6 +24,8 @@ MAX_BYTES: Final = 80 * 1024 * 1024
 MAX_FILE_BYTES: Final = 3 * MAX_BYTES
 """The largest file that is read: a recording, and the module that it ran."""
 MASK: Final = b"*"
+OUTSIDE: Final = frozenset({"http", "request"})
+"""Kinds of calls that carry the guest's own words to somebody."""
 _LEVEL: Final = 1
 _MAGIC: Final = b"caxton-recording\n"
 _INPUTS: Final = frozenset({"content", "message"})
@@ -34,7 +36,8 @@ _T = TypeVar("_T", "Recording", "Carried")
 class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One answer that the guest got from outside. `what` and `given` are what it asked with, `status` and `data` the
     answer. `kind`: `load`, `secret`, `request`, `http`, `count` as in `HostCall`; `clock` (µs), `random` (`what` =
-    bytes), `room` (whether a message found room). `masked`: `data` is as long as the secret was, and nothing of it.
+    bytes), `room` (whether a message found room). `masked`: of a `secret`, `data` is as long as it was, and nothing
+    of it; of what is `OUTSIDE`, the guest had a secret and may have told it: `what` and `given` are not here.
     """
 
     kind: str
@@ -45,8 +48,15 @@ class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     masked: bool = False
 
     def asks(self, other: Call) -> bool:
-        """Whether both asked the same."""
+        """Whether `other` asks what this did. Of a question that was not kept only the kind is known."""
+        if self.hidden:
+            return self.kind == other.kind
         return (self.kind, self.what, self.given) == (other.kind, other.what, other.given)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether nobody knows what was asked."""
+        return self.masked and self.kind in OUTSIDE and not self.what
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -119,7 +129,7 @@ class Recording(msgspec.Struct, frozen=True):
     @property
     def masked(self) -> list[str]:
         """Names of the secrets that the guest got and that are not here."""
-        return sorted({call.what for call in self.calls if call.masked})
+        return sorted({call.what for call in self.calls if call.masked and call.kind == "secret"})
 
 
 class RecordingOf(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from caxton.executor.worker.execution import Ask
-from caxton.protocol.recordings import MASK, Call, Divergence, Memory, Recording
+from caxton.protocol.recordings import MASK, OUTSIDE, Call, Divergence, Memory, Recording
 
 _DEFAULT_ROOM: Final = 1
 
@@ -33,6 +33,8 @@ class Border:
         self.noted: Memory | None = self.before
         self.lacks: str | None = tape.lacks if tape is not None else None
         self.digest: str | None = None
+        self.knows_secret = False
+        """The guest has or may have a secret: what it tells anybody, and a digest of its memory, is not kept."""
         self.calls: list[Call] = []
         self.diverged: Divergence | None = None
         self._tape = tape.calls if tape is not None else []
@@ -54,15 +56,19 @@ class Border:
     def answered(self, waiting: Ask, status: int, data: bytes) -> None:
         """The world's answer to a call that waited for it."""
         asked = _question(waiting)
-        masked = asked.kind == "secret" and status >= 0
-        kept = MASK * len(data) if masked else bytes(data)
-        self.calls.append(Call(asked.kind, asked.what, asked.given, status, kept, masked))
+        told = asked.kind == "secret" and status >= 0
+        hidden = self.knows_secret and asked.kind in OUTSIDE
+        self.knows_secret |= told
+        what, given = ("", b"") if hidden else (asked.what, asked.given)
+        kept = MASK * len(data) if told else bytes(data)
+        self.calls.append(Call(asked.kind, what, given, status, kept, told or hidden))
 
     def replayed(self, waiting: Ask) -> tuple[int, bytes]:
         """The recorded answer; `Diverged` when there is none."""
         found = self._next(_question(waiting))
         if found is None:
             raise Diverged
+        self.knows_secret |= found.kind == "secret" and found.masked
         return found.status, found.data
 
     def finish(self) -> None:

@@ -37,6 +37,7 @@ def noted(execution: Execution, resident: Resident) -> Generator[None, None, Non
     """Notes the memory of a warm or restored instance before its guest runs; or why that cannot be."""
     border = border_of(execution)
     border.lacks = _unfit(execution, resident)
+    border.knows_secret = bool(execution.agent.spec.secrets)  # an earlier execution may have left one in the memory
     if border.lacks is not None:
         return
     execution.measure()
@@ -95,9 +96,11 @@ def put_back(execution: Execution, resident: Resident) -> Generator[None, None, 
 
 
 def followed(execution: Execution, program: Program) -> Program:
-    """`program`, then a digest of what it made of the instance that stays."""
+    """`program`, then a digest of what it made of the instance that stays; none of a secret: that could be guessed."""
     ending: Ending = yield from program
     resident = execution.resident
+    if border_of(execution).knows_secret:
+        return ending
     if execution.keep and resident is not None and resident.instance.memory.size() <= MAX_MEMORY_BYTES:
         execution.keep = False
         memory = resident.instance.memory
