@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ from caxton.dev.comparing import differences
 from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
-from caxton.protocol.recordings import Recording, unpack
+from caxton.protocol.recordings import MAX_BYTES, Recording, unpack
 from caxton.protocol.snapshots import MAX_MEMORY_BYTES
 from support import recorded_agents, worker_modules
 from support.recorded_agents import curious
@@ -193,6 +195,24 @@ def test_what_came_from_the_web_and_what_never_came_are_on_the_tape(here: Harnes
     again = replay(elsewhere, recording, wat)
     assert (differences(recording, again), again.diverged) == ([], None)
     assert recording.ended.reply == bytes([45 + len(b'{"status":200}') + TIMEOUT])
+
+
+def peak_bytes(worker: Harness) -> int:
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
+
+def test_a_guest_does_not_fill_its_worker_with_answers() -> None:
+    """There is no recording of what would be larger than one may be; the guest goes on."""
+    with Harness() as worker:
+        handle = worker.load(recorded_agents.INSATIABLE, record=True)
+        before, exec_id = peak_bytes(worker), worker.execute(handle, 1)
+        while not isinstance(
+            frame := worker.wait_for(lambda f: isinstance(f, HostCall | Result) and f.exec_id == exec_id), Result
+        ):
+            worker.send(HostReply(exec_id, frame.call_id, 0, b"v" * 1_000_000))
+        assert (frame.status, frame.usage.host_calls, frame.recording) == ("ok", 400, None)
+        assert peak_bytes(worker) - before < MAX_BYTES + 32 * 1024 * 1024
 
 
 def test_an_agent_that_is_not_recorded_has_no_recording(here: Harness) -> None:

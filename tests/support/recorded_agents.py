@@ -132,6 +132,21 @@ def calls_with_its_secret() -> str:
   (call $reply (i32.const 600) (i32.const 4))))"""
 
 
+INSATIABLE = """(module
+ (import "caxton" "load_data" (func $load (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "current_timestamp" (func $now (result i64)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "k")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $i i32)
+  (loop $more
+   (drop (call $load (i32.const 512) (i32.const 1) (i32.const 0) (i32.const 0)))
+   (drop (call $now))
+   (br_if $more (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 200))))
+  (i32.const 0)))"""
+"""It loads one key 200 times."""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

@@ -49,7 +49,8 @@ def noted(execution: Execution, resident: Resident) -> Generator[None, None, Non
             yield
         data = memory.read(start, min(_STEP_BYTES, size - start))
         blocks += _not_zero(start, data)
-    border.noted = Memory(size, blocks, _globals(execution, resident), execution.fuel_used or 0, execution.host_calls)
+    before = Memory(size, blocks, _globals(execution, resident), execution.fuel_used or 0, execution.host_calls)
+    border.note(before)
 
 
 def _not_zero(start: int, data: bytes) -> list[tuple[int, bytes]]:
@@ -96,7 +97,7 @@ def put_back(execution: Execution, resident: Resident) -> Generator[None, None, 
 
 
 def followed(execution: Execution, program: Program) -> Program:
-    """`program`, then a digest of what it made of the instance that stays; none of a secret: that could be guessed."""
+    """`program`, then a digest of what it made of the instance that stays; of a secret none, it could be guessed."""
     ending: Ending = yield from program
     resident = execution.resident
     if border_of(execution).knows_secret:
@@ -126,7 +127,7 @@ def recorded(execution: Execution, result: Result) -> bytes | None:
     """The recording, packed; None when it is too large, and for what ended before it began."""
     border, message = border_of(execution), execution.message
     border.finish()
-    if message is None or result.status in ("cancelled", "unknown_handle"):
+    if border.full or message is None or result.status in ("cancelled", "unknown_handle"):
         return None
     return pack(
         Recording(
