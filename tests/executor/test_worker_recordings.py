@@ -100,6 +100,22 @@ def test_a_replay_repeats_a_warm_instance_to_the_bit(
     assert (second.ended.usage.fuel is not None) is (profile is Profile.DETERMINISTIC)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_messages_that_waited_for_the_instance_are_repeated_too(
+    here: Harness, elsewhere: Harness, profile: Profile
+) -> None:
+    """Of one clock and of one row of timers: both go on while a message waits."""
+    wat = curious(asks=False)
+    handle = load(here, wat, profile=profile)
+    run(here, handle)
+    waiting = [here.execute(handle, {"n": 1}, seed=seed) for seed in range(4)]
+    for exec_id in waiting:
+        asked = here.wait_for(lambda f, own=exec_id: isinstance(f, HostCall) and f.exec_id == own)
+        here.send(HostReply(exec_id, asked.call_id, 0, b"the value"))
+    recordings = [unpack(here.result(exec_id).recording or b"") for exec_id in waiting]
+    assert [differences(one, replay(elsewhere, one, wat)) for one in recordings] == [[]] * 4
+
+
 def test_what_was_answered_decides(here: Harness, elsewhere: Harness) -> None:
     """The comparison sees it when a replay is given something else."""
     wat = curious()

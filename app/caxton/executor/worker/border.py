@@ -50,6 +50,11 @@ class Border:
         if self.before is not None:
             self.note(self.before)
 
+    def begin(self) -> None:
+        """The execution's turn has come; of a replay that was when it was recorded."""
+        if not self.replays:
+            self.began_us = time.time_ns() // 1_000
+
     def note(self, memory: Memory) -> None:
         """The guest's memory before the execution."""
         self.noted = memory
