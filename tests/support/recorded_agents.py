@@ -147,6 +147,23 @@ INSATIABLE = """(module
 """It loads one key 200 times."""
 
 
+def remembers(answer: str) -> str:
+    """It loads its key `k` once in the life of its instance; `answer` is a JSON text."""
+    return f"""(module
+ (import "caxton" "load_data" (func $load (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "k")
+ (data (i32.const 600) "{_text(answer)}")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32)
+  (if (i32.eqz (i32.load (i32.const 0)))
+   (then
+    (drop (call $load (i32.const 512) (i32.const 1) (i32.const 100) (i32.const 100)))
+    (i32.store (i32.const 0) (i32.const 1))))
+  (call $reply (i32.const 600) (i32.const {len(answer)}))))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

@@ -73,7 +73,8 @@ def rehearse(
     state: State, name: str, module: bytes | None, change: dict[str, Any], count: int, *, accept: bool
 ) -> None:
     """Runs the last `count` recorded executions as the agent was and as it would be: with `module` (None: the same),
-    and with `change` of its configuration. `CONFLICT` when what others see of one changes.
+    and with `change` of its configuration. `CONFLICT` when what others see of one changes, and when
+    none could be compared.
     """
     found = Summary()
     with terminable(), connect(state) as client, progress(state, f"replaying {name}") as show:
@@ -83,6 +84,10 @@ def rehearse(
     for line in found.lines():
         click.echo(printable(line), err=state.as_json or state.quiet)
     note(state, f"{found.count} executions replayed, {found.changed} would end otherwise")
+    if not found.count and not accept:
+        raise CaxtonError(
+            Code.CONFLICT, "nothing could be compared; --accept-changes updates all the same", replayed=0
+        )
     if found.changed and not accept:
         raise CaxtonError(
             Code.CONFLICT,

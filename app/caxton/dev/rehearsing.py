@@ -28,6 +28,7 @@ async def rehearsed(
 
     Where both modules are the same, they go on from the recorded memory; else both begin with a fresh one, for no
     other module could go on from it. Without `old` there is one side only, and the recording is the other.
+    `CONFLICT` when the old module, begun afresh, cannot be run again.
     """
     module = new or old
     if module is None:
@@ -38,6 +39,9 @@ async def rehearsed(
     remarks: list[str] = []
     if old is not None:
         before, remarks = await run(at, recording, old, recording.spec, with_memory=with_memory)
+        if before.unanswered:  # neither side would get to what it does: they would seem to be the same
+            what = f"{execution}: begun with a fresh memory, its own module asks for what was not recorded"
+            raise CaxtonError(Code.CONFLICT, what, execution=execution)
     elif recording.before is not None or recording.lacks:
         remarks = ["its old module is gone, and the new one begins with a fresh memory: that alone may differ"]
     after, _ = await run(at, recording, module, changed(recording.spec, change), with_memory=with_memory)

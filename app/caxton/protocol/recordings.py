@@ -125,6 +125,8 @@ class Recording(msgspec.Struct, frozen=True):
     lacks: str | None = None
     diverged: Divergence | None = None
     """Only in what a replay gives."""
+    unanswered: bool = False
+    """Likewise: it ended because the guest asked for what nobody was asked when it was recorded."""
 
     @property
     def masked(self) -> list[str]:

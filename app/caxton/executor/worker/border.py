@@ -42,6 +42,7 @@ class Border:
         self.full = False
         """There was more than a recording may hold: there is none."""
         self.diverged: Divergence | None = None
+        self.unanswered = False
         self._asked = 0
         self._left = MAX_BYTES
         self._tape = tape.calls if tape is not None else []
@@ -88,6 +89,7 @@ class Border:
         found = self._next(asked)
         self._keep(found or asked)
         if found is None:
+            self.unanswered = True
             raise Diverged
         self.knows_secret |= found.kind == "secret" and found.masked
         return found.status, found.data

@@ -145,6 +145,7 @@ def recorded(execution: Execution, result: Result) -> bytes | None:
             border.calls,
             border.lacks,
             border.diverged,
+            border.unanswered,
         )
     )
 
