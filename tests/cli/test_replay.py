@@ -117,7 +117,7 @@ def test_an_update_shows_which_replies_would_change(node: ServedNode, executions
     same = node.write("same.wat", curious(asks=False, sends=False) + " ;; another file")
     other = node.write("other.wat", curious(asks=False, sends=False, twist=1))
     stopped = node.cli("agent", "update", NAME, other, "--replay-last", "2", timeout=120.0)
-    assert (stopped.returncode, "2 of 2 replies would change" in stopped.stderr) == (1, True), stopped
+    assert (stopped.returncode, "2 of 2 executions would change" in stopped.stderr) == (1, True), stopped
     assert node.json("agent", "show", NAME)["version"] == 1
     poor = node.cli("agent", "update", NAME, "--limit", "fuel=10", "--replay-last", "2", timeout=120.0)
     assert (poor.returncode, poor.stdout.count("FUEL_EXHAUSTED")) == (1, 2), poor

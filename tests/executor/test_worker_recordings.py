@@ -184,6 +184,19 @@ def test_what_it_says_with_a_secret_in_hand_is_not_in_a_recording(here: Harness,
     assert (differences(recording, again), again.diverged, again.ended.memory) == ([], None, None)
 
 
+def test_a_module_that_asks_others_something_else_does_not_do_the_same(here: Harness, elsewhere: Harness) -> None:
+    """Once more, no more, or otherwise: its reply alone does not show it."""
+    old, less = curious(sends=False), curious(sends=False, asks=False)
+    recording = run(here, load(here, old))
+    again = replay(elsewhere, recording, less, other=True)
+    assert "asked outside" in [found.what for found in differences(recording, again, inside=False)]
+    wats = [recorded_agents.calls_with_its_secret(path) for path in "ab"]
+    recording = run(here, load(here, wats[0], secrets=["token"], http=["https://api.example.com"]))
+    sides = [replay(elsewhere, recording, wat, other=True) for wat in wats]
+    assert [found.what for found in differences(*sides, inside=False)] == ["asked outside"]
+    assert differences(recording, sides[1], inside=False) == []  # it does not know what was asked
+
+
 def test_what_a_warm_instance_says_may_hold_an_earlier_secret(here: Harness) -> None:
     wat = recorded_agents.asks_outside("2100-01-01T00:00:00Z")
     handle = load(here, wat, secrets=["token"], http=["https://api.example.com"])

@@ -101,9 +101,9 @@ def asks_outside(reply_by: str) -> str:
   (call $reply (i32.const 0) (i32.const 1))))"""
 
 
-def calls_with_its_secret() -> str:
+def calls_with_its_secret(path: str = "a") -> str:
     """It asks the web and another agent, both with its secret `token` at the end of the question."""
-    web = '{"method":"GET","url":"https://api.example.com/?'
+    web = f'{{"method":"GET","url":"https://api.example.com/{path}?'
     ask = '{"performative":"request","receiver":"oracle","content":"'
 
     def asked(call: str, at: int, text: str, end: str) -> str:

@@ -47,7 +47,7 @@ def read(file: Path) -> tuple[Manifest, Parts]:
 class _Bounded:
     """What an archive inflates to, as far as it may be read: tarfile believes every size that it finds in one."""
 
-    def __init__(self, file: Path, inflated: IO[bytes]) -> None:
+    def __init__(self, file: Path, inflated: gzip.GzipFile) -> None:
         self._file, self._inflated = file, inflated
         self._left = _HEADER_BYTES
 

@@ -91,7 +91,7 @@ def rehearse(
     if found.changed and not accept:
         raise CaxtonError(
             Code.CONFLICT,
-            f"{found.changed} of {found.count} replies would change; --accept-changes updates all the same",
+            f"{found.changed} of {found.count} executions would change; --accept-changes updates all the same",
             changed=found.changed,
             replayed=found.count,
         )

@@ -48,10 +48,12 @@ class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     masked: bool = False
 
     def asks(self, other: Call) -> bool:
-        """Whether `other` asks what this did. Of a question that was not kept only the kind is known."""
-        if self.hidden:
-            return self.kind == other.kind
-        return (self.kind, self.what, self.given) == (other.kind, other.what, other.given)
+        """Whether `other` asks what this did. Of a question that was not kept only the kind is known; what `http`
+        asks with is made of the rest, and of how many messages went before it.
+        """
+        if self.kind != other.kind:
+            return False
+        return self.hidden or (self.given == other.given and (self.kind == "http" or self.what == other.what))
 
     @property
     def hidden(self) -> bool:

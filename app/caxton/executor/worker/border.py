@@ -87,10 +87,12 @@ class Border:
         """The recorded answer; `Diverged` when there is none."""
         asked = _question(waiting)
         found = self._next(asked)
-        self._keep(found or asked)
         if found is None:
+            self._keep(asked)
             self.unanswered = True
             raise Diverged
+        # A hidden question shows here, with masks for the secrets: so two replays can be compared.
+        self._keep(Call(asked.kind, asked.what, asked.given, found.status, found.data, found.masked))
         self.knows_secret |= found.kind == "secret" and found.masked
         return found.status, found.data
 
