@@ -14,7 +14,7 @@ import pytest
 
 from caxton.protocol.ids import new_id
 from caxton.protocol.recordings import read_carried, write_carried
-from support.recorded_agents import curious, remembers
+from support.recorded_agents import busy, curious, remembers
 from support.served_node import SOURCE, ServedNode, alive, run_cli, until
 
 NAME = "curious"
@@ -150,3 +150,20 @@ def test_what_could_not_be_run_again_does_not_pass_as_the_same(node: ServedNode)
     other = node.write("forgets.wat", remembers('"wrong"'))
     assert update(node, name, other, "--replay-last", "2") == (1, True, 1)
     assert update(node, name, other, "--replay-last", "2", "--accept-changes") == (0, False, 2)
+
+
+def test_a_replay_is_compared_with_what_the_update_would_make(node: ServedNode) -> None:
+    """Not with the recorded version and what changes now: between them other versions may have come."""
+    poor, rich = (("--limit", f"fuel={fuel}") for fuel in (20_000, 1_000_000))
+    options = ("--profile", "deterministic", *rich)
+    needs = node.write("needs.wat", busy(10_000))
+    modest, needy = deployed(node, "modest", busy(1), *options), deployed(node, "needy", busy(10_000), *options)
+    for name in (modest, needy):
+        node.json("agent", "invoke", name, "1")
+        until(lambda own=name: recorded(node, 1, own), "its recording")
+    assert update(node, modest, needs) == (0, False, 2)
+    assert update(node, modest, *poor, "--replay-last", "1") == (1, True, 2)  # another module ran
+    assert update(node, modest, needs, *poor, "--replay-last", "1") == (1, True, 2)
+    assert update(node, needy, *poor) == (0, False, 2)
+    assert update(node, needy, "--env", "A=B", "--replay-last", "1") == (1, True, 2)
+    assert update(node, needy, *rich, "--replay-last", "1") == (0, False, 3)

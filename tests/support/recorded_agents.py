@@ -164,6 +164,18 @@ def remembers(answer: str) -> str:
   (call $reply (i32.const 600) (i32.const {len(answer)}))))"""
 
 
+def busy(turns: int) -> str:
+    """It answers `true` after so many turns of a loop, of some instructions each."""
+    return f"""(module
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 600) "true")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $i i32)
+  (loop $more (br_if $more (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {turns}))))
+  (call $reply (i32.const 600) (i32.const 4))))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
