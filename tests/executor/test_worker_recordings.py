@@ -15,7 +15,7 @@ from caxton.dev.comparing import differences
 from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
-from caxton.protocol.recordings import MAX_BYTES, Recording, unpack
+from caxton.protocol.recordings import MAX_BYTES, Recording, pack, unpack
 from caxton.protocol.snapshots import MAX_MEMORY_BYTES
 from support import recorded_agents, worker_modules
 from support.recorded_agents import curious
@@ -160,6 +160,16 @@ def test_a_memory_that_is_too_large_is_left_out(here: Harness) -> None:
     handle = load(here, wat)
     first, second = run(here, handle), run(here, handle)
     assert (first.lacks, second.before, str(MAX_MEMORY_BYTES) in (second.lacks or "")) == (None, None, True)
+
+
+@pytest.mark.parametrize("noise", [True, False])
+def test_a_memory_that_hardly_shrinks_is_left_out(here: Harness, noise: bool) -> None:
+    """A node would drop the recording; to find that out at the end would hold up all other guests of the worker."""
+    handle = load(here, recorded_agents.large(512, noise=noise))
+    run(here, handle)
+    warm = run(here, handle)
+    assert (warm.lacks is not None, warm.before is None, warm.ended.status) == (noise, noise, "ok")
+    assert len(pack(warm) or b"") < 1_000_000
 
 
 def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:

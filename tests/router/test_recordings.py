@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.recordings import MAX_PACKED_BYTES
 from caxton.router import recordings
 from caxton.router.recordings import FOLDER, MAX_BYTES, MAX_COUNT, Recordings
 
@@ -41,7 +42,7 @@ async def names(made: Recordings, agent: str = AGENT) -> list[int]:
 
 
 def test_a_node_keeps_what_the_documents_say() -> None:
-    assert (MAX_COUNT, MAX_BYTES) == (1_000, 64 * 1024 * 1024)
+    assert (MAX_COUNT, MAX_BYTES, MAX_PACKED_BYTES) == (1_000, 64 * 1024 * 1024, MAX_BYTES // 4)
 
 
 def test_the_newest_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:

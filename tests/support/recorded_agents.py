@@ -176,6 +176,21 @@ def busy(turns: int) -> str:
   (call $reply (i32.const 600) (i32.const 4))))"""
 
 
+def large(pages: int, *, noise: bool) -> str:
+    """It fills its memory behind the first page, with one number or with `noise`."""
+    change = "(i64.mul (local.get $v) (i64.const 6364136223846793005))" if noise else "(local.get $v)"
+    return f"""(module
+ (memory (export "memory") {pages})
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $at i32) (local $v i64)
+  (local.set $at (i32.const 65536))
+  (local.set $v (i64.const 88172645463325252))
+  (loop $more
+   (i64.store (local.get $at) (local.tee $v (i64.add {change} (i64.const {int(noise)}))))
+   (br_if $more (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const {pages * 65_536}))))
+  (i32.const 0)))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

@@ -21,12 +21,16 @@ from caxton.protocol.snapshots import BLOCK_BYTES, MAX_MEMORY_BYTES
 FORMAT: Final = 1
 MAX_BYTES: Final = 80 * 1024 * 1024
 """The largest recording before it is compressed: a memory of 64 MiB, and what was said."""
+MAX_PACKED_BYTES: Final = 16 * 1024 * 1024
+"""The largest recording that a node keeps, compressed."""
 MAX_FILE_BYTES: Final = 3 * MAX_BYTES
 """The largest file that is read: a recording, and the module that it ran."""
 MASK: Final = b"*"
 OUTSIDE: Final = frozenset({"http", "request"})
 """Kinds of calls that carry the guest's own words to somebody."""
-_LEVEL: Final = 1
+LEVEL: Final = 1
+"""Of compression."""
+_STEP_BYTES: Final = 1024 * 1024
 _MAGIC: Final = b"caxton-recording\n"
 _INPUTS: Final = frozenset({"content", "message"})
 _OUTPUTS: Final = frozenset({"auto", "text", "json", "bytes"})
@@ -167,10 +171,21 @@ class Carried(msgspec.Struct, frozen=True):
     module: bytes
 
 
-def pack(recording: Recording) -> bytes | None:
-    """As it crosses between processes and is kept; None when it would be larger than `MAX_BYTES`."""
-    data = msgspec.msgpack.encode(recording)
-    return zlib.compress(data, _LEVEL) if len(data) <= MAX_BYTES else None
+def pack(recording: Recording, limit: int = MAX_BYTES) -> bytes | None:
+    """As it crosses between processes and is kept; None when it would be larger than `MAX_BYTES`, or than `limit`
+    when it is compressed: then it is given up on the way, for what hardly shrinks also takes longest.
+    """
+    data = memoryview(msgspec.msgpack.encode(recording))
+    if len(data) > MAX_BYTES:
+        return None
+    squeeze = zlib.compressobj(LEVEL)
+    packed = bytearray()
+    for start in range(0, len(data), _STEP_BYTES):
+        packed += squeeze.compress(data[start : start + _STEP_BYTES])
+        if len(packed) > limit:
+            return None
+    packed += squeeze.flush()
+    return bytes(packed) if len(packed) <= limit else None
 
 
 def unpack(data: bytes) -> Recording:
@@ -180,7 +195,7 @@ def unpack(data: bytes) -> Recording:
 
 def write_carried(carried: Carried) -> bytes:
     """The contents of a file."""
-    return _MAGIC + zlib.compress(msgspec.msgpack.encode(carried), _LEVEL)
+    return _MAGIC + zlib.compress(msgspec.msgpack.encode(carried), LEVEL)
 
 
 def read_carried(data: bytes) -> Carried:

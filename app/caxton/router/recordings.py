@@ -23,10 +23,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.recordings import MAX_PACKED_BYTES
 
 FOLDER: Final = "recordings"
 MAX_COUNT: Final = 1_000
-MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 4 * MAX_PACKED_BYTES
 """Of one agent, both; what is older goes. One recording alone may take a quarter of it."""
 WAITING: Final = 256
 WAITING_BYTES: Final = MAX_BYTES

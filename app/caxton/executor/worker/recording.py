@@ -7,6 +7,7 @@ execution that is recorded does.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Generator
 from importlib.metadata import version
 from typing import Final
@@ -19,10 +20,21 @@ from caxton.executor.worker.execution import Ending, Execution, Program
 from caxton.protocol.agents import Profile
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result
-from caxton.protocol.recordings import FORMAT, Ended, Memory, Recording, pack
+from caxton.protocol.recordings import (
+    FORMAT,
+    LEVEL,
+    MAX_BYTES,
+    MAX_PACKED_BYTES,
+    Ended,
+    Memory,
+    Recording,
+    pack,
+)
 from caxton.protocol.snapshots import BLOCK_BYTES, MAX_MEMORY_BYTES
 
 _STEP_BYTES: Final = 4 * 1024 * 1024
+_SAMPLED: Final = 16
+"""One block in so many tells how far a memory shrinks."""
 _ZERO: Final = bytes(BLOCK_BYTES)
 _ENGINE: Final = version("wasmtime")
 
@@ -44,11 +56,17 @@ def noted(execution: Execution, resident: Resident) -> Generator[None, None, Non
     memory = resident.instance.memory
     size = memory.size()
     blocks: list[tuple[int, bytes]] = []
+    sample, packed = zlib.compressobj(LEVEL) if size > MAX_PACKED_BYTES else None, 0
     for start in range(0, size, _STEP_BYTES):
         if start:
             yield
-        data = memory.read(start, min(_STEP_BYTES, size - start))
-        blocks += _not_zero(start, data)
+        found = _not_zero(start, memory.read(start, min(_STEP_BYTES, size - start)))
+        blocks += found
+        if sample is not None:  # to compress all of it, only to drop it, would hold up every other guest
+            packed += _SAMPLED * len(sample.compress(b"".join(data for _, data in found[::_SAMPLED])))
+        if packed > MAX_PACKED_BYTES:
+            border.lacks = f"its memory is larger than {MAX_PACKED_BYTES} bytes when it is compressed"
+            return
     before = Memory(size, blocks, _globals(execution, resident), execution.fuel_used or 0, execution.host_calls)
     border.note(before)
 
@@ -124,7 +142,9 @@ def _globals(execution: Execution, resident: Resident) -> bytes | None:
 
 
 def recorded(execution: Execution, result: Result) -> bytes | None:
-    """The recording, packed; None when it is too large, and for what ended before it began."""
+    """The recording, packed; None when it is too large, and for what ended before it began. Of a replay, which nobody
+    keeps, it may be larger.
+    """
     border, message = border_of(execution), execution.message
     border.finish()
     if border.full or message is None or result.status in ("cancelled", "unknown_handle"):
@@ -146,7 +166,8 @@ def recorded(execution: Execution, result: Result) -> bytes | None:
             border.lacks,
             border.diverged,
             border.unanswered,
-        )
+        ),
+        MAX_BYTES if border.replays else MAX_PACKED_BYTES,
     )
 
 
