@@ -14,10 +14,11 @@ import pytest
 from caxton.dev.comparing import differences
 from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
+from caxton.protocol.errors import Code
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
 from caxton.protocol.recordings import MAX_BYTES, Recording, pack, unpack
 from caxton.protocol.snapshots import MAX_MEMORY_BYTES
-from support import recorded_agents, worker_modules
+from support import recorded_agents, snapshot_agents, worker_modules
 from support.recorded_agents import curious
 from support.worker_harness import Harness, message
 
@@ -170,6 +171,14 @@ def test_a_memory_that_hardly_shrinks_is_left_out(here: Harness, noise: bool) ->
     warm = run(here, handle)
     assert (warm.lacks is not None, warm.before is None, warm.ended.status) == (noise, noise, "ok")
     assert len(pack(warm) or b"") < 1_000_000
+
+
+@pytest.mark.parametrize("instructions", snapshot_agents.HOLDING)
+def test_a_snapshot_that_was_refused_is_refused_again(here: Harness, elsewhere: Harness, instructions: str) -> None:
+    wat = snapshot_agents.counter_and(instructions, snapshot_agents.WASI)
+    recording = run(here, load(here, wat, snapshot=True))
+    assert (recording.ended.status, recording.ended.code) == ("error", Code.SNAPSHOT_REFUSED)
+    assert differences(recording, replay(elsewhere, recording, wat)) == []
 
 
 def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:
