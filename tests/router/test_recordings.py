@@ -117,3 +117,29 @@ def test_no_more_waits_for_the_disk_than_may(tmp_path: Path) -> None:
         assert made.counts["dropped"] == 7
 
     kept_in(tmp_path, use)
+
+
+def test_one_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) -> None:
+    async def use(made: Recordings) -> None:
+        made.keep(AGENT, execution(1), b"x")
+        made.keep("no\0name", execution(2), b"x")  # ValueError: no system takes it
+        made.keep(AGENT, execution(3), b"x")
+        assert await names(made) == [3, 1]
+        await asyncio.sleep(0)
+        assert made.figures() == {"counts": {"kept": 2, "dropped": 1}, "bytes": 2}
+
+    kept_in(tmp_path, use)
+
+
+def test_a_stray_file_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "stray").write_text("")
+
+    async def use(made: Recordings) -> None:
+        made.keep(AGENT, execution(1), b"x")
+        assert await made.get(execution(1)) == b"x"
+        with pytest.raises(CaxtonError) as gone:
+            await made.get(execution(2))
+        assert gone.value.code is Code.NOT_FOUND
+
+    kept_in(tmp_path, use)
