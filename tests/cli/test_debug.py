@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -146,6 +147,23 @@ def archive(path: Path, parts: dict[str, bytes]) -> str:
     return str(path)
 
 
+def folder(*, size: int = 0) -> bytes:
+    """A directory's entry."""
+    entry = tarfile.TarInfo("folder")
+    entry.type, entry.size = tarfile.DIRTYPE, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+def with_entries(file: Path, entries: bytes, headers: dict[str, str] | None = None) -> str:
+    """A sound archive, with `entries` before its manifest and `headers` of that."""
+    entry = tarfile.TarInfo("manifest.json")
+    data = msgspec.json.encode(Manifest("a", "n", "1", 1.0, [], {}))
+    entry.size, entry.pax_headers = len(data), headers or {}
+    body = entry.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+    file.write_bytes(gzip.compress(entries + body + bytes(tarfile.RECORDSIZE), 1))
+    return str(file)
+
+
 def test_what_is_no_archive_is_refused(node: ServedNode, tmp_path: Path) -> None:
     def whole(file: str, **parts: bytes) -> str:
         named = {name.replace("_", "."): data for name, data in parts.items()}
@@ -159,7 +177,11 @@ def test_what_is_no_archive_is_refused(node: ServedNode, tmp_path: Path) -> None
         whole("history.tar.gz", history_json=b'{"items":[7]}'),
         whole("node.tar.gz", node_json=b"{}"),
         whole("many.tar.gz", **{f"part{number}": b"" for number in range(MAX_PARTS + 1)}),
+        with_entries(tmp_path / "headers.tar.gz", b"", {"comment": "x" * 50_000_000}),
+        with_entries(tmp_path / "negative.tar.gz", folder(size=-(1 << 40))),
+        with_entries(tmp_path / "folders.tar.gz", folder() * (MAX_PARTS + 1)),
     ]
+    assert node.cli("debug", "open", with_entries(tmp_path / "right.tar.gz", folder())).returncode == 0
     (tmp_path / "cut.tar.gz").write_bytes((tmp_path / "many.tar.gz").read_bytes()[:500])
     for file in [*wrong, str(tmp_path / "cut.tar.gz")]:
         done = node.cli("debug", "open", file)

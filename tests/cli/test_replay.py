@@ -14,7 +14,7 @@ import pytest
 
 from caxton.protocol.ids import new_id
 from caxton.protocol.recordings import read_carried, write_carried
-from support.recorded_agents import curious
+from support.recorded_agents import busy, curious, remembers
 from support.served_node import SOURCE, ServedNode, alive, run_cli, until
 
 NAME = "curious"
@@ -32,8 +32,8 @@ def executions(node: ServedNode) -> list[str]:
     return found
 
 
-def recorded(node: ServedNode, count: int) -> list[str] | None:
-    items = node.json("agent", "recordings", NAME)
+def recorded(node: ServedNode, count: int, name: str = NAME) -> list[str] | None:
+    items = node.json("agent", "recordings", name)
     return [item["execution"] for item in items] if len(items) == count else None
 
 
@@ -117,7 +117,7 @@ def test_an_update_shows_which_replies_would_change(node: ServedNode, executions
     same = node.write("same.wat", curious(asks=False, sends=False) + " ;; another file")
     other = node.write("other.wat", curious(asks=False, sends=False, twist=1))
     stopped = node.cli("agent", "update", NAME, other, "--replay-last", "2", timeout=120.0)
-    assert (stopped.returncode, "2 of 2 replies would change" in stopped.stderr) == (1, True), stopped
+    assert (stopped.returncode, "2 of 2 executions would change" in stopped.stderr) == (1, True), stopped
     assert node.json("agent", "show", NAME)["version"] == 1
     poor = node.cli("agent", "update", NAME, "--limit", "fuel=10", "--replay-last", "2", timeout=120.0)
     assert (poor.returncode, poor.stdout.count("FUEL_EXHAUSTED")) == (1, 2), poor
@@ -126,3 +126,44 @@ def test_an_update_shows_which_replies_would_change(node: ServedNode, executions
     done = node.cli("agent", "update", NAME, same, *limit, "--replay-last", "3", timeout=120.0)
     assert (done.returncode, "version 2" in done.stderr) == (0, True), done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["seconds", "memory bytes", "fuel"]
+
+
+def deployed(node: ServedNode, name: str, wat: str, *options: str) -> str:
+    """A recorded agent without executions."""
+    done = node.cli("agent", "deploy", node.write(f"{name}.wat", wat), "--name", name, "--record", *options)
+    assert done.returncode == 0, done.stderr
+    return name
+
+
+def update(node: ServedNode, name: str, *arguments: str) -> tuple[int, bool, int]:
+    """Exit status, whether it was stopped for a conflict, and the version afterwards."""
+    done = node.cli("agent", "update", name, *arguments, timeout=120.0)
+    return done.returncode, "CONFLICT" in done.stderr, node.json("agent", "show", name)["version"]
+
+
+def test_what_could_not_be_run_again_does_not_pass_as_the_same(node: ServedNode) -> None:
+    """Warm, it did not ask for what it asks first of all with a fresh memory."""
+    name = deployed(node, "remembers", remembers('"right"'))
+    for number in range(3):
+        node.json("agent", "invoke", name, str(number))
+    until(lambda: recorded(node, 3, name), "its recordings")
+    other = node.write("forgets.wat", remembers('"wrong"'))
+    assert update(node, name, other, "--replay-last", "2") == (1, True, 1)
+    assert update(node, name, other, "--replay-last", "2", "--accept-changes") == (0, False, 2)
+
+
+def test_a_replay_is_compared_with_what_the_update_would_make(node: ServedNode) -> None:
+    """Not with the recorded version and what changes now: between them other versions may have come."""
+    poor, rich = (("--limit", f"fuel={fuel}") for fuel in (20_000, 1_000_000))
+    options = ("--profile", "deterministic", *rich)
+    needs = node.write("needs.wat", busy(10_000))
+    modest, needy = deployed(node, "modest", busy(1), *options), deployed(node, "needy", busy(10_000), *options)
+    for name in (modest, needy):
+        node.json("agent", "invoke", name, "1")
+        until(lambda own=name: recorded(node, 1, own), "its recording")
+    assert update(node, modest, needs) == (0, False, 2)
+    assert update(node, modest, *poor, "--replay-last", "1") == (1, True, 2)  # another module ran
+    assert update(node, modest, needs, *poor, "--replay-last", "1") == (1, True, 2)
+    assert update(node, needy, *poor) == (0, False, 2)
+    assert update(node, needy, "--env", "A=B", "--replay-last", "1") == (1, True, 2)
+    assert update(node, needy, *rich, "--replay-last", "1") == (0, False, 3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,10 +14,11 @@ import pytest
 from caxton.dev.comparing import differences
 from caxton.executor.worker.hostcalls import TIMEOUT
 from caxton.protocol.agents import Instance, Profile, Shape
+from caxton.protocol.errors import Code
 from caxton.protocol.execution import HostCall, HostReply, Replay, Result
-from caxton.protocol.recordings import Recording, unpack
+from caxton.protocol.recordings import MAX_BYTES, Recording, pack, unpack
 from caxton.protocol.snapshots import MAX_MEMORY_BYTES
-from support import recorded_agents, worker_modules
+from support import recorded_agents, snapshot_agents, worker_modules
 from support.recorded_agents import curious
 from support.worker_harness import Harness, message
 
@@ -98,6 +101,22 @@ def test_a_replay_repeats_a_warm_instance_to_the_bit(
     assert (second.ended.usage.fuel is not None) is (profile is Profile.DETERMINISTIC)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_messages_that_waited_for_the_instance_are_repeated_too(
+    here: Harness, elsewhere: Harness, profile: Profile
+) -> None:
+    """Of one clock and of one row of timers: both go on while a message waits."""
+    wat = curious(asks=False)
+    handle = load(here, wat, profile=profile)
+    run(here, handle)
+    waiting = [here.execute(handle, {"n": 1}, seed=seed) for seed in range(4)]
+    for exec_id in waiting:
+        asked = here.wait_for(lambda f, own=exec_id: isinstance(f, HostCall) and f.exec_id == own)
+        here.send(HostReply(exec_id, asked.call_id, 0, b"the value"))
+    recordings = [unpack(here.result(exec_id).recording or b"") for exec_id in waiting]
+    assert [differences(one, replay(elsewhere, one, wat)) for one in recordings] == [[]] * 4
+
+
 def test_what_was_answered_decides(here: Harness, elsewhere: Harness) -> None:
     """The comparison sees it when a replay is given something else."""
     wat = curious()
@@ -144,6 +163,24 @@ def test_a_memory_that_is_too_large_is_left_out(here: Harness) -> None:
     assert (first.lacks, second.before, str(MAX_MEMORY_BYTES) in (second.lacks or "")) == (None, None, True)
 
 
+@pytest.mark.parametrize("noise", [True, False])
+def test_a_memory_that_hardly_shrinks_is_left_out(here: Harness, noise: bool) -> None:
+    """A node would drop the recording; to find that out at the end would hold up all other guests of the worker."""
+    handle = load(here, recorded_agents.large(512, noise=noise))
+    run(here, handle)
+    warm = run(here, handle)
+    assert (warm.lacks is not None, warm.before is None, warm.ended.status) == (noise, noise, "ok")
+    assert len(pack(warm) or b"") < 1_000_000
+
+
+@pytest.mark.parametrize("instructions", snapshot_agents.HOLDING)
+def test_a_snapshot_that_was_refused_is_refused_again(here: Harness, elsewhere: Harness, instructions: str) -> None:
+    wat = snapshot_agents.counter_and(instructions, snapshot_agents.WASI)
+    recording = run(here, load(here, wat, snapshot=True))
+    assert (recording.ended.status, recording.ended.code) == ("error", Code.SNAPSHOT_REFUSED)
+    assert differences(recording, replay(elsewhere, recording, wat)) == []
+
+
 def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:
     wat = recorded_agents.SECRETIVE
     handle = load(here, wat, secrets=["token"])
@@ -152,6 +189,40 @@ def test_a_secret_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> No
     assert recording.masked == ["token"]
     assert (warm.before, warm.lacks is None) == (None, False)
     assert replay(elsewhere, recording, wat).diverged is None
+
+
+def test_what_it_says_with_a_secret_in_hand_is_not_in_a_recording(here: Harness, elsewhere: Harness) -> None:
+    """Neither of the execution that got it, nor of a later one whose memory may hold it."""
+    wat = recorded_agents.calls_with_its_secret()
+    handle = load(here, wat, secrets=["token"], http=["https://api.example.com"])
+    recording, warm = run(here, handle), run(here, handle)
+    assert b"hunter2" not in msgspec.msgpack.encode(recording) + msgspec.msgpack.encode(warm)
+    assert [call.kind for call in recording.calls if call.hidden] == ["http", "request"]
+    assert recording.masked == ["token"]
+    again = replay(elsewhere, recording, wat)
+    assert (differences(recording, again), again.diverged, again.ended.memory) == ([], None, None)
+
+
+def test_a_module_that_asks_others_something_else_does_not_do_the_same(here: Harness, elsewhere: Harness) -> None:
+    """Once more, no more, or otherwise: its reply alone does not show it."""
+    old, less = curious(sends=False), curious(sends=False, asks=False)
+    recording = run(here, load(here, old))
+    again = replay(elsewhere, recording, less, other=True)
+    assert "asked outside" in [found.what for found in differences(recording, again, inside=False)]
+    wats = [recorded_agents.calls_with_its_secret(path) for path in "ab"]
+    recording = run(here, load(here, wats[0], secrets=["token"], http=["https://api.example.com"]))
+    sides = [replay(elsewhere, recording, wat, other=True) for wat in wats]
+    assert [found.what for found in differences(*sides, inside=False)] == ["asked outside"]
+    assert differences(recording, sides[1], inside=False) == []  # it does not know what was asked
+
+
+def test_what_a_warm_instance_says_may_hold_an_earlier_secret(here: Harness) -> None:
+    wat = recorded_agents.asks_outside("2100-01-01T00:00:00Z")
+    handle = load(here, wat, secrets=["token"], http=["https://api.example.com"])
+    assert [[call.hidden for call in run(here, handle).calls if call.kind == "http"] for _ in range(2)] == [
+        [False],
+        [True],
+    ]
 
 
 def test_what_came_from_the_web_and_what_never_came_are_on_the_tape(here: Harness, elsewhere: Harness) -> None:
@@ -172,6 +243,24 @@ def test_what_came_from_the_web_and_what_never_came_are_on_the_tape(here: Harnes
     again = replay(elsewhere, recording, wat)
     assert (differences(recording, again), again.diverged) == ([], None)
     assert recording.ended.reply == bytes([45 + len(b'{"status":200}') + TIMEOUT])
+
+
+def peak_bytes(worker: Harness) -> int:
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
+
+def test_a_guest_does_not_fill_its_worker_with_answers() -> None:
+    """There is no recording of what would be larger than one may be; the guest goes on."""
+    with Harness() as worker:
+        handle = worker.load(recorded_agents.INSATIABLE, record=True)
+        before, exec_id = peak_bytes(worker), worker.execute(handle, 1)
+        while not isinstance(
+            frame := worker.wait_for(lambda f: isinstance(f, HostCall | Result) and f.exec_id == exec_id), Result
+        ):
+            worker.send(HostReply(exec_id, frame.call_id, 0, b"v" * 1_000_000))
+        assert (frame.status, frame.usage.host_calls, frame.recording) == ("ok", 400, None)
+        assert peak_bytes(worker) - before < MAX_BYTES + 32 * 1024 * 1024
 
 
 def test_an_agent_that_is_not_recorded_has_no_recording(here: Harness) -> None:

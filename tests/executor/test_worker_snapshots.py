@@ -139,25 +139,16 @@ def test_the_agents_own_error_is_captured(worker: Harness) -> None:
     assert run(worker, handle).reply == b"3"
 
 
-WASI = """(import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
- (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
- (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $flags (param i32 i32) (result i32)))"""
-
-
-@pytest.mark.parametrize(
-    "instructions",
-    ["(drop (call $close (i32.const 1)))", "(drop (call $renumber (i32.const 1) (i32.const 7)))",
-     "(drop (call $renumber (i32.const 1) (i32.const 0)))", "(drop (call $flags (i32.const 1) (i32.const 1)))"],
-)  # fmt: skip
+@pytest.mark.parametrize("instructions", agents.HOLDING)
 def test_what_a_guest_holds_outside_of_its_memory_is_refused(worker: Harness, instructions: str) -> None:
-    handle = load(worker, agents.counter_and(instructions, WASI))
+    handle = load(worker, agents.counter_and(instructions, agents.WASI))
     result = run(worker, handle)
     assert (result.status, result.code) == ("error", Code.SNAPSHOT_REFUSED)
     assert (result.snapshot, result.resident) == (None, False)
 
 
 def test_an_undisturbed_wasi_reactor_is_captured(worker: Harness) -> None:
-    assert run(worker, load(worker, agents.counter_and("", WASI))).snapshot is not None
+    assert run(worker, load(worker, agents.counter_and("", agents.WASI))).snapshot is not None
 
 
 def test_a_snapshot_that_does_not_fit_is_refused(worker: Harness) -> None:

@@ -78,6 +78,7 @@ def test_what_is_written_is_read_again() -> None:
     assert whole is not None
     assert unpack(whole) == RECORDING
     assert pack(msgspec.structs.replace(RECORDING, seed=1, lacks="x" * MAX_BYTES)) is None
+    assert (pack(RECORDING, len(whole)), pack(RECORDING, len(whole) - 1)) == (whole, None)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.recordings import MAX_PACKED_BYTES
 from caxton.router import recordings
 from caxton.router.recordings import FOLDER, MAX_BYTES, MAX_COUNT, Recordings
 
@@ -41,7 +42,7 @@ async def names(made: Recordings, agent: str = AGENT) -> list[int]:
 
 
 def test_a_node_keeps_what_the_documents_say() -> None:
-    assert (MAX_COUNT, MAX_BYTES) == (1_000, 64 * 1024 * 1024)
+    assert (MAX_COUNT, MAX_BYTES, MAX_PACKED_BYTES) == (1_000, 64 * 1024 * 1024, MAX_BYTES // 4)
 
 
 def test_the_newest_are_kept_by_number_and_by_bytes(tmp_path: Path) -> None:
@@ -114,5 +115,31 @@ def test_no_more_waits_for_the_disk_than_may(tmp_path: Path) -> None:
         for number in range(recordings.WAITING + 7):  # nothing is awaited: the loop hears of none that is written
             made.keep(AGENT, execution(number), b"x")
         assert made.counts["dropped"] == 7
+
+    kept_in(tmp_path, use)
+
+
+def test_one_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) -> None:
+    async def use(made: Recordings) -> None:
+        made.keep(AGENT, execution(1), b"x")
+        made.keep("no\0name", execution(2), b"x")  # ValueError: no system takes it
+        made.keep(AGENT, execution(3), b"x")
+        assert await names(made) == [3, 1]
+        await asyncio.sleep(0)
+        assert made.figures() == {"counts": {"kept": 2, "dropped": 1}, "bytes": 2}
+
+    kept_in(tmp_path, use)
+
+
+def test_a_stray_file_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "stray").write_text("")
+
+    async def use(made: Recordings) -> None:
+        made.keep(AGENT, execution(1), b"x")
+        assert await made.get(execution(1)) == b"x"
+        with pytest.raises(CaxtonError) as gone:
+            await made.get(execution(2))
+        assert gone.value.code is Code.NOT_FOUND
 
     kept_in(tmp_path, use)

@@ -101,6 +101,96 @@ def asks_outside(reply_by: str) -> str:
   (call $reply (i32.const 0) (i32.const 1))))"""
 
 
+def calls_with_its_secret(path: str = "a") -> str:
+    """It asks the web and another agent, both with its secret `token` at the end of the question."""
+    web = f'{{"method":"GET","url":"https://api.example.com/{path}?'
+    ask = '{"performative":"request","receiver":"oracle","content":"'
+
+    def asked(call: str, at: int, text: str, end: str) -> str:
+        tail = at + len(text)
+        return f"""
+  (local.set $n (call $secret (i32.const 512) (i32.const 5) (i32.const {tail}) (i32.const 100)))
+  (memory.copy (i32.add (i32.const {tail}) (local.get $n)) (i32.const 530) (i32.const {len(end)}))
+  (drop (call ${call} (i32.const {at}) (i32.add (local.get $n) (i32.const {len(text) + len(end)}))
+   (i32.const 4000) (i32.const 4000)))"""
+
+    return f"""(module
+ (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "http_request" (func $http (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "request" (func $request (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "token")
+ (data (i32.const 530) "{_text('"}')}")
+ (data (i32.const 600) "true")
+ (data (i32.const 1000) "{_text(web)}")
+ (data (i32.const 2000) "{_text(ask)}")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $n i32)
+  {asked("http", 1000, web, '"}')}
+  {asked("request", 2000, ask, '"}')}
+  (call $reply (i32.const 600) (i32.const 4))))"""
+
+
+INSATIABLE = """(module
+ (import "caxton" "load_data" (func $load (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "current_timestamp" (func $now (result i64)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "k")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $i i32)
+  (loop $more
+   (drop (call $load (i32.const 512) (i32.const 1) (i32.const 0) (i32.const 0)))
+   (drop (call $now))
+   (br_if $more (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 200))))
+  (i32.const 0)))"""
+"""It loads one key 200 times."""
+
+
+def remembers(answer: str) -> str:
+    """It loads its key `k` once in the life of its instance; `answer` is a JSON text."""
+    return f"""(module
+ (import "caxton" "load_data" (func $load (param i32 i32 i32 i32) (result i32)))
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 512) "k")
+ (data (i32.const 600) "{_text(answer)}")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32)
+  (if (i32.eqz (i32.load (i32.const 0)))
+   (then
+    (drop (call $load (i32.const 512) (i32.const 1) (i32.const 100) (i32.const 100)))
+    (i32.store (i32.const 0) (i32.const 1))))
+  (call $reply (i32.const 600) (i32.const {len(answer)}))))"""
+
+
+def busy(turns: int) -> str:
+    """It answers `true` after so many turns of a loop, of some instructions each."""
+    return f"""(module
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 600) "true")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $i i32)
+  (loop $more (br_if $more (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {turns}))))
+  (call $reply (i32.const 600) (i32.const 4))))"""
+
+
+def large(pages: int, *, noise: bool) -> str:
+    """It fills its memory behind the first page, with one number or with `noise`."""
+    change = "(i64.mul (local.get $v) (i64.const 6364136223846793005))" if noise else "(local.get $v)"
+    return f"""(module
+ (memory (export "memory") {pages})
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param i32 i32) (result i32) (local $at i32) (local $v i64)
+  (local.set $at (i32.const 65536))
+  (local.set $v (i64.const 88172645463325252))
+  (loop $more
+   (i64.store (local.get $at) (local.tee $v (i64.add {change} (i64.const {int(noise)}))))
+   (br_if $more (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const {pages * 65_536}))))
+  (i32.const 0)))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

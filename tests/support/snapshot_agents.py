@@ -107,3 +107,15 @@ TIMED_STATE = (
   (i32.const 0)))"""
 )
 """The same; its first message sets a timer of six seconds, which is part of the state when it has come due."""
+
+
+WASI = """(import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
+ (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $flags (param i32 i32) (result i32)))"""
+HOLDING = (
+    "(drop (call $close (i32.const 1)))",
+    "(drop (call $renumber (i32.const 1) (i32.const 7)))",
+    "(drop (call $renumber (i32.const 1) (i32.const 0)))",
+    "(drop (call $flags (i32.const 1) (i32.const 1)))",
+)
+"""Instructions, with the imports of `WASI`, after which a guest holds something outside of its memory."""

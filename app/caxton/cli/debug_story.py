@@ -6,11 +6,12 @@ anything of it anywhere, nor trust a size that it tells.
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import time
 import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 import msgspec
 
@@ -20,6 +21,8 @@ from caxton.protocol.errors import CaxtonError, Code
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Of all parts together, unpacked."""
 MAX_PARTS: Final = 1_000
+_HEADER_BYTES: Final = 65_536
+"""What stands between two parts: `caxton debug` writes some hundred bytes."""
 _SHOWN: Final = 10
 _ABOUT: Final = ("status", "status_reason", "version", "module_sha256", "quarantine", "counters")
 _NODE: Final = ("node", "versions", "host", "kernel", "cores", "load")
@@ -29,8 +32,10 @@ _SIZES: Final = (("memory", "memory_available_bytes", "memory_bytes"), ("disk", 
 def read(file: Path) -> tuple[Manifest, Parts]:
     """An archive's contents; `INVALID_REQUEST` for any other file."""
     try:
-        with tarfile.open(file, "r|gz") as archive:
-            parts = _parts(file, archive)
+        with gzip.open(file) as inflated:
+            stream = _Bounded(file, inflated)
+            with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as archive:
+                parts = _parts(stream, archive)
         manifest = msgspec.json.decode(parts.pop(MANIFEST), type=Manifest)
     except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError, ValueError, RecursionError) as problem:
         raise CaxtonError(Code.INVALID_REQUEST, f"{file} is no archive of `caxton debug`: {problem}") from None
@@ -39,14 +44,40 @@ def read(file: Path) -> tuple[Manifest, Parts]:
     return manifest, parts
 
 
-def _parts(file: Path, archive: tarfile.TarFile) -> Parts:
+class _Bounded:
+    """What an archive inflates to, as far as it may be read: tarfile believes every size that it finds in one."""
+
+    def __init__(self, file: Path, inflated: gzip.GzipFile) -> None:
+        self._file, self._inflated = file, inflated
+        self._left = _HEADER_BYTES
+
+    def allow(self, size: int) -> None:
+        """An entry of this size, and the header of the next."""
+        self._left = size + _HEADER_BYTES
+
+    def read(self, count: int) -> bytes:
+        data = self._inflated.read(count)
+        self._left -= len(data)
+        if self._left < 0:
+            raise self.too_large()
+        return data
+
+    def too_large(self) -> CaxtonError:
+        what = f"{self._file} is too large"
+        return CaxtonError(Code.INVALID_REQUEST, what, limit_bytes=MAX_BYTES, limit=MAX_PARTS)
+
+
+def _parts(stream: _Bounded, archive: tarfile.TarFile) -> Parts:
     """One member after the other, as the stream gives them: nothing that is too large is unpacked."""
     parts: Parts = {}
     left = MAX_BYTES
-    for entry in archive:
+    for number, entry in enumerate(archive):
+        if entry.size < 0:
+            raise tarfile.ReadError(f"{entry.name[:64]!r} has a negative size")
         left -= entry.size
-        if left < 0 or len(parts) >= MAX_PARTS:
-            raise CaxtonError(Code.INVALID_REQUEST, f"{file} is too large", limit_bytes=MAX_BYTES, limit=MAX_PARTS)
+        if left < 0 or number >= MAX_PARTS:
+            raise stream.too_large()
+        stream.allow(entry.size)
         held = archive.extractfile(entry) if entry.isreg() and not entry.issparse() else None
         if held is not None:
             parts[entry.name] = held.read()

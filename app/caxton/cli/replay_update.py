@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -21,7 +21,7 @@ from caxton.cli.render import Progress, note, progress
 from caxton.cli.replay_verb import fetch, told
 from caxton.cli.state import State
 from caxton.dev import desk
-from caxton.dev.rehearsing import rehearsed
+from caxton.dev.rehearsing import Update, rehearsed
 from caxton.dev.replays import Replayed
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.recordings import Carried
@@ -69,45 +69,37 @@ class Summary:
         return [*lines, *(f"not replayed: {why}" for why in self.skipped[:SHOWN])]
 
 
-def rehearse(
-    state: State, name: str, module: bytes | None, change: dict[str, Any], count: int, *, accept: bool
-) -> None:
-    """Runs the last `count` recorded executions as the agent was and as it would be: with `module` (None: the same),
-    and with `change` of its configuration. `CONFLICT` when what others see of one changes.
+def rehearse(state: State, name: str, update: Update, count: int, *, accept: bool) -> None:
+    """Runs the last `count` recorded executions as the agent was and as it would be. `CONFLICT` when what others see
+    of one changes, and when none could be compared.
     """
     found = Summary()
     with terminable(), connect(state) as client, progress(state, f"replaying {name}") as show:
-        asyncio.run(_run(state, client, name, module, change, count, found, show))
+        asyncio.run(_run(state, _Source(client, name, count), update, found, show))
     if not found.count and not found.skipped:
         raise CaxtonError(Code.NOT_FOUND, f"nothing of {name!r} is recorded (`record = true`)", name=name)
     for line in found.lines():
         click.echo(printable(line), err=state.as_json or state.quiet)
     note(state, f"{found.count} executions replayed, {found.changed} would end otherwise")
+    if not found.count and not accept:
+        raise CaxtonError(
+            Code.CONFLICT, "nothing could be compared; --accept-changes updates all the same", replayed=0
+        )
     if found.changed and not accept:
         raise CaxtonError(
             Code.CONFLICT,
-            f"{found.changed} of {found.count} replies would change; --accept-changes updates all the same",
+            f"{found.changed} of {found.count} executions would change; --accept-changes updates all the same",
             changed=found.changed,
             replayed=found.count,
         )
 
 
-async def _run(
-    state: State,
-    client: Client,
-    name: str,
-    module: bytes | None,
-    change: dict[str, Any],
-    count: int,
-    found: Summary,
-    show: Progress,
-) -> None:
-    source = _Source(client, name, count)
+async def _run(state: State, source: _Source, update: Update, found: Summary, show: Progress) -> None:
     async with desk(state.config_file, os.environ) as at:
         async for carried in source.newest():
             old = await source.module_of(carried)
             try:
-                found.add(await rehearsed(at, carried.execution, carried.recording, old, module, change))
+                found.add(await rehearsed(at, carried.execution, carried.recording, old, update))
             except CaxtonError as error:
                 if error.code is not Code.CONFLICT:  # it left nothing to compare
                     raise

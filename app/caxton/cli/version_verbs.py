@@ -76,7 +76,7 @@ def update(
     base = {**before["config"], **read_config(config_file)}
     wanted = assemble(name, _without_named_lists(base, options), options)
     change = {key: value for key, value in wanted.items() if before["config"].get(key) != value}
-    _rehearse(state, name, module, change, options)
+    _rehearse(state, before, wanted, module, options)
     with connect(state) as client, progress(state, f"updating {name}") as show:
         parts = signature_part(read_signature(file, signature_file))
         if module is not None:
@@ -122,13 +122,17 @@ def rollout(state: State, name: str, action: str | None) -> None:
             emit_one(state, client.get(path), ROLLOUT)
 
 
-def _rehearse(state: State, name: str, module: bytes | None, change: dict[str, Any], options: dict[str, Any]) -> None:
+def _rehearse(
+    state: State, before: dict[str, Any], wanted: dict[str, Any], module: bytes | None, options: dict[str, Any]
+) -> None:
     """What the agent as it would be makes of what it was asked; `CONFLICT` when it answers otherwise."""
     if options["replay_last"] is None:
         return
     from caxton.cli.replay_update import rehearse  # it brings an executor with it
+    from caxton.dev.rehearsing import Update
 
-    rehearse(state, name, module, change, options["replay_last"], accept=options["accept_changes"])
+    made = Update(before, wanted, module)
+    rehearse(state, before["name"], made, options["replay_last"], accept=options["accept_changes"])
 
 
 def _rollout(options: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,16 @@ from caxton.protocol.snapshots import BLOCK_BYTES, MAX_MEMORY_BYTES
 FORMAT: Final = 1
 MAX_BYTES: Final = 80 * 1024 * 1024
 """The largest recording before it is compressed: a memory of 64 MiB, and what was said."""
+MAX_PACKED_BYTES: Final = 16 * 1024 * 1024
+"""The largest recording that a node keeps, compressed."""
 MAX_FILE_BYTES: Final = 3 * MAX_BYTES
 """The largest file that is read: a recording, and the module that it ran."""
 MASK: Final = b"*"
-_LEVEL: Final = 1
+OUTSIDE: Final = frozenset({"http", "request"})
+"""Kinds of calls that carry the guest's own words to somebody."""
+LEVEL: Final = 1
+"""Of compression."""
+_STEP_BYTES: Final = 1024 * 1024
 _MAGIC: Final = b"caxton-recording\n"
 _INPUTS: Final = frozenset({"content", "message"})
 _OUTPUTS: Final = frozenset({"auto", "text", "json", "bytes"})
@@ -34,7 +40,8 @@ _T = TypeVar("_T", "Recording", "Carried")
 class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One answer that the guest got from outside. `what` and `given` are what it asked with, `status` and `data` the
     answer. `kind`: `load`, `secret`, `request`, `http`, `count` as in `HostCall`; `clock` (µs), `random` (`what` =
-    bytes), `room` (whether a message found room). `masked`: `data` is as long as the secret was, and nothing of it.
+    bytes), `room` (whether a message found room). `masked`: of a `secret`, `data` is as long as it was, and nothing
+    of it; of what is `OUTSIDE`, the guest had a secret and may have told it: `what` and `given` are not here.
     """
 
     kind: str
@@ -45,8 +52,17 @@ class Call(msgspec.Struct, frozen=True, array_like=True, gc=False):
     masked: bool = False
 
     def asks(self, other: Call) -> bool:
-        """Whether both asked the same."""
-        return (self.kind, self.what, self.given) == (other.kind, other.what, other.given)
+        """Whether `other` asks what this did. Of a question that was not kept only the kind is known; what `http`
+        asks with is made of the rest, and of how many messages went before it.
+        """
+        if self.kind != other.kind:
+            return False
+        return self.hidden or (self.given == other.given and (self.kind == "http" or self.what == other.what))
+
+    @property
+    def hidden(self) -> bool:
+        """Whether nobody knows what was asked."""
+        return self.masked and self.kind in OUTSIDE and not self.what
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -115,11 +131,13 @@ class Recording(msgspec.Struct, frozen=True):
     lacks: str | None = None
     diverged: Divergence | None = None
     """Only in what a replay gives."""
+    unanswered: bool = False
+    """Likewise: it ended because the guest asked for what nobody was asked when it was recorded."""
 
     @property
     def masked(self) -> list[str]:
         """Names of the secrets that the guest got and that are not here."""
-        return sorted({call.what for call in self.calls if call.masked})
+        return sorted({call.what for call in self.calls if call.masked and call.kind == "secret"})
 
 
 class RecordingOf(msgspec.Struct, frozen=True):
@@ -153,10 +171,21 @@ class Carried(msgspec.Struct, frozen=True):
     module: bytes
 
 
-def pack(recording: Recording) -> bytes | None:
-    """As it crosses between processes and is kept; None when it would be larger than `MAX_BYTES`."""
-    data = msgspec.msgpack.encode(recording)
-    return zlib.compress(data, _LEVEL) if len(data) <= MAX_BYTES else None
+def pack(recording: Recording, limit: int = MAX_BYTES) -> bytes | None:
+    """As it crosses between processes and is kept; None when it would be larger than `MAX_BYTES`, or than `limit`
+    when it is compressed: then it is given up on the way, for what hardly shrinks also takes longest.
+    """
+    data = memoryview(msgspec.msgpack.encode(recording))
+    if len(data) > MAX_BYTES:
+        return None
+    squeeze = zlib.compressobj(LEVEL)
+    packed = bytearray()
+    for start in range(0, len(data), _STEP_BYTES):
+        packed += squeeze.compress(data[start : start + _STEP_BYTES])
+        if len(packed) > limit:
+            return None
+    packed += squeeze.flush()
+    return bytes(packed) if len(packed) <= limit else None
 
 
 def unpack(data: bytes) -> Recording:
@@ -166,7 +195,7 @@ def unpack(data: bytes) -> Recording:
 
 def write_carried(carried: Carried) -> bytes:
     """The contents of a file."""
-    return _MAGIC + zlib.compress(msgspec.msgpack.encode(carried), _LEVEL)
+    return _MAGIC + zlib.compress(msgspec.msgpack.encode(carried), LEVEL)
 
 
 def read_carried(data: bytes) -> Carried:

@@ -23,10 +23,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from caxton.protocol.errors import CaxtonError, Code
+from caxton.protocol.recordings import MAX_PACKED_BYTES
 
 FOLDER: Final = "recordings"
 MAX_COUNT: Final = 1_000
-MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 4 * MAX_PACKED_BYTES
 """Of one agent, both; what is older goes. One recording alone may take a quarter of it."""
 WAITING: Final = 256
 WAITING_BYTES: Final = MAX_BYTES
@@ -117,7 +118,7 @@ class Recordings:
             work = asyncio.get_running_loop().run_in_executor(self._thread, self._write_all, taken)
             work.add_done_callback(partial(self._written, taken))
 
-    def _written(self, taken: list[Packed], work: asyncio.Future[list[OSError | None]]) -> None:
+    def _written(self, taken: list[Packed], work: asyncio.Future[list[Exception | None]]) -> None:
         self._writing -= 1
         self._waiting -= len(taken)
         self._waiting_bytes -= sum(len(recording) for *_, recording in taken)
@@ -128,7 +129,7 @@ class Recordings:
             if problem is None:
                 self.bytes += len(recording)
             else:
-                log.warning("a recording could not be kept: %s", problem)
+                log.warning("a recording could not be kept: %s: %s", type(problem).__name__, problem)
         self._begin()
 
     # ---- in the thread
@@ -154,14 +155,14 @@ class Recordings:
             self._bytes[agent] = sum(kept.bytes for kept in found.values())
         return found
 
-    def _write_all(self, taken: list[Packed]) -> list[OSError | None]:
+    def _write_all(self, taken: list[Packed]) -> list[Exception | None]:
         """What went wrong with each, if anything."""
-        problems: list[OSError | None] = []
+        problems: list[Exception | None] = []
         for one in taken:
             try:
                 self._write(*one)
                 problems.append(None)
-            except OSError as problem:
+            except Exception as problem:  # whatever it is, the rest of the batch must not be lost with it
                 problems.append(problem)
         return problems
 
@@ -173,7 +174,7 @@ class Recordings:
             with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(recording)
             temporary.replace(folder / execution)
-        except OSError:
+        except Exception:
             temporary.unlink(missing_ok=True)
             raise
         self._drop(agent, execution)
@@ -194,7 +195,7 @@ class Recordings:
     def _read(self, execution: str) -> bytes:
         if _ID.fullmatch(execution):
             for folder in _entries(self._root):
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, NotADirectoryError):
                     return Path(folder.path, execution).read_bytes()
         raise CaxtonError(
             Code.NOT_FOUND,

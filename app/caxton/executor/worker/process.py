@@ -184,7 +184,6 @@ class Worker:
 
     def _record(self, execution: Execution, border: Border) -> None:
         execution.border = border
-        execution.first_timer_id = execution.agent.last_timer_id
         if execution.agent.spec.profile is not Profile.DETERMINISTIC:
             execution.source = border
 

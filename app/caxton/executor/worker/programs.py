@@ -39,12 +39,12 @@ def program_of(execution: Execution) -> Program:
     if execution.agent.spec.shape is Shape.COMMAND:
         return _command(execution)
     program = _timer(execution) if execution.timer_id is not None else _message(execution)
-    border = execution.border
+    border, snapshot = execution.border, execution.agent.spec.snapshot
     if border is not None:
         program = recording.followed(execution, program)
         if border.replays:
-            return program
-    return snapshots.captured(execution, program) if execution.agent.spec.snapshot else program
+            return snapshots.checked(execution, program) if snapshot else program
+    return snapshots.captured(execution, program) if snapshot else program
 
 
 def _call(instance: Instance, function: Any, *arguments: int, results: int = 1) -> Generator[None, None, int]:

@@ -7,6 +7,7 @@ execution that is recorded does.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Generator
 from importlib.metadata import version
 from typing import Final
@@ -19,10 +20,21 @@ from caxton.executor.worker.execution import Ending, Execution, Program
 from caxton.protocol.agents import Profile
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.execution import Result
-from caxton.protocol.recordings import FORMAT, Ended, Memory, Recording, pack
+from caxton.protocol.recordings import (
+    FORMAT,
+    LEVEL,
+    MAX_BYTES,
+    MAX_PACKED_BYTES,
+    Ended,
+    Memory,
+    Recording,
+    pack,
+)
 from caxton.protocol.snapshots import BLOCK_BYTES, MAX_MEMORY_BYTES
 
 _STEP_BYTES: Final = 4 * 1024 * 1024
+_SAMPLED: Final = 16
+"""One block in so many tells how far a memory shrinks."""
 _ZERO: Final = bytes(BLOCK_BYTES)
 _ENGINE: Final = version("wasmtime")
 
@@ -37,18 +49,26 @@ def noted(execution: Execution, resident: Resident) -> Generator[None, None, Non
     """Notes the memory of a warm or restored instance before its guest runs; or why that cannot be."""
     border = border_of(execution)
     border.lacks = _unfit(execution, resident)
+    border.knows_secret = bool(execution.agent.spec.secrets)  # an earlier execution may have left one in the memory
     if border.lacks is not None:
         return
     execution.measure()
     memory = resident.instance.memory
     size = memory.size()
     blocks: list[tuple[int, bytes]] = []
+    sample, packed = zlib.compressobj(LEVEL) if size > MAX_PACKED_BYTES else None, 0
     for start in range(0, size, _STEP_BYTES):
         if start:
             yield
-        data = memory.read(start, min(_STEP_BYTES, size - start))
-        blocks += _not_zero(start, data)
-    border.noted = Memory(size, blocks, _globals(execution, resident), execution.fuel_used or 0, execution.host_calls)
+        found = _not_zero(start, memory.read(start, min(_STEP_BYTES, size - start)))
+        blocks += found
+        if sample is not None:  # to compress all of it, only to drop it, would hold up every other guest
+            packed += _SAMPLED * len(sample.compress(b"".join(data for _, data in found[::_SAMPLED])))
+        if packed > MAX_PACKED_BYTES:
+            border.lacks = f"its memory is larger than {MAX_PACKED_BYTES} bytes when it is compressed"
+            return
+    before = Memory(size, blocks, _globals(execution, resident), execution.fuel_used or 0, execution.host_calls)
+    border.note(before)
 
 
 def _not_zero(start: int, data: bytes) -> list[tuple[int, bytes]]:
@@ -95,9 +115,11 @@ def put_back(execution: Execution, resident: Resident) -> Generator[None, None, 
 
 
 def followed(execution: Execution, program: Program) -> Program:
-    """`program`, then a digest of what it made of the instance that stays."""
+    """`program`, then a digest of what it made of the instance that stays; of a secret none, it could be guessed."""
     ending: Ending = yield from program
     resident = execution.resident
+    if border_of(execution).knows_secret:
+        return ending
     if execution.keep and resident is not None and resident.instance.memory.size() <= MAX_MEMORY_BYTES:
         execution.keep = False
         memory = resident.instance.memory
@@ -120,10 +142,12 @@ def _globals(execution: Execution, resident: Resident) -> bytes | None:
 
 
 def recorded(execution: Execution, result: Result) -> bytes | None:
-    """The recording, packed; None when it is too large, and for what ended before it began."""
+    """The recording, packed; None when it is too large, and for what ended before it began. Of a replay, which nobody
+    keeps, it may be larger.
+    """
     border, message = border_of(execution), execution.message
     border.finish()
-    if message is None or result.status in ("cancelled", "unknown_handle"):
+    if border.full or message is None or result.status in ("cancelled", "unknown_handle"):
         return None
     return pack(
         Recording(
@@ -141,7 +165,9 @@ def recorded(execution: Execution, result: Result) -> bytes | None:
             border.calls,
             border.lacks,
             border.diverged,
-        )
+            border.unanswered,
+        ),
+        MAX_BYTES if border.replays else MAX_PACKED_BYTES,
     )
 
 

@@ -60,6 +60,9 @@ class Scheduler:
                 agent.backlog.append(execution)
                 return
             agent.current = execution
+        if execution.border is not None:  # its own clock starts now, not when it began to wait for the instance
+            execution.border.begin()
+            execution.first_timer_id = agent.last_timer_id
         execution.program = program_of(execution)
         self.queue.push(execution)
 

@@ -22,7 +22,7 @@ from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.memory_parts import runs_of
 from caxton.protocol.snapshots import PART_BYTES, RESTORE, Image, Snapshot
 
-__all__ = ["START", "captured", "restored"]
+__all__ = ["START", "captured", "checked", "restored"]
 
 _STEP_BYTES: Final = 4 * 1024 * 1024
 """Compared in one turn: about half a millisecond."""
@@ -31,12 +31,21 @@ _images: Final = msgspec.msgpack.Decoder(Image)
 
 def captured(execution: Execution, program: Program) -> Program:
     """`program`, then what it changed as `execution.snapshot`; an instance that does not stay is not looked at."""
-    ending: Ending = yield from program
+    ending: Ending = yield from checked(execution, program)
     resident = execution.resident
     if execution.keep and resident is not None:
         execution.keep = False
-        _require_capturable(resident)
         yield from _capture(execution, resident)
+        execution.keep = True
+    return ending
+
+
+def checked(execution: Execution, program: Program) -> Program:
+    """`program`, then `SNAPSHOT_REFUSED` for an instance that stays and cannot be captured. A replay does no more."""
+    ending: Ending = yield from program
+    if execution.keep and execution.resident is not None:
+        execution.keep = False
+        _require_capturable(execution.resident)
         execution.keep = True
     return ending
 
