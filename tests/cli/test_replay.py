@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from caxton.protocol.ids import new_id
 from caxton.protocol.recordings import read_carried, write_carried
-from support.recorded_agents import busy, curious, remembers
+from support.recorded_agents import busy, curious, remembers, warms_up
 from support.served_node import SOURCE, ServedNode, alive, run_cli, until
 
 NAME = "curious"
@@ -141,13 +142,14 @@ def update(node: ServedNode, name: str, *arguments: str) -> tuple[int, bool, int
     return done.returncode, "CONFLICT" in done.stderr, node.json("agent", "show", name)["version"]
 
 
-def test_what_could_not_be_run_again_does_not_pass_as_the_same(node: ServedNode) -> None:
-    """Warm, it did not ask for what it asks first of all with a fresh memory."""
-    name = deployed(node, "remembers", remembers('"right"'))
-    for number in range(3):
-        node.json("agent", "invoke", name, str(number))
+@pytest.mark.parametrize("agent", [remembers, warms_up])
+def test_what_could_not_be_run_again_does_not_pass_as_the_same(node: ServedNode, agent: Callable[[str], str]) -> None:
+    """Warm, it did not ask for what it asks first of all with a fresh memory, or did what it cannot do with one."""
+    name = deployed(node, agent.__name__.replace("_", "-"), agent('"right"'))
+    for content in ('"short"', *(f'"{number:04000d}"' for number in range(2))):
+        node.json("agent", "invoke", name, content)
     until(lambda: recorded(node, 3, name), "its recordings")
-    other = node.write("forgets.wat", remembers('"wrong"'))
+    other = node.write("wrong.wat", agent('"wrong"'))
     assert update(node, name, other, "--replay-last", "2") == (1, True, 1)
     assert update(node, name, other, "--replay-last", "2", "--accept-changes") == (0, False, 2)
 

@@ -191,6 +191,19 @@ def large(pages: int, *, noise: bool) -> str:
   (i32.const 0)))"""
 
 
+def warms_up(answer: str) -> str:
+    """It traps at a long message, unless it has handled a short one; `answer` is a JSON text."""
+    return f"""(module
+ (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))
+ (memory (export "memory") 1)
+ (data (i32.const 600) "{_text(answer)}")
+ (func (export "caxton_alloc") (param i32) (result i32) (i32.const 32768))
+ (func (export "handle_message") (param $p i32) (param $n i32) (result i32)
+  (if (i32.and (i32.eqz (i32.load (i32.const 0))) (i32.gt_u (local.get $n) (i32.const 3000))) (then (unreachable)))
+  (i32.store (i32.const 0) (i32.const 1))
+  (call $reply (i32.const 600) (i32.const {len(answer)}))))"""
+
+
 SECRETIVE = """(module
  (import "caxton" "get_secret" (func $secret (param i32 i32 i32 i32) (result i32)))
  (import "caxton" "reply" (func $reply (param i32 i32) (result i32)))

@@ -59,7 +59,7 @@ CANARY = ("percent", "min_executions", "max_error_rate", "max_latency_ratio", "d
     "--replay-last",
     type=click.IntRange(1, 1_000),
     help="First run so many recorded executions as it was and as it would be, here and without effect; "
-    "stop when a reply would change.",
+    "stop when what others see would change.",
 )
 @click.option("--accept-changes", is_flag=True, help="--replay-last: go on all the same.")
 @click.option("--keep", "keep_seconds", type=Duration(), help="blue_green: how long the old version stays warm.")

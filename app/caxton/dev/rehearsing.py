@@ -53,13 +53,22 @@ async def rehearsed(at: Desk, execution: str, recording: Recording, old: bytes |
     remarks: list[str] = []
     if old is not None:
         before, remarks = await run(at, recording, old, recording.spec, with_memory=with_memory)
-        if before.unanswered:  # neither side would get to what it does: they would seem to be the same
-            what = f"{execution}: begun with a fresh memory, its own module asks for what was not recorded"
-            raise CaxtonError(Code.CONFLICT, what, execution=execution)
+        _require_repeated(execution, recording, before)
     elif recording.before is not None or recording.lacks:
         remarks = ["its old module is gone, and the new one begins with a fresh memory: that alone may differ"]
     after, _ = await run(at, recording, module, changed(recording.spec, update, at.config), with_memory=with_memory)
     return msgspec.structs.replace(compared(execution, before, after, inside=False), remarks=remarks)
+
+
+def _require_repeated(execution: str, recording: Recording, before: Recording) -> None:
+    """Where the old module does not get to what it did, neither does a new one: they would seem to be the same."""
+    what = None
+    if before.unanswered:
+        what = "begun with a fresh memory, its own module asks for what was not recorded"
+    elif before.ended.status == "error" != recording.ended.status:
+        what = f"run again, its own module ends with {before.ended.code}, as it did not when it was recorded"
+    if what is not None:
+        raise CaxtonError(Code.CONFLICT, f"{execution}: {what}", execution=execution)
 
 
 def changed(spec: AgentSpec, update: Update, node: Config) -> AgentSpec:
