@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import httpx
+from api.conftest import brief_node
 from console.steps import ENTER, go, sign_in
 
 from support.audit_files import records
 from support.browser import Browser
-from support.credentials import ADMIN_BASE, bearer, make_key, token
+from support.credentials import ADMIN_BASE, GUARDED, bearer, make_key, token
 from support.node import Node, until
 from support.wat import ECHO
 
@@ -49,6 +50,14 @@ def subjects_denied(node: Node) -> set[str]:
     found = records(node.home / "data" / "audit")
     subjects = {record.actor.subject for record in found if record.action == "access.denied"}
     return subjects if "another" in subjects else set()
+
+
+def test_a_key_opens_the_console_whatever_its_header_is_called(tab: Browser) -> None:
+    with brief_node(security={**GUARDED, "api_key_header": "X-Node-Key"}) as made:
+        tab.open(f"{made.url}/console")
+        tab.sees("Sign in", "h1")
+        sign_in(tab, make_key(made, "ada", "viewer")["key"])
+        tab.sees("ada (viewer)", "#who")
 
 
 def test_what_is_refused_later_is_told_in_words(node: Node, page: Browser) -> None:

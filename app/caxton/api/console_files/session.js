@@ -1,5 +1,6 @@
 // Owns who is signed in, and every question to the node. The credential lives as long as the tab, and nowhere else.
 
+const KEY_HEADER = document.querySelector("meta[name=api-key-header]").content;
 const KEPT = "caxton.credential";
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const JOB_MILLISECONDS = 500;
@@ -105,7 +106,7 @@ export class Session {
   async #fetch(path, { headers, ...options }) {
     const { auth } = this;
     if (auth.token) headers.Authorization = `Bearer ${auth.token}`;
-    if (auth.api_key) headers["X-API-Key"] = auth.api_key;
+    if (auth.api_key) headers[KEY_HEADER] = auth.api_key;
     let answer;
     try {
       answer = await fetch(`/api/v1/${path}`, { ...options, headers, credentials: "omit" });
