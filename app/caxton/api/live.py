@@ -25,6 +25,7 @@ from caxton.api.operation import Operation, operation, query
 from caxton.api.plain import Environ, environ_key
 from caxton.api.queries import NoQuery
 from caxton.api.websocket import WebSocket, same_origin
+from caxton.config import node_name
 from caxton.protocol.access import Caller, Permission
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.jsontext import decode
@@ -90,6 +91,7 @@ class Live:
     def __init__(self, gateway: Gateway, environ: Environ) -> None:
         self._gateway = gateway
         self._environ = environ
+        self._node = node_name(gateway.config)
         patience = min(SILENT_SECONDS, gateway.config.networking.connection_timeout)
         self._socket = WebSocket(environ, patience)
         self._subscriptions: dict[int, Any] = {}
@@ -124,7 +126,7 @@ class Live:
         elif said.token is not None:
             self._environ["HTTP_AUTHORIZATION"] = f"Bearer {said.token}"
         caller = self._gateway.admit(self._environ, Permission.READ)
-        self._say({"type": "welcome", "subject": caller.subject, "role": caller.role})
+        self._say({"type": "welcome", "node": self._node, "subject": caller.subject, "role": caller.role})
         return caller
 
     def _watch(self) -> None:
