@@ -1,0 +1,28 @@
+"""Parts of the console in a real browser: what they show when there is more, or when something changes meanwhile."""
+
+from __future__ import annotations
+
+from console.steps import go, sign_in
+
+from support.browser import Browser
+from support.credentials import token
+from support.node import Node
+
+
+def test_a_long_conversation_says_that_it_is_cut_and_a_wide_one_is_not_shrunk(node: Node, page: Browser) -> None:
+    letter = {"performative": "inform", "receiver": "writer", "conversation_id": "long-1", "content": 1}
+    for count, is_cut in ((200, False), (1, True)):
+        assert node.client.post("/api/v1/messages", json=[letter] * count).status_code == 202
+        sign_in(page, token("viewer"))
+        go(page, "conversations/long-1", "Conversation long-1")
+        page.sees("inform", "svg")
+        assert ("Only the latest 200 messages" in page.text()) is is_cut
+        page.click("#sign-out")
+        page.sees("Sign in", "h1")
+    drawn, meant = page.run(
+        "return import('/console/sequence.js').then(({ sequence }) => { const messages = [...Array(20).keys()].map("
+        "one => ({ sender: `a${one}`, receiver: 'b', performative: 'inform', state: 'done', content: 1 }));"
+        "const svg = sequence(messages); document.querySelector('main').append(svg);"
+        "return [svg.getBoundingClientRect().width, Number(svg.getAttribute('width'))] })"
+    )
+    assert drawn == meant
