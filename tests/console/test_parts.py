@@ -26,3 +26,15 @@ def test_a_long_conversation_says_that_it_is_cut_and_a_wide_one_is_not_shrunk(no
         "return [svg.getBoundingClientRect().width, Number(svg.getAttribute('width'))] })"
     )
     assert drawn == meant
+
+
+def test_pages_in_the_background_leave_connections_to_the_one_in_front(page: Browser) -> None:
+    """A browser has six for each node; every agent's page follows a log."""
+    sign_in(page, token("viewer"))
+    go(page, "agent/writer", "Agent writer")
+    page.sees("New lines appear", "main")
+    with page.more_tabs(7, "location.href") as first:
+        page.sees("current", "main")
+        page.front(first)
+        page.sees("New lines appear", "main")
+        page.sees("current", "main")
