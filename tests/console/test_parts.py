@@ -38,3 +38,14 @@ def test_pages_in_the_background_leave_connections_to_the_one_in_front(page: Bro
         page.front(first)
         page.sees("New lines appear", "main")
         page.sees("current", "main")
+
+
+def test_counters_of_two_nodes_make_no_rate(page: Browser) -> None:
+    """Behind balancers each look may be at another node."""
+    unknown = page.run(
+        "return import('/console/rates.js').then(({ Rates }) => { const rates = new Rates();"
+        "const look = (node, done) => { rates.keep(['a']);"
+        "return rates.look({ node, name: 'a', counters: { done } }, 'done').rate('done') === null };"
+        "return [look('n2', 10), look('n1', 1000000), look('n2', 10), look('n1', 1000000)] })"
+    )
+    assert unknown == [True, True, False, False]

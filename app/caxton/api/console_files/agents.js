@@ -55,7 +55,8 @@ const deployment = (session, { say, failed }) => {
 export const show = (place, session, _, tools) => {
   const rates = new Rates(), now = new Map();
   const rate = which => one => perSecond(now.get(one.name).rate(which));
-  const list = table("Renewed every 2 seconds; the curve is done per second in the last minute", [
+  const list = table("Renewed every 2 seconds; the curve is done per second in the last minute. The numbers are of the node "
+    + "beside the name: an agent with replicas has others elsewhere", [
     { title: "Name", text: one => one.name, link: one => agentLink(one.name) },
     { title: "State", text: one => one.status, tone: one => toneOf(one.status) },
     { title: "Node", text: one => one.node },
@@ -75,7 +76,7 @@ export const show = (place, session, _, tools) => {
   if (session.may("deploy")) place.append(deployment(session, tools));
   return tools.repeat(2, async () => {
     items = await session.all("agents", MOST);
-    for (const one of items) now.set(one.name, rates.look(one.name, one.counters, "done"));
+    for (const one of items) now.set(one.name, rates.look(one, "done"));
     rates.keep(items.map(one => one.name));
     shown();
   });
