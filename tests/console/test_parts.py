@@ -49,3 +49,15 @@ def test_counters_of_two_nodes_make_no_rate(page: Browser) -> None:
         "return [look('n2', 10), look('n1', 1000000), look('n2', 10), look('n1', 1000000)] })"
     )
     assert unknown == [True, True, False, False]
+
+
+def test_a_row_that_goes_does_not_take_the_focus_from_another(page: Browser) -> None:
+    focused = page.run(
+        "return import('/console/table.js').then(({ table }) => { const rows = [1, 2, 3].map(id => ({ id }));"
+        "const actions = one => [{ text: 'Go', label: `no ${one.id}` }];"
+        "const { element, update } = table('', [{ title: '', actions }], one => one.id);"
+        "document.querySelector('main').append(element); update(rows);"
+        "element.querySelector('[aria-label=\"no 3\"]').focus(); update(rows.slice(1));"
+        "return [document.activeElement.getAttribute('aria-label'), element.querySelectorAll('tbody tr').length] })"
+    )
+    assert focused == ["no 3", 2]
