@@ -61,3 +61,13 @@ def test_a_row_that_goes_does_not_take_the_focus_from_another(page: Browser) -> 
         "return [document.activeElement.getAttribute('aria-label'), element.querySelectorAll('tbody tr').length] })"
     )
     assert focused == ["no 3", 2]
+
+
+def test_a_list_that_is_cut_says_so(page: Browser) -> None:
+    sign_in(page, token("viewer"))
+    found = page.run(
+        "return import('/console/session.js').then(async ({ Session }) => { const session = new Session();"
+        "const two = await session.all('agents', 2), all = await session.all('agents', 1000);"
+        "return [two.items.length, two.more, all.items.length > 2, all.more] })"
+    )
+    assert found == [2, True, True, False]

@@ -70,12 +70,15 @@ export const show = (place, session, _, tools) => {
     { title: "Dead", text: one => number(one.counters.dead || 0), number: true },
   ], one => one.name, "There are no agents yet.");
   const filter = make("input", { type: "search", spellcheck: "false", id: "agents-filter", input: () => shown() });
+  const short = make("p", { class: "hint", hidden: true }, `Only the first ${number(MOST)} agents; the others are not shown.`);
   let items = [];
   const shown = () => list.update(items.filter(one => one.name.includes(filter.value.trim().toLowerCase())));
-  place.append(panel("All agents", labelled("Only names with", filter), list.element));
+  place.append(panel("All agents", labelled("Only names with", filter), short, list.element));
   if (session.may("deploy")) place.append(deployment(session, tools));
   return tools.repeat(2, async () => {
-    items = await session.all("agents", MOST);
+    const found = await session.all("agents", MOST);
+    items = found.items;
+    short.hidden = !found.more;
     for (const one of items) now.set(one.name, rates.look(one, "done"));
     rates.keep(items.map(one => one.name));
     shown();

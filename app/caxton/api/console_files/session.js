@@ -55,16 +55,16 @@ export class Session {
 
   post(path, body = {}) { return this.ask("POST", path, JSON.stringify(body), { "Content-Type": "application/json" }); }
 
-  /** All items of a list, by its pages, as far as the first `most`. */
+  /** The items of a list, by its pages, as far as the first `most`, and whether there are `more`. */
   async all(path, most) {
     const items = [];
     let cursor = "";
     do {
-      const page = await this.get(`${path}?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+      const page = await this.get(`${path}?limit=${Math.min(most, 200)}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
       items.push(...page.items);
       cursor = page.next_cursor || "";
     } while (cursor && items.length < most);
-    return items;
+    return { items, more: Boolean(cursor) };
   }
 
   async ask(method, path, body, headers = {}) {
