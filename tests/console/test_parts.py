@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from console.steps import go, sign_in
 
 from support.browser import Browser
 from support.credentials import token
 from support.node import Node
+from support.wat import ECHO
 
 
 def test_a_long_conversation_says_that_it_is_cut_and_a_wide_one_is_not_shrunk(node: Node, page: Browser) -> None:
@@ -71,3 +74,13 @@ def test_a_list_that_is_cut_says_so(page: Browser) -> None:
         "return [two.items.length, two.more, all.items.length > 2, all.more] })"
     )
     assert found == [2, True, True, False]
+
+
+def test_a_file_that_was_built_anew_can_be_chosen_again(page: Browser, tmp_path: Path) -> None:
+    sign_in(page, token("admin"))
+    go(page, "agents", "Agents")
+    module = tmp_path / "again.wat"
+    for text, size in ((ECHO[:100], "100 B"), (ECHO[:200], "200 B")):
+        module.write_text(text)
+        page.choose(".drop input", module)
+        page.sees(f"again.wat, {size}", "#deploy")
