@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from api.checks import problem
+from api.conftest import Deploy, brief_node
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from support.credentials import ADMIN_BASE, bearer, make_key, token
+from support.credentials import ADMIN_BASE, GUARDED, bearer, make_key, token
 from support.node import Node
 from support.wat import SILENT, TRAP
 
@@ -54,7 +58,12 @@ def deployed(node: Node, name: str) -> None:
 
 def test_events_arrive_go_on_after_an_id_and_end_when_they_are_not_wanted(node: Node) -> None:
     with opened(node) as client:
-        assert hear(client) == {"type": "welcome", "subject": "anonymous", "role": "admin"}
+        assert hear(client) == {
+            "type": "welcome",
+            "node": os.uname().nodename,
+            "subject": "anonymous",
+            "role": "admin",
+        }
         say(client, type="subscribe", events=["agent.deployed"])
         assert hear(client) == {"type": "subscribed", "subscription_id": 1}
         deployed(node, "live-one")
@@ -134,6 +143,21 @@ def test_patterns_and_subscriptions_are_bounded(node: Node) -> None:
         refused(client, "INVALID_REQUEST", POLICY)
 
 
+def test_who_subscribes_again_and_again_pays_for_it() -> None:
+    limits = {"rate_limit_enabled": True, "rate_limit_per_second": 0.01, "rate_limit_burst": 10}
+    with brief_node(security={**GUARDED, **limits}) as made, opened(made, token=token()) as client:
+        hear(client)
+        said: dict[str, Any] = {"type": "subscribed"}
+        for number in range(1, limits["rate_limit_burst"] + 1):
+            say(client, type="subscribe", events=["nothing.*"])
+            said = hear(client)
+            if said["type"] == "error":
+                break
+            say(client, type="unsubscribe", subscription_id=number)
+            hear(client)
+        assert said["error"]["code"] == "RATE_LIMITED"
+
+
 def test_a_message_may_come_in_pieces_but_not_grow_without_end(node: Node) -> None:
     with opened(node) as client:
         hear(client)
@@ -188,6 +212,43 @@ def test_a_reader_who_is_too_slow_is_told_to_come_again_and_others_hear_everythi
             list(slow)
         assert end.value.rcvd is not None
         assert end.value.rcvd.code == LATER
+
+
+def test_a_burst_that_no_reader_could_follow_is_told_and_is_not_the_end(
+    node: Node, paused: Callable[[], object], deploy: Deploy
+) -> None:
+    """A mailbox whose messages all expire at once puts more into a subscription than it holds."""
+    count, held = 1_300, 1_000
+    agent = deploy(SILENT)
+    with opened(node) as client:
+        hear(client)
+        say(client, type="subscribe", events=["message.expired"])
+        assert hear(client)["type"] == "subscribed"
+        end = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+        letters = [{"performative": "inform", "receiver": agent, "reply_by": end}] * count
+        assert node.client.post("/api/v1/messages", json=letters).status_code == 202
+        told = [hear(client)["event"]["type"] for _ in range(held + 1)]
+        assert told == ["message.expired"] * held + ["stream.lagged"]
+        refused(client, "NOT_READY", LATER)
+
+
+def test_a_router_that_stops_in_order_does_not_leave_readers_waiting() -> None:
+    with brief_node() as brief, opened(brief) as client:
+        assert hear(client)["type"] == "welcome"
+        say(client, type="subscribe", events=["none.such"])
+        assert hear(client)["type"] == "subscribed"
+        (router,) = brief.pids("router")
+        os.kill(router, signal.SIGTERM)
+        refused(client, "NOT_READY", LATER)
+
+
+def test_who_follows_nothing_is_looked_at_too(guarded: Node) -> None:
+    made = make_key(guarded, "live-idle", "viewer")
+    with opened(guarded, api_key=made["key"]) as client:
+        assert hear(client)["type"] == "welcome"
+        gone = httpx.delete(f"{guarded.admin_url}{ADMIN_BASE}/keys/{made['key_id']}", headers=bearer())
+        assert gone.status_code == 200
+        refused(client, "UNAUTHORIZED", POLICY)
 
 
 def test_a_page_of_another_site_is_refused(node: Node) -> None:

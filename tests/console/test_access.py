@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import httpx
+from api.conftest import brief_node
 from console.steps import ENTER, go, sign_in
 
+from support.audit_files import records
 from support.browser import Browser
-from support.credentials import ADMIN_BASE, bearer, make_key, token
-from support.node import Node
+from support.credentials import ADMIN_BASE, GUARDED, bearer, make_key, token
+from support.node import Node, until
 from support.wat import ECHO
 
 
@@ -24,6 +26,38 @@ def test_what_a_role_may_not_do_is_not_offered(page: Browser) -> None:
     go(page, "dead-letters", "Dead letters")
     page.sees("broken", "table")
     assert page.count("td button") == page.count("#purge-all") == 0
+
+
+def test_who_is_bound_to_a_namespace_begins_with_its_agents(node: Node, page: Browser) -> None:
+    """The cluster is nobody's: it is not asked about, and what was never tried is not in the audit."""
+    for place in ("", "cluster"):
+        page.run("location.hash = arguments[0]", place)
+        sign_in(page, token("viewer", "bound", namespace="team"))
+        page.sees("There are no agents yet.")
+        assert page.text("h1") == "Agents"
+        assert page.text("#status") == ""
+        assert not page.run("return document.querySelector('nav a[href=\"#cluster\"]').checkVisibility()")
+        page.click("#sign-out")
+        page.sees("Sign in", "h1")
+    asked = httpx.get(f"{node.url}/api/v1/cluster", headers=bearer("viewer", "another", namespace="team"))
+    assert asked.status_code == 403
+    denied = until(lambda: subjects_denied(node), 30, "the audit of a refusal that came later")
+    assert "another" in denied
+    assert "bound" not in denied
+
+
+def subjects_denied(node: Node) -> set[str]:
+    found = records(node.home / "data" / "audit")
+    subjects = {record.actor.subject for record in found if record.action == "access.denied"}
+    return subjects if "another" in subjects else set()
+
+
+def test_a_key_opens_the_console_whatever_its_header_is_called(tab: Browser) -> None:
+    with brief_node(security={**GUARDED, "api_key_header": "X-Node-Key"}) as made:
+        tab.open(f"{made.url}/console")
+        tab.sees("Sign in", "h1")
+        sign_in(tab, make_key(made, "ada", "viewer")["key"])
+        tab.sees("ada (viewer)", "#who")
 
 
 def test_what_is_refused_later_is_told_in_words(node: Node, page: Browser) -> None:

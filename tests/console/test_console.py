@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_a_conversation_goes_on_without_its_dead_letter_which_is_then_purged(nod
 def test_events_arrive(node: Node, page: Browser) -> None:
     sign_in(page, token("viewer"))
     go(page, "events", "Events")
-    page.sees("Connected", "#live")
+    page.sees(f"Connected to {os.uname().nodename}: what happens on this node.", "#live")
     message_id = kill(node, "again", "of-events")
     page.sees(message_id, ".log")
     picture(page, "events")

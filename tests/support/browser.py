@@ -43,7 +43,10 @@ _TEXT: Final = "const one = document.querySelector(arguments[0]); return one ? o
 
 
 class Browser:
-    """One tab. Elements are named by CSS selectors; what is not there yet is waited for."""
+    """One tab, or several of which one is in front.
+
+    Elements are named by CSS selectors; what is not there yet is waited for.
+    """
 
     def __init__(self, client: httpx.Client, session: str) -> None:
         self._client = client
@@ -117,6 +120,28 @@ class Browser:
     def choose(self, selector: str, file: Path) -> None:
         """A file, as from the browser's own dialog."""
         self._ask("POST", f"/element/{self._find(selector)}/value", text=str(file))
+
+    def front(self, tab: str) -> None:
+        """From now on this tab is the one that is looked at."""
+        self._ask("POST", "/window", handle=tab)
+        self._devtools("Page.bringToFront")
+
+    @contextmanager
+    def more_tabs(self, count: int, address: str) -> Iterator[str]:
+        """That many, one after the other in front, each at what the script `address` gives; gives the first tab."""
+        first = str(self._ask("GET", "/window"))
+        opened: list[str] = []
+        try:
+            for _ in range(count):
+                self.run(f"window.open({address})")
+                opened += [one for one in self._ask("GET", "/window/handles") if one not in (first, *opened)]
+                self.front(opened[-1])
+            yield first
+        finally:
+            for one in opened:
+                self._ask("POST", "/window", handle=one)
+                self._ask("DELETE", "/window")
+            self.front(first)
 
     def screenshot(self) -> bytes:
         """PNG, of the whole page."""

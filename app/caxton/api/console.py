@@ -7,17 +7,21 @@ node: the files are the same for everybody, so they are open, and what they show
 from __future__ import annotations
 
 import hashlib
+import html
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from flask import Blueprint, Response, request
 
+from caxton.api.gateway import gateway
 from caxton.api.operation import Operation, operation
 from caxton.protocol.errors import CaxtonError, Code
 
 blueprint = Blueprint("console", __name__)
 INDEX: Final = "index.html"
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_KEY_HEADER: Final = b"{api_key_header}"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -38,9 +42,12 @@ def _read() -> dict[str, File]:
     found = {}
     for path in sorted((Path(__file__).parent / "console_files").iterdir()):
         if path.suffix in _TYPES:
-            body = path.read_bytes()
-            found[path.name] = File(body, _TYPES[path.suffix], hashlib.sha256(body).hexdigest()[:32])
+            found[path.name] = _made(path.read_bytes(), path.suffix)
     return found
+
+
+def _made(body: bytes, suffix: str) -> File:
+    return File(body, _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
 
 
 FILES: Final = _read()
@@ -50,17 +57,27 @@ FILES: Final = _read()
 @operation(Operation("The console for operators", {200: str}, answer_media="text/html"))
 def page() -> Response:
     """The page that loads the rest."""
-    return _sent(FILES[INDEX])
+    return _sent(_index())
 
 
 @blueprint.get("/console/<name>")
 @operation(Operation("A file of the console", {200: str}, answer_media=tuple(_TYPES.values())))
 def file(name: str) -> Response:
     """A script, or a style."""
-    found = FILES.get(name)
+    found = _index() if name == INDEX else FILES.get(name)
     if found is None:
         raise CaxtonError(Code.NOT_FOUND, f"the console has no file {name[:80]!r}")
     return _sent(found)
+
+
+def _index() -> File:
+    return _saying(gateway().config.security.api_key_header)
+
+
+@cache
+def _saying(key_header: str) -> File:
+    """The page, which says how this node takes API keys: a browser would not know."""
+    return _made(FILES[INDEX].body.replace(_KEY_HEADER, html.escape(key_header).encode()), ".html")
 
 
 def _sent(found: File) -> Response:

@@ -9,6 +9,7 @@ message. Pages of other sites are refused: a node without authentication would t
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated, Any, Final
 
 import gevent
@@ -25,6 +26,7 @@ from caxton.api.pages import same_origin
 from caxton.api.plain import Environ, environ_key
 from caxton.api.queries import NoQuery
 from caxton.api.websocket import WebSocket
+from caxton.config import node_name
 from caxton.protocol.access import Caller, Permission
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.jsontext import decode
@@ -90,10 +92,12 @@ class Live:
     def __init__(self, gateway: Gateway, environ: Environ) -> None:
         self._gateway = gateway
         self._environ = environ
+        self._node = node_name(gateway.config)
         patience = min(SILENT_SECONDS, gateway.config.networking.connection_timeout)
         self._socket = WebSocket(environ, patience)
         self._subscriptions: dict[int, Any] = {}
         self._last_number = 0
+        self._guard: Any = None
 
     def serve(self, client: Any, early: bytes) -> None:
         """Until either end closes."""
@@ -102,6 +106,7 @@ class Live:
             messages = self._socket.messages(early)
             with gevent.Timeout(LOGIN_SECONDS, _too_late()):
                 caller = self._log_in(next(messages, b""))
+            self._guard = gevent.spawn(self._watch)
             for text in messages:
                 self._obey(text, caller)
         except CaxtonError as error:
@@ -109,7 +114,7 @@ class Live:
         except OSError:
             pass  # gone, or too slow
         finally:
-            gevent.killall(list(self._subscriptions.values()))
+            gevent.killall([one for one in (self._guard, *self._subscriptions.values()) if one is not None])
 
     def end(self) -> None:
         """The client is told to come again: another worker is there."""
@@ -122,8 +127,17 @@ class Live:
         elif said.token is not None:
             self._environ["HTTP_AUTHORIZATION"] = f"Bearer {said.token}"
         caller = self._gateway.admit(self._environ, Permission.READ)
-        self._say({"type": "welcome", "subject": caller.subject, "role": caller.role})
+        self._say({"type": "welcome", "node": self._node, "subject": caller.subject, "role": caller.role})
         return caller
+
+    def _watch(self) -> None:
+        """Ends the connection when its credentials do not hold any more, whatever it follows, if anything."""
+        try:
+            while True:
+                gevent.sleep(streams.TICK_SECONDS)
+                self._gateway.authenticator.identify(self._environ)
+        except CaxtonError as error:
+            self._refuse(error)
 
     def _obey(self, text: bytes, caller: Caller) -> None:
         order = decode(text, _order)
@@ -134,21 +148,24 @@ class Live:
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
             raise CaxtonError(Code.INVALID_REQUEST, "too many subscriptions", maximum=MOST_SUBSCRIPTIONS)
         self._gateway.authenticator.identify(self._environ)
+        self._gateway.limits.more(self._environ, 1)  # the router looks at 10,000 events for it
         number = self._last_number = self._last_number + 1
         self._say({"type": "subscribed", "subscription_id": number})
         events = Events(order.events, order.last_event_id)
         self._subscriptions[number] = gevent.spawn(self._pass_on, number, events, caller)
 
     def _pass_on(self, number: int, events: Events, caller: Caller) -> None:
-        """The router's backlog is bounded, and ends with an error for a reader who is too slow."""
-        here, tick = self._gateway, streams.TICK_SECONDS
+        """The router ends it for a reader who is too slow, and when it stops: nobody is to wait for more then."""
+        tick = streams.TICK_SECONDS
         try:
-            told = here.router.stream("events", events, first=tick, idle=tick, caller=caller)
-            for item in streams.checked(told, lambda: here.authenticator.identify(self._environ)):
-                if number not in self._subscriptions:
-                    return
-                if item is not None:
-                    self._socket.send(b'{"type":"event","subscription_id":%d,"event":%b}' % (number, item))
+            with closing(self._gateway.router.stream("events", events, first=tick, idle=tick, caller=caller)) as told:
+                for item in told:
+                    if number not in self._subscriptions:
+                        return
+                    if item is not None:
+                        self._socket.send(b'{"type":"event","subscription_id":%d,"event":%b}' % (number, item))
+            if number in self._subscriptions:
+                raise CaxtonError(Code.NOT_READY, "these events have ended: subscribe again after the last one")
         except CaxtonError as error:
             self._refuse(error)
         except OSError:

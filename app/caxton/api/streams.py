@@ -85,10 +85,10 @@ def respond(op: str, args: msgspec.Struct, frame: Frame, media_type: str) -> Res
 def _while_allowed(elements: Elements, environ: dict[str, Any]) -> Elements:
     """The elements, until the credentials that the stream was opened with are refused: `UNAUTHORIZED`."""
     authenticator = gateway().authenticator  # for later: the stream outlives Flask's context
-    return checked(elements, lambda: authenticator.identify(environ))
+    return _checked(elements, lambda: authenticator.identify(environ))
 
 
-def checked(elements: Elements, check: Callable[[], object]) -> Elements:
+def _checked(elements: Elements, check: Callable[[], object]) -> Elements:
     """The elements; `check` is called again and again meanwhile, and ends them by what it raises."""
     try:
         due = monotonic() + TICK_SECONDS

@@ -89,7 +89,7 @@ export const show = (place, session, name, tools) => {
     const asked = ["", "/versions", `/messages?limit=${SHOWN}`, `/executions?limit=${SHOWN}`, "/recordings?limit=200"];
     const [agent, kept, messages, runs, held] = await Promise.all(asked.map(rest => session.get(path + rest)));
     recordings = new Set(held.items.map(one => one.execution));
-    const { rate } = rates.look(name, agent.counters, "done");
+    const { rate } = rates.look(agent, "done");
     const word = agent.status + (agent.status_reason ? ` (${agent.status_reason})` : "");
     known.update([state(word, toneOf(agent.status)), agent.version, agent.node, perSecond(rate("done")), perSecond(rate("dead")),
       number(agent.counters.pending || 0), number(agent.counters.done || 0), number(agent.counters.dead || 0),

@@ -55,7 +55,8 @@ const deployment = (session, { say, failed }) => {
 export const show = (place, session, _, tools) => {
   const rates = new Rates(), now = new Map();
   const rate = which => one => perSecond(now.get(one.name).rate(which));
-  const list = table("Renewed every 2 seconds; the curve is done per second in the last minute", [
+  const list = table("Renewed every 2 seconds; the curve is done per second in the last minute. The numbers are of the node "
+    + "beside the name: an agent with replicas has others elsewhere", [
     { title: "Name", text: one => one.name, link: one => agentLink(one.name) },
     { title: "State", text: one => one.status, tone: one => toneOf(one.status) },
     { title: "Node", text: one => one.node },
@@ -69,13 +70,16 @@ export const show = (place, session, _, tools) => {
     { title: "Dead", text: one => number(one.counters.dead || 0), number: true },
   ], one => one.name, "There are no agents yet.");
   const filter = make("input", { type: "search", spellcheck: "false", id: "agents-filter", input: () => shown() });
+  const short = make("p", { class: "hint", hidden: true }, `Only the first ${number(MOST)} agents; the others are not shown.`);
   let items = [];
   const shown = () => list.update(items.filter(one => one.name.includes(filter.value.trim().toLowerCase())));
-  place.append(panel("All agents", labelled("Only names with", filter), list.element));
+  place.append(panel("All agents", labelled("Only names with", filter), short, list.element));
   if (session.may("deploy")) place.append(deployment(session, tools));
   return tools.repeat(2, async () => {
-    items = await session.all("agents", MOST);
-    for (const one of items) now.set(one.name, rates.look(one.name, one.counters, "done"));
+    const found = await session.all("agents", MOST);
+    items = found.items;
+    short.hidden = !found.more;
+    for (const one of items) now.set(one.name, rates.look(one, "done"));
     rates.keep(items.map(one => one.name));
     shown();
   });

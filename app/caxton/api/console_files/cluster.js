@@ -84,11 +84,11 @@ export const show = (place, session, _, tools) => {
   const cards = new Map();
   let drawn = "";
   return tools.repeat(2, async () => {
-    const [view, agents] = await Promise.all([session.get("cluster"), session.all("agents", MOST_AGENTS)]);
+    const [view, { items: agents, more }] = await Promise.all([session.get("cluster"), session.all("agents", MOST_AGENTS)]);
     const homes = Map.groupBy(agents, one => one.node), of = node => homes.get(node) || [];
     put(word, ...verdict(view));
     known.update([view.node_id, view.majority ? "yes" : "no", time(view.majority_since), view.partition_mode,
-      counted(view.handovers.length, "agent"), number(agents.length)]);
+      counted(view.handovers.length, "agent"), more ? `more than the ${number(agents.length)} shown` : number(agents.length)]);
     const members = view.members.map(one => [one.node_id, one.state, way(one), of(one.node_id).length]);
     const now = JSON.stringify([view.problems, members]);
     if (now !== drawn) {

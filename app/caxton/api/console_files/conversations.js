@@ -7,21 +7,24 @@ import { table } from "./table.js";
 
 export const title = id => (id ? `Conversation ${id}` : "Conversations");
 
+const MOST = 200;
 const TONES = { done: "good", completed: "good", pending: "busy", in_flight: "busy", open: "busy" };
 const tone = one => TONES[one.state] || (one.state === "dead" || one.state === "failed" ? "bad" : "idle");
 
 const one = (place, session, id, { repeat }) => {
   const picture = make("div", { class: "scroll" });
+  const short = make("p", { class: "hint", hidden: true }, `Only the latest ${MOST} messages; earlier ones are not shown.`);
   const list = table("Oldest first", [
     { title: "At", text: each => time(each.accepted_at), kind: "time" }, { title: "From", text: each => each.sender },
     { title: "To", text: each => each.receiver }, { title: "Says", text: each => each.performative },
     { title: "State", text: each => each.state, tone },
     { title: "Content", text: each => JSON.stringify(each.content), kind: "wide" },
   ], each => each.message_id);
-  place.append(panel("Who told whom", picture), panel("The messages", list.element));
+  place.append(short, panel("Who told whom", picture), panel("The messages", list.element));
   let shown = "";
   return repeat(2, async () => {
-    const { messages } = await session.get(`conversations/${encodeURIComponent(id)}?limit=200`);
+    const { messages, next_cursor: more } = await session.get(`conversations/${encodeURIComponent(id)}?limit=${MOST}`);
+    short.hidden = !more;
     const state = JSON.stringify(messages.map(each => [each.message_id, each.state]));
     if (state === shown) return;
     shown = state;

@@ -4,7 +4,12 @@ import { make, labelled } from "./dom.js";
 
 /** `take(file)` is called with either. */
 export const dropZone = (title, take) => {
-  const input = make("input", { type: "file", accept: ".wasm,.wat", change: () => input.files[0] && take(input.files[0]) });
+  const change = () => {
+    const [file] = input.files;
+    input.value = ""; // else the same name, built anew, would be no change
+    if (file) take(file);
+  };
+  const input = make("input", { type: "file", accept: ".wasm,.wat", change });
   const zone = make("div", { class: "drop" }, labelled(title, input));
   zone.addEventListener("dragover", event => { event.preventDefault(); zone.classList.add("over"); });
   zone.addEventListener("dragleave", () => zone.classList.remove("over"));

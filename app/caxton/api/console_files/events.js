@@ -17,11 +17,13 @@ export const show = (place, session, _, { failed }) => {
   const state = make("p", { role: "status", id: "live" }, "Connecting…");
   const list = make("ol", { class: "log mono", role: "log", "aria-label": "Events", tabindex: "0" });
   let end = () => {}, held;
-  const add = event => {
-    list.prepend(line(event));
+  const add = item => {
+    list.prepend(item);
     while (list.children.length > MOST) list.lastElementChild.remove();
   };
-  const told = event => { if (held) held = [...held, event].slice(-MOST); else add(event); };
+  const take = item => { if (held) held = [...held, item].slice(-MOST); else add(item); };
+  const told = event => take(line(event));
+  const moved = node => take(make("li", {}, `From here on: what happens on ${node}.`));
   const hold = button("Hold", () => {
     const waiting = held || [];
     held = held ? undefined : [];
@@ -33,7 +35,7 @@ export const show = (place, session, _, { failed }) => {
     list.replaceChildren();
     const globs = field.value.split(",").map(one => one.trim()).filter(Boolean);
     const changed = text => { state.textContent = text; };
-    end = follow(session, globs.length ? globs : ["*"], { told, state: changed, refused: failed });
+    end = follow(session, globs.length ? globs : ["*"], { told, moved, state: changed, refused: failed });
   };
   const submit = event => { event.preventDefault(); begin(); };
   const form = make("form", { submit, class: "row" }, labelled("Types (globs, with commas: agent.*, message.dead)", field),

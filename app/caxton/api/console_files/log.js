@@ -1,4 +1,5 @@
 // Owns an agent's log, followed as it is written. A connection that is lost is made again, and shows the last lines anew.
+// Only who is looking has one: a browser has six for each node, and six pages in the background would leave none.
 
 import { make, button, panel, time } from "./dom.js";
 
@@ -8,8 +9,7 @@ const FIRST = 100, MOST = 1000, RETRY_MILLISECONDS = 2000;
 export const log = (session, path, { failed }) => {
   const list = make("div", { class: "log mono", role: "log", "aria-live": "off", "aria-label": "Log", tabindex: "0" });
   const word = make("p", { class: "hint" }, "Connecting…"), empty = make("p", { class: "hint" }, "It has not written anything.");
-  const stop = new AbortController();
-  let timer, follows = true;
+  let stop, timer, follows = true;
   const toggle = button("Stay here", () => {
     follows = !follows;
     toggle.textContent = follows ? "Stay here" : "Go to the end";
@@ -23,17 +23,22 @@ export const log = (session, path, { failed }) => {
     if (follows) list.scrollTop = list.scrollHeight;
   };
   const follow = async () => {
+    const { signal } = stop = new AbortController();
     list.replaceChildren();
     word.textContent = "New lines appear as they are written.";
     try {
-      await session.lines(`${path}/logs?limit=${FIRST}&follow=true`, take, stop.signal);
+      await session.lines(`${path}/logs?limit=${FIRST}&follow=true`, take, signal);
     } catch (error) {
-      if (stop.signal.aborted) return;
+      if (signal.aborted) return;
       if (error.status === 401) { failed(error); return; }
       word.textContent = `Not followed now: ${error.message}`;
     }
-    if (!stop.signal.aborted) timer = setTimeout(follow, RETRY_MILLISECONDS);
+    if (!signal.aborted) timer = setTimeout(follow, RETRY_MILLISECONDS);
   };
-  follow();
-  return { element: panel("Log", word, empty, list, toggle), end: () => { clearTimeout(timer); stop.abort(); } };
+  const leave = () => { clearTimeout(timer); stop?.abort(); };
+  const look = () => { leave(); if (!document.hidden) follow(); };
+  document.addEventListener("visibilitychange", look);
+  look();
+  const end = () => { document.removeEventListener("visibilitychange", look); leave(); };
+  return { element: panel("Log", word, empty, list, toggle), end };
 };

@@ -15,6 +15,7 @@ import * as events from "./events.js";
 const PAGES = { cluster, agents, "dead-letters": deadLetters, conversations, ledger, events };
 const HIDDEN = { agent };
 const UNDER = { agent: "agents" };
+const OF_THE_NODE = ["cluster"];
 const RETRY_MILLISECONDS = 2000;
 const session = new Session();
 const at = id => document.getElementById(id);
@@ -31,7 +32,10 @@ const failed = error => {
   if (error instanceof Refused && error.status === 401) { session.signOut(); start(); }
 };
 
-/** Calls `step` now and every so many seconds, one at a time; a page that goes ends it. What failed may heal itself. */
+/**
+ * Calls `step` now and every so many seconds, one at a time; a page that goes ends it. What failed may heal itself, but
+ * not what one may not do: each time it is asked is another line in the audit.
+ */
 const repeat = (seconds, step) => {
   let timer, over = false, broken = false;
   const turn = async () => {
@@ -41,6 +45,7 @@ const repeat = (seconds, step) => {
       broken = false;
     } catch (error) {
       if (!over) failed(error);
+      over ||= error.status === 403;
       broken = true;
     }
     if (!over) timer = setTimeout(turn, seconds * 1000);
@@ -61,13 +66,17 @@ const heading = (place, text) => {
 /** A part of the place as it was before a link encoded it. Somebody may have typed anything there. */
 const decoded = text => { try { return decodeURIComponent(text); } catch { return text; } };
 
+/** Whether the page is about nothing that is out of the caller's reach: no part of the node belongs to a namespace. */
+const within = name => !(session.caller.namespace && OF_THE_NODE.includes(name));
+
 const navigate = () => {
   end();
   const [name = "", ...rest] = location.hash.slice(1).split("/");
-  const chosen = PAGES[name] || HIDDEN[name] ? name : "cluster";
+  const chosen = (PAGES[name] || HIDDEN[name]) && within(name) ? name : within("cluster") ? "cluster" : "agents";
   const page = PAGES[chosen] || HIDDEN[chosen];
   const argument = rest.map(decoded).join("/");
   for (const link of at("pages").querySelectorAll("a")) {
+    link.parentElement.hidden = !within(link.hash.slice(1));
     if (link.hash === `#${UNDER[chosen] || chosen}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

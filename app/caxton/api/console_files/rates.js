@@ -4,27 +4,30 @@ import { draw } from "./dom.js";
 
 const KEPT = 30, SMOOTH = 4, WIDTH = 90, HEIGHT = 18;
 
-/** Counters that only grow, by key. A counter that is less than before belongs to somebody new: it begins again. */
+/**
+ * Counters that only grow, of `{ node, name, counters }`. Those of one name on two nodes are two accounts: behind balancers
+ * each look may be at another. A counter that is less than before belongs to somebody new: it begins again.
+ */
 export class Rates {
   #seen = new Map();
 
-  /** Takes a look at one; gives per-second rates by name, null before the second look, and the `history` of `name`. */
-  look(key, counters, name) {
-    const at = performance.now() / 1000;
+  /** Takes a look at one; gives per-second rates by counter, null before the second look, and the `history` of `counter`. */
+  look({ node, name, counters }, counter) {
+    const at = performance.now() / 1000, key = JSON.stringify([name, node]);
     let { samples, history } = this.#seen.get(key) || { samples: [], history: [] };
-    if (samples.some(one => one.counters[name] > (counters[name] || 0))) { samples = []; history = []; }
+    if (samples.some(one => one.counters[counter] > (counters[counter] || 0))) { samples = []; history = []; }
     const last = samples.at(-1), first = samples.at(-SMOOTH) || samples[0];
     const per = (from, which) => Math.max(0, ((counters[which] || 0) - (from.counters[which] || 0)) / (at - from.at));
-    if (last) history = [...history, per(last, name)].slice(-KEPT);
-    this.#seen.set(key, { samples: [...samples, { at, counters }].slice(-KEPT), history });
+    if (last) history = [...history, per(last, counter)].slice(-KEPT);
+    this.#seen.set(key, { samples: [...samples, { at, counters }].slice(-KEPT), history, name });
     const rate = which => (first ? per(first, which) : null);
     return { rate, history };
   }
 
-  /** Forgets all but these. */
-  keep(keys) {
-    const wanted = new Set(keys);
-    for (const key of this.#seen.keys()) if (!wanted.has(key)) this.#seen.delete(key);
+  /** Forgets all but these names. */
+  keep(names) {
+    const wanted = new Set(names);
+    for (const [key, { name }] of this.#seen) if (!wanted.has(name)) this.#seen.delete(key);
   }
 }
 

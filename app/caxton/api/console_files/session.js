@@ -1,5 +1,6 @@
 // Owns who is signed in, and every question to the node. The credential lives as long as the tab, and nowhere else.
 
+const KEY_HEADER = document.querySelector("meta[name=api-key-header]").content;
 const KEPT = "caxton.credential";
 const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 const JOB_MILLISECONDS = 500;
@@ -54,16 +55,16 @@ export class Session {
 
   post(path, body = {}) { return this.ask("POST", path, JSON.stringify(body), { "Content-Type": "application/json" }); }
 
-  /** All items of a list, by its pages, as far as the first `most`. */
+  /** The items of a list, by its pages, as far as the first `most`, and whether there are `more`. */
   async all(path, most) {
     const items = [];
     let cursor = "";
     do {
-      const page = await this.get(`${path}?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+      const page = await this.get(`${path}?limit=${Math.min(most, 200)}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
       items.push(...page.items);
       cursor = page.next_cursor || "";
     } while (cursor && items.length < most);
-    return items;
+    return { items, more: Boolean(cursor) };
   }
 
   async ask(method, path, body, headers = {}) {
@@ -105,7 +106,7 @@ export class Session {
   async #fetch(path, { headers, ...options }) {
     const { auth } = this;
     if (auth.token) headers.Authorization = `Bearer ${auth.token}`;
-    if (auth.api_key) headers["X-API-Key"] = auth.api_key;
+    if (auth.api_key) headers[KEY_HEADER] = auth.api_key;
     let answer;
     try {
       answer = await fetch(`/api/v1/${path}`, { ...options, headers, credentials: "omit" });

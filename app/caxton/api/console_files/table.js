@@ -38,16 +38,15 @@ export const table = (caption, columns, key, nothing = "There is nothing here.")
   const element = make("div", { class: "scroll" },
     make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...heads)), body), empty);
   const update = items => {
-    const seen = new Set();
+    const wanted = new Set(items.map(key));
+    for (const [id, row] of rows) if (!wanted.has(id)) { row.remove(); rows.delete(id); } // first: else all below would move
     items.forEach((item, index) => {
       const id = key(item);
-      seen.add(id);
       if (!rows.has(id)) rows.set(id, make("tr", {}, ...columns.map(cell)));
       const row = rows.get(id);
       columns.forEach((column, at) => fill(row.children[at], column, item));
       if (body.children[index] !== row) body.insertBefore(row, body.children[index] || null);
     });
-    for (const [id, row] of rows) if (!seen.has(id)) { row.remove(); rows.delete(id); }
     empty.hidden = items.length > 0;
   };
   return { element, update };
