@@ -74,6 +74,8 @@ async def events(desk: Desk, args: Events, sink: Sink, reach: Reach = EVERYTHING
     """Events as they happen, until the caller hangs up, lags behind, or the router stops; those in reach."""
     subscription = desk.events.subscribe(args.patterns, args.last_id, reach.event)
     try:
+        if args.beginning:
+            await sink.put(desk.events.beginning())
         async for event in subscription:
             await sink.put(event)
     finally:
