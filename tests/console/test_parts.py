@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from console.steps import go, sign_in
+from api.conftest import brief_node
+from console.steps import go, kill, sign_in
 
 from support.browser import Browser
-from support.credentials import token
+from support.credentials import GUARDED, bearer, token
 from support.node import Node
+from support.switch import switch
 from support.wat import ECHO
 
 
@@ -84,3 +87,21 @@ def test_a_file_that_was_built_anew_can_be_chosen_again(page: Browser, tmp_path:
         module.write_text(text)
         page.choose(".drop input", module)
         page.sees(f"again.wat, {size}", "#deploy")
+
+
+def test_events_of_another_node_are_not_taken_for_those_of_the_one_before(node: Node, tab: Browser) -> None:
+    """Behind balancers a connection that is made again may lead elsewhere."""
+    with brief_node(security=GUARDED, coordination={"node_id": "n2"}) as other, switch(node.port) as way:
+        other.client.headers.update(bearer())
+        other.deploy("before", ECHO)
+        tab.open(f"http://127.0.0.1:{way.port}/console")
+        sign_in(tab, token("viewer"))
+        go(tab, "events", "Events")
+        tab.sees(f"Connected to {os.uname().nodename}:", "#live")
+        tab.sees(kill(node, "on the first", "of-the-first"), ".log")
+        way.to(other.port)
+        tab.sees("Connected to n2:", "#live")
+        other.deploy("after", ECHO)
+        tab.sees('"name":"after"', ".log")
+        assert "From here on: what happens on n2." in tab.text(".log")
+        assert '"name":"before"' not in tab.text(".log")

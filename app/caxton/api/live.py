@@ -9,6 +9,7 @@ message. Pages of other sites are refused: a node without authentication would t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from typing import Annotated, Any, Final
 
@@ -31,6 +32,7 @@ from caxton.protocol.access import Caller, Permission
 from caxton.protocol.errors import CaxtonError, Code
 from caxton.protocol.jsontext import decode
 from caxton.protocol.operations import Events
+from caxton.protocol.views import NodeEvent
 
 blueprint = Blueprint("live", __name__)
 ROUTE: Final = "/ws"
@@ -69,6 +71,7 @@ class Unsubscribe(msgspec.Struct, tag_field="type", tag="unsubscribe", forbid_un
 
 
 _auth: Final = msgspec.json.Decoder(Auth)
+_beginning: Final = msgspec.json.Decoder(NodeEvent).decode
 _order: Final = msgspec.json.Decoder(Subscribe | Unsubscribe)
 
 
@@ -150,26 +153,34 @@ class Live:
         self._gateway.authenticator.identify(self._environ)
         self._gateway.limits.more(self._environ, 1)  # the router looks at 10,000 events for it
         number = self._last_number = self._last_number + 1
-        self._say({"type": "subscribed", "subscription_id": number})
-        events = Events(order.events, order.last_event_id)
-        self._subscriptions[number] = gevent.spawn(self._pass_on, number, events, caller)
+        self._subscriptions[number] = gevent.spawn(self._pass_on, number, order, caller)
 
-    def _pass_on(self, number: int, events: Events, caller: Caller) -> None:
+    def _pass_on(self, number: int, order: Subscribe, caller: Caller) -> None:
         """The router ends it for a reader who is too slow, and when it stops: nobody is to wait for more then."""
-        tick = streams.TICK_SECONDS
+        events, tick = Events(order.events, order.last_event_id, beginning=True), streams.TICK_SECONDS
+        tell: Callable[[int, Subscribe, bytes], None] = self._begin
         try:
             with closing(self._gateway.router.stream("events", events, first=tick, idle=tick, caller=caller)) as told:
                 for item in told:
                     if number not in self._subscriptions:
                         return
                     if item is not None:
-                        self._socket.send(b'{"type":"event","subscription_id":%d,"event":%b}' % (number, item))
+                        tell(number, order, item)
+                        tell = self._tell
             if number in self._subscriptions:
                 raise CaxtonError(Code.NOT_READY, "these events have ended: subscribe again after the last one")
         except CaxtonError as error:
             self._refuse(error)
         except OSError:
             self._socket.cut()
+
+    def _begin(self, number: int, order: Subscribe, beginning: bytes) -> None:
+        """Says after which event the subscription begins, so that it can be resumed before there was any."""
+        last = _beginning(beginning).id if order.last_event_id is None else order.last_event_id
+        self._say({"type": "subscribed", "subscription_id": number, "last_event_id": last})
+
+    def _tell(self, number: int, _: Subscribe, event: bytes) -> None:
+        self._socket.send(b'{"type":"event","subscription_id":%d,"event":%b}' % (number, event))
 
     def _refuse(self, error: CaxtonError) -> None:
         self._gateway.denials.saw(error, self._environ)

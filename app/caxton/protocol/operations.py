@@ -235,10 +235,11 @@ class Logs(msgspec.Struct, frozen=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """Events whose type matches one of the glob `patterns`, from after `last_id` if it is still held."""
+    """Those of the globs `patterns`, after `last_id` if still held. `beginning`: first the id after which it is."""
 
     patterns: list[str] = msgspec.field(default_factory=lambda: ["*"])
     last_id: int | None = None
+    beginning: bool = False
 
 
 class KeyCreate(msgspec.Struct, frozen=True):

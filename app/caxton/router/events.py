@@ -21,6 +21,7 @@ QUEUE_SIZE: Final = 1_000
 MAX_PATTERNS: Final = 32
 MAX_PATTERN_LENGTH: Final = 128
 LAGGED: Final = "stream.lagged"
+BEGAN: Final = "stream.began"
 Visible = Callable[[dict[str, Any]], bool]
 """Whether a reader may see an event with this data."""
 Permitted = Callable[[str], bool]
@@ -144,6 +145,10 @@ class EventBus:
     def unsubscribe(self, subscription: Subscription) -> None:
         """Ends a stream; ending twice is no error."""
         self._subscriptions.discard(subscription)
+
+    def beginning(self) -> NodeEvent:
+        """Says after which event a stream begins that is subscribed to now."""
+        return NodeEvent(self.last_id, BEGAN, rfc3339(time.time()), {})
 
     def close(self) -> None:
         """Ends all streams, after what they have queued."""

@@ -21,7 +21,11 @@ export const follow = (session, globs, { told, state, moved, refused }) => {
         if (node && said.node !== node) { last = undefined; moved(said.node); }
         node = said.node;
         socket.send(JSON.stringify({ type: "subscribe", events: globs, last_event_id: last }));
-      } else if (said.type === "subscribed") { retry = FIRST_RETRY; state(`Connected to ${node}: what happens on this node.`); }
+      } else if (said.type === "subscribed") {
+        last = said.last_event_id;
+        retry = FIRST_RETRY;
+        state(`Connected to ${node}: what happens on this node.`);
+      }
       else if (said.type === "error") error = Refused.within(said.error);
       else if (said.type === "event") { last = said.event.id; told(said.event); }
     };

@@ -83,6 +83,8 @@ async def events(desk: Desk, args: Events, sink: Sink, caller: Caller, reach: Re
 
     subscription = desk.events.subscribe(args.patterns, args.last_id, reach.event, permitted)
     try:
+        if args.beginning:
+            await sink.put(desk.events.beginning())
         async for event in subscription:
             await sink.put(event)
     finally:
