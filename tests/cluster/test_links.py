@@ -350,16 +350,21 @@ def test_a_peer_that_reads_nothing_hangs_nobody(authority: Authority, node: Serv
     """It asks and asks and takes no answer: it is taken nothing more from, and everybody else is served."""
     with raw_link(node, authority.context(own)) as connection:
         connection.settimeout(2)
-        with pytest.raises(TimeoutError):  # once all buffers are full: the kernel's may have 40 MB
-            for first in range(0, 400_000, 1_000):
-                calls = (encode_frame(Call(first + number, "peer.nothing", b"x" * 1000)) for number in range(1_000))
-                connection.sendall(b"".join(calls))
+        with pytest.raises(TimeoutError):
+            _ask_until_nothing_is_taken(connection)
 
         async def work() -> None:
             async with peers(node, authority, own) as made:
                 await made.call(SERVER, "peer.beat", beat(), timeout=10)
 
         run(work())
+
+
+def _ask_until_nothing_is_taken(connection: ssl.SSLSocket) -> None:
+    """Until all buffers are full: the kernel's alone may have 40 MB."""
+    for first in range(0, 400_000, 1_000):
+        calls = (encode_frame(Call(first + number, "peer.nothing", b"x" * 1000)) for number in range(1_000))
+        connection.sendall(b"".join(calls))
 
 
 def test_links_take_no_place_of_their_address(node: ServedNode, authority: Authority, own: Pair) -> None:
