@@ -11,7 +11,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,8 @@ class OperatedCluster:
         process = self[name].process
         assert process is not None
         for pid in {process.pid, *self[name].descendants()}:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # it ended by itself meanwhile
+                os.kill(pid, number)
 
     def close(self) -> None:
         """Ends everything, at once: how a node ends in order is for tests/serve to show."""
