@@ -23,7 +23,7 @@ class LocalPages:
 
     Its own, and those of `cors_origins`. Without this every page that its operator looks at could deploy an agent
     there: a POST of a form asks no permission of the other site. And a page whose name was made to lead to 127.0.0.1
-    (DNS rebinding) is of the same origin as the node; but its name is not one of this host.
+    (DNS rebinding) is of the same origin as the node; but its name is one of the internet.
     """
 
     def __init__(self, security: Security) -> None:
@@ -31,12 +31,12 @@ class LocalPages:
         self._names = {_host(urlsplit(origin).netloc) for origin in security.cors_origins if "//" in origin}
 
     def require(self, environ: Environ) -> None:
-        """`FORBIDDEN` for a page of another site, and under a name that is not this host's."""
+        """`FORBIDDEN` for a page of another site, and under a name that anybody could have."""
         if not same_origin(environ) and not self._cors.allows(environ["HTTP_ORIGIN"]):
             raise _refusal("a page of another site", origin=environ["HTTP_ORIGIN"][:128])
         host = _host(environ.get("HTTP_HOST", ""))
-        if host and not _is_loopback(host) and host not in self._names:
-            raise _refusal(f"a request for the host {host[:128]!r}, which is not a name of loopback", host=host[:128])
+        if _may_be_anybodys(host) and host not in self._names:
+            raise _refusal(f"a request for the host {host[:128]!r}, which is none of this node's,", host=host[:128])
 
 
 def same_origin(environ: Environ) -> bool:
@@ -66,10 +66,12 @@ def _host(netloc: str) -> str:
     return name if colon and (port.isdigit() or not port) and not name.endswith(":") else netloc.lower()
 
 
-def _is_loopback(host: str) -> bool:
-    if host == _LOCALHOST or host.endswith(f".{_LOCALHOST}"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
+def _may_be_anybodys(host: str) -> bool:
+    """Whether a stranger could have the name lead here: addresses lead nowhere else, names without a dot neither."""
+    if "." not in host or host.endswith(f".{_LOCALHOST}"):
         return False
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return True
+    return False
