@@ -39,7 +39,8 @@ class World(NamedTuple):
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if lacking := balancers.missing(request.param):
         pytest.skip(lacking)
-    with running_node(security={"auth_enabled": False, "trusted_proxies": ["127.0.0.1"]}) as node:
+    security = {"auth_enabled": False, "trusted_proxies": ["127.0.0.1"], "cors_origins": ["https://caxton.test"]}
+    with running_node(security=security) as node:
         node.deploy("echo", wat.ECHO)
         tap = Tap(node.port)
         with balancing(request.param, {"node1": tap.port}) as balancer:

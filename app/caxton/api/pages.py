@@ -33,10 +33,10 @@ class LocalPages:
     def require(self, environ: Environ) -> None:
         """`FORBIDDEN` for a page of another site, and under a name that anybody could have."""
         if not same_origin(environ) and not self._cors.allows(environ["HTTP_ORIGIN"]):
-            raise _refusal("a page of another site", origin=environ["HTTP_ORIGIN"][:128])
+            raise _refusal("a page of another site")
         host = _host(environ.get("HTTP_HOST", ""))
         if _may_be_anybodys(host) and host not in self._names:
-            raise _refusal(f"a request for the host {host[:128]!r}, which is none of this node's,", host=host[:128])
+            raise _refusal("a request under a name that anybody on the internet could have")
 
 
 def same_origin(environ: Environ) -> bool:
@@ -55,9 +55,10 @@ def same_origin(environ: Environ) -> bool:
         return False
 
 
-def _refusal(what: str, **details: str) -> CaxtonError:
+def _refusal(what: str) -> CaxtonError:
+    """Without the name itself: nothing that is answered is made of what the client calls the node."""
     why = "asks a node without authentication; name it in security.cors_origins, or set security.auth_enabled"
-    return CaxtonError(Code.FORBIDDEN, f"{what} {why}", **details)
+    return CaxtonError(Code.FORBIDDEN, f"{what} {why}")
 
 
 def _host(netloc: str) -> str:
