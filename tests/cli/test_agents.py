@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 from caxton.cli.following import MOST_LINES
 from support.router_modules import LOGS, LOGS_400
@@ -115,16 +116,9 @@ def test_snapshots_are_asked_for_shown_and_validated(node: ServedNode) -> None:
 def test_a_log_is_followed_over_the_death_of_the_router_and_a_reload_until_an_interrupt(node: ServedNode) -> None:
     assert node.cli("agent", "deploy", node.write("chatty.wat", LOGS)).returncode == 0
 
-    def said() -> str:
-        """The id of a message about which the agent has logged a line."""
-        done = until(lambda: _done(node.cli("agent", "invoke", "chatty", "--output", "json")), "the node serves", 60)
-        return str(json.loads(done)["message_id"])
-
+    said = partial(_said, node, "chatty")
     earlier = [said() for _ in range(2)]
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
-    command = [sys.executable, "-m", "caxton", "agent", "logs", "-f", "-n", "1", "chatty", "--output", "json"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as tail:
+    with _following(node, "chatty") as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
 
@@ -148,19 +142,26 @@ def test_a_log_is_followed_over_the_death_of_the_router_and_a_reload_until_an_in
     assert node.cli("agent", "remove", "chatty").returncode == 0
 
 
+def _said(node: ServedNode, agent: str) -> str:
+    """The id of a message about which the agent has logged."""
+    done = until(lambda: _done(node.cli("agent", "invoke", agent, "--output", "json")), "the node serves", 60)
+    return str(json.loads(done)["message_id"])
+
+
+def _following(node: ServedNode, agent: str) -> subprocess.Popen[str]:
+    """Who follows its log from the last line on."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
+    command = [sys.executable, "-m", "caxton", "agent", "logs", "-f", "-n", "1", agent, "--output", "json"]
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def test_a_log_that_grew_by_more_than_the_node_gives_at_once_is_told(node: ServedNode) -> None:
     """The one who follows it is stopped meanwhile, so that it cannot come back before all is said."""
     assert node.cli("agent", "deploy", node.write("flood.wat", LOGS_400)).returncode == 0
 
-    def said() -> str:
-        done = until(lambda: _done(node.cli("agent", "invoke", "flood", "--output", "json")), "the node serves", 60)
-        return str(json.loads(done)["message_id"])
-
+    said = partial(_said, node, "flood")
     earlier = said()
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **node.environ}
-    command = [sys.executable, "-m", "caxton", "agent", "logs", "-f", "-n", "1", "flood", "--output", "json"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as tail:
+    with _following(node, "flood") as tail:
         assert tail.stdout is not None
         assert tail.stderr is not None
         assert json.loads(tail.stdout.readline())["message_id"] == earlier
